@@ -1,0 +1,288 @@
+//! The plugin configuration: the JSON that both hosts hand to the filter, byte for byte the same.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole plugin configuration. Every part is optional where a default is safe; unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the feed of keys and revocations comes from.
+    pub auth_server: Option<Server>,
+    /// Where the feed of permissions comes from.
+    pub login_service: Option<Server>,
+    /// Issuers beside those of the auth server's feed.
+    pub issuers: Vec<Issuer>,
+    /// Patterns, optionally after a method (`GET /health`), that need no token.
+    pub public: Vec<String>,
+    /// What other paths require.
+    pub rules: Vec<Rule>,
+    /// What becomes of a path that no rule, permission or public pattern names.
+    pub unmatched: Unmatched,
+    /// Where the token stands in a request.
+    pub token: TokenSource,
+    /// The identity headers that the upstream receives.
+    pub forward: Forward,
+    /// The shape of refusals.
+    pub errors: ErrorStyle,
+    /// Enforce, or only report.
+    pub mode: Mode,
+    /// How long to go on deciding with the last snapshot of a feed that was lost (`"5m"`).
+    pub max_stale: Duration,
+    /// How long a request that came before the first snapshots may be held (`"5s"`).
+    pub hold: Duration,
+    /// Clock tolerance for `exp`, `nbf` and `iat` (`"0s"`).
+    pub leeway: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            auth_server: None,
+            login_service: None,
+            issuers: Vec::new(),
+            public: Vec::new(),
+            rules: Vec::new(),
+            unmatched: Unmatched::Deny,
+            token: TokenSource::default(),
+            forward: Forward::default(),
+            errors: ErrorStyle::Rfc6750,
+            mode: Mode::Enforce,
+            max_stale: Duration::from_secs(300),
+            hold: Duration::from_secs(5),
+            leeway: Duration::from_secs(0),
+        }
+    }
+}
+
+/// One of our servers, reached through a cluster of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The host's name of the cluster.
+    pub cluster: String,
+    /// The `:authority` of the calls.
+    pub authority: String,
+    /// `user:password` for HTTP Basic; absent: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+}
+
+/// An issuer of tokens, its keys and how its claims are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The value that `iss` must have. Absent: the tokens carry no `iss` (legacy profiles).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// `aud` must name one of these; empty: `aud` is not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// The verifying keys.
+    pub jwks: Jwks,
+    /// Which claims say what.
+    #[serde(default)]
+    pub claims: ClaimNames,
+    /// Claims that must be there, beside those the checks need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_claims: Vec<String>,
+    /// Claims that mark a token as something other than an access token (`ati`: a Spring refresh token).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbidden_claims: Vec<String>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Jwks {
+    /// In place: `{ "inline": { "keys": [ … ] } }`, RFC 7517; `oct` keys are accepted here.
+    Inline {
+        /// The JWK Set.
+        inline: serde_json::Value,
+    },
+    /// Fetched through a cluster of the host.
+    Remote {
+        /// The host's name of the cluster.
+        cluster: String,
+        /// `https://authority/path` of the JWK Set.
+        uri: String,
+    },
+}
+
+/// The claims that say who a token speaks of. A name may be a path: `realm_access.roles`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimNames {
+    /// The user's id (`sub`).
+    pub user_id: String,
+    /// The user's name (`preferred_username`).
+    pub user_name: String,
+    /// The OAuth client (`client_id`).
+    pub client_id: String,
+    /// Authorities: arrays of strings, or strings of words; all of them together (`authorities`).
+    pub authorities: Vec<String>,
+    /// Scopes: an array of strings, or a string of words (`scope`).
+    pub scope: String,
+    /// The token's id, by which it is revoked (`jti`).
+    pub token_id: String,
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        Self {
+            user_id: "sub".into(),
+            user_name: "preferred_username".into(),
+            client_id: "client_id".into(),
+            authorities: vec!["authorities".into()],
+            scope: "scope".into(),
+            token_id: "jti".into(),
+        }
+    }
+}
+
+/// One rule: a path pattern and what it requires. With nothing required, any good token will do.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The pattern: literals, `*` or `{name}` (one segment), `**` (any tail).
+    pub path: String,
+    /// The methods it speaks of; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// One of these authorities is needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_authority: Vec<String>,
+    /// Every one of these authorities is needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub all_authorities: Vec<String>,
+    /// Every one of these scopes is needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Claims that must equal a value; `{name}` stands for that segment of the path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
+}
+
+/// What becomes of a path that nothing names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmatched {
+    /// Refused, also with a good token.
+    Deny,
+    /// Any good token will do.
+    Authenticated,
+}
+
+/// Where the token stands. Exactly one of the configured places may hold one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenSource {
+    /// A header with `Bearer <token>`; `null`: none.
+    pub header: Option<String>,
+    /// A cookie with the bare token; `null`: none.
+    pub cookie: Option<String>,
+    /// A query parameter with the bare token; `null`: none. Tokens in URLs leak into logs: off by default.
+    pub query: Option<String>,
+}
+
+impl Default for TokenSource {
+    fn default() -> Self {
+        Self { header: Some("authorization".into()), cookie: None, query: None }
+    }
+}
+
+/// The identity headers; `null` forwards nothing of that kind. A client's own headers of these names are always removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Forward {
+    /// The user's id.
+    pub user_id: Option<String>,
+    /// The user's name.
+    pub user_name: Option<String>,
+    /// The OAuth client.
+    pub client_id: Option<String>,
+    /// Authorities, comma-separated.
+    pub authorities: Option<String>,
+    /// Scopes, space-separated.
+    pub scope: Option<String>,
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Self {
+            user_id: Some("x-user-id".into()),
+            user_name: Some("x-user-name".into()),
+            client_id: Some("x-client-id".into()),
+            authorities: Some("x-authorities".into()),
+            scope: Some("x-scope".into()),
+        }
+    }
+}
+
+/// The shape of refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorStyle {
+    /// The bodies of Spring Security OAuth and Spring Boot, byte for byte.
+    Spring,
+    /// RFC 6750 challenges with small JSON bodies.
+    Rfc6750,
+}
+
+/// Enforce, or only report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Refuse what the policy refuses.
+    Enforce,
+    /// Decide, log and count, and let pass.
+    Shadow,
+}
+
+/// A length of time as it stands in the configuration: a whole number and `ms`, `s`, `m` or `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Duration {
+    /// The length in milliseconds.
+    pub millis: u64,
+}
+
+impl Duration {
+    /// So many seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self { millis: secs * 1000 }
+    }
+}
+
+impl TryFrom<String> for Duration {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let scale = match unit {
+            "ms" => Some(1),
+            "s" => Some(1000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ => None,
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .zip(scale)
+            .and_then(|(number, scale)| number.checked_mul(scale))
+            .map(|millis| Self { millis })
+            .ok_or_else(|| format!("`{text}` is not a length of time; write a whole number and ms, s, m or h, as in `5m`"))
+    }
+}
+
+impl From<Duration> for String {
+    fn from(value: Duration) -> Self {
+        match value.millis {
+            ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+            ms => format!("{ms}ms"),
+        }
+    }
+}
