@@ -1,0 +1,110 @@
+//! The clusters as one worker sees them: its own connections, its own view of which endpoint is busy.
+
+mod balance;
+mod call;
+mod endpoint;
+mod send;
+mod shared;
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+pub use self::call::CallError;
+use self::endpoint::Endpoint;
+pub use self::endpoint::Lease;
+pub use self::send::Answer;
+pub use self::shared::{SharedCluster, SharedEndpoint};
+use crate::metrics::WorkerMetrics;
+
+/// Single-threaded: each worker has its own.
+pub struct Clusters {
+    clusters: Vec<Rc<Cluster>>,
+    by_name: HashMap<String, usize>,
+    /// Seconds since the worker started, as the sweep counts them: cheap to read once per request.
+    seconds: Rc<Cell<u32>>,
+}
+
+/// One cluster of one worker.
+pub struct Cluster {
+    shared: Arc<SharedCluster>,
+    /// Place in the order of names.
+    index: usize,
+    endpoints: Vec<Rc<Endpoint>>,
+    /// Where the next choice starts.
+    next: Cell<usize>,
+    random: Cell<u64>,
+    /// Requests that wait for a connection.
+    waiting: Cell<usize>,
+    released: Notify,
+    metrics: Arc<WorkerMetrics>,
+}
+
+impl Clusters {
+    /// `worker` seeds the random choice of endpoints, so that workers do not choose alike.
+    pub fn new(shared: &[Arc<SharedCluster>], worker: usize, metrics: &Arc<WorkerMetrics>) -> Rc<Self> {
+        let seconds = Rc::new(Cell::new(0));
+        let cluster = |(index, shared): (usize, &Arc<SharedCluster>)| {
+            let endpoints = shared.endpoints.iter().enumerate();
+            Rc::new(Cluster {
+                shared: Arc::clone(shared),
+                index,
+                endpoints: endpoints
+                    .map(|(place, at)| Rc::new(Endpoint::new(at.address, place, &seconds)))
+                    .collect(),
+                next: Cell::new(worker),
+                random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (worker as u64 + 1)),
+                waiting: Cell::new(0),
+                released: Notify::new(),
+                metrics: Arc::clone(metrics),
+            })
+        };
+        Rc::new(Self {
+            clusters: shared.iter().enumerate().map(cluster).collect(),
+            by_name: shared
+                .iter()
+                .enumerate()
+                .map(|(index, shared)| (shared.name.clone(), index))
+                .collect(),
+            seconds,
+        })
+    }
+
+    pub fn contains(&self, cluster: &str) -> bool {
+        self.by_name.contains_key(cluster)
+    }
+
+    /// A cluster by its place in the order of names.
+    pub fn get(&self, index: usize) -> &Rc<Cluster> {
+        &self.clusters[index]
+    }
+
+    fn find(&self, name: &str) -> Option<&Rc<Cluster>> {
+        self.by_name.get(name).map(|index| &self.clusters[*index])
+    }
+
+    /// Seconds since the worker started, give or take one.
+    pub fn seconds(&self) -> u32 {
+        self.seconds.get()
+    }
+
+    /// To be called every second: closes connections that were idle for too long.
+    pub fn sweep(&self) {
+        self.seconds.set(self.seconds.get() + 1);
+        for cluster in &self.clusters {
+            let idle_timeout = u32::try_from(cluster.shared.idle_timeout.as_secs()).unwrap_or(u32::MAX);
+            for endpoint in &cluster.endpoints {
+                endpoint.close_idle(idle_timeout);
+            }
+        }
+    }
+}
+
+impl Cluster {
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+}
