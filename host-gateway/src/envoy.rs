@@ -115,7 +115,7 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
         action["retry_policy"] =
             json!({ "retry_on": "connect-failure,reset-before-request", "num_retries": route.retries });
     }
-    json!({ "match": matching, "route": action })
+    json!({ "name": route.prefix.value, "match": matching, "route": action })
 }
 
 fn cluster(name: &str, cluster: &Cluster) -> Value {

@@ -102,8 +102,16 @@ impl PluginStream {
         Verdict::Continue(data)
     }
 
+    pub fn wants_request_trailers(&self) -> bool {
+        false
+    }
+
     pub async fn request_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
         Verdict::Continue(trailers)
+    }
+
+    pub fn take_released_request_body(&mut self) -> Bytes {
+        Bytes::new()
     }
 
     pub fn wants_response_headers(&self) -> bool {
@@ -122,9 +130,25 @@ impl PluginStream {
         Verdict::Continue(data)
     }
 
+    pub fn wants_response_trailers(&self) -> bool {
+        false
+    }
+
     pub async fn response_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
         Verdict::Continue(trailers)
     }
+
+    pub fn take_released_response_body(&mut self) -> Bytes {
+        Bytes::new()
+    }
+
+    pub fn set_destination(&mut self, _destination: Destination) {}
+}
+
+pub struct Destination {
+    pub route: Rc<str>,
+    pub cluster: Rc<str>,
+    pub upstream: Option<SocketAddr>,
 }
 
 pub enum Verdict<T> {
