@@ -30,7 +30,7 @@ pub fn uuid() -> String {
     .join("-")
 }
 
-/// Lower-case hexadecimal digits.
+/// Lower-case hexadecimal digits, as generated names and secrets are written.
 pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

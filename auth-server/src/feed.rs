@@ -138,7 +138,8 @@ impl Feed {
         };
         for change in changes {
             match change.kind {
-                Kind::ClientAdded => return Ok(None),
+                Kind::ClientReplaced => return Ok(None),
+                Kind::ClientAdded => {}
                 Kind::KeysChanged => delta.issuers = Some(app.issuers()),
                 Kind::TokenRevoked | Kind::ClientRevoked if !lives(change.expires_at_ms, now_ms) => {}
                 Kind::TokenRevoked => delta.revoked_tokens.push((change.subject, until(change.expires_at_ms))),

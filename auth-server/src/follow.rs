@@ -45,7 +45,7 @@ async fn look(
     let (_, newest) = change::range(observer).await?;
     let changes = change::between(observer, told, newest).await?;
     let any = |kinds: &[Kind]| changes.iter().any(|change| kinds.contains(&change.kind));
-    if any(&[Kind::ClientAdded, Kind::ClientRevoked]) {
+    if any(&[Kind::ClientAdded, Kind::ClientReplaced, Kind::ClientRevoked]) {
         app.clients.load(observer).await?;
     }
     if any(&[Kind::KeysChanged]) {

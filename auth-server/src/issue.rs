@@ -155,10 +155,8 @@ pub fn authentication_id(user_name: Option<&str>, client_id: &str, scope: &[Stri
     let user = user_name.map(|name| format!("username={name}, ")).unwrap_or_default();
     let sorted: BTreeSet<&str> = scope.iter().map(String::as_str).collect();
     let sorted: Vec<&str> = sorted.into_iter().collect();
-    entropy::hex(&Md5::digest(format!(
-        "{{{user}client_id={client_id}, scope={}}}",
-        sorted.join(" ")
-    )))
+    let text = format!("{{{user}client_id={client_id}, scope={}}}", sorted.join(" "));
+    format!("{:x}", Md5::digest(text))
 }
 
 struct Key<'a> {

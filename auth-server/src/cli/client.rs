@@ -118,8 +118,13 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
     };
     let now_ms = clock::now_ms();
     client::insert(&mut write, &client, now_ms).await?;
-    revocation::replace_client(&mut write, &id, now_ms).await?;
-    change::append(&mut write, Kind::ClientAdded, &id, now_ms, None).await?;
+    let replaced = revocation::replace_client(&mut write, &id, now_ms).await?;
+    let kind = if replaced {
+        Kind::ClientReplaced
+    } else {
+        Kind::ClientAdded
+    };
+    change::append(&mut write, kind, &id, now_ms, None).await?;
     write.commit().await?;
     println!("client {id} registered");
     if arguments.secret.generate_secret {

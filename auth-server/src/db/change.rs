@@ -9,9 +9,11 @@ pub enum Kind {
     TokenRevoked,
     /// A client is gone and its tokens with it; the subject is its id.
     ClientRevoked,
-    /// A client was registered; the subject is its id. Followers start again from a full snapshot: if there was a
-    /// client of that name before, its revocation must not outlive it.
+    /// A client was registered; the subject is its id.
     ClientAdded,
+    /// A client was registered whose predecessor of the same id is revoked. Followers start again from a full snapshot:
+    /// the revocation must not meet the new client's tokens.
+    ClientReplaced,
     /// The signing keys changed; the subject is the profile.
     KeysChanged,
 }
@@ -22,6 +24,7 @@ impl Kind {
             Self::TokenRevoked => "token_revoked",
             Self::ClientRevoked => "client_revoked",
             Self::ClientAdded => "client_added",
+            Self::ClientReplaced => "client_replaced",
             Self::KeysChanged => "keys_changed",
         }
     }
@@ -31,6 +34,7 @@ impl Kind {
             Self::TokenRevoked,
             Self::ClientRevoked,
             Self::ClientAdded,
+            Self::ClientReplaced,
             Self::KeysChanged,
         ]
         .into_iter()

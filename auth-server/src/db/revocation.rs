@@ -36,13 +36,14 @@ pub async fn insert_client(
 
 /// A client of that name is registered again. Its predecessor's tokens stay revoked, but one by one: tokens of the
 /// legacy profiles do not say when they were issued, so a revocation by client would meet the new ones too.
-pub async fn replace_client(connection: &mut AnyConnection, client_id: &str, now_ms: i64) -> sqlx::Result<()> {
+/// `false`: no client of that name is revoked.
+pub async fn replace_client(connection: &mut AnyConnection, client_id: &str, now_ms: i64) -> sqlx::Result<bool> {
     let done = sqlx::query("DELETE FROM revoked_client WHERE client_id = $1")
         .bind(client_id)
         .execute(&mut *connection)
         .await?;
     if done.rows_affected() == 0 {
-        return Ok(());
+        return Ok(false);
     }
     sqlx::query(
         "INSERT INTO revoked_token (token_id, expires_at_ms) SELECT token_id, expires_at_ms FROM access_token \
@@ -53,7 +54,7 @@ pub async fn replace_client(connection: &mut AnyConnection, client_id: &str, now
     .bind(now_ms)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(true)
 }
 
 /// The revoked tokens that have not expired by themselves: id and expiry.
