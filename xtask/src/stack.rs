@@ -8,6 +8,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -72,6 +73,8 @@ pub struct Stack {
     pub folder: PathBuf,
     /// The servers' ports.
     pub ports: ServerPorts,
+    /// Set: whoever waits for a program to become ready gives up.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Stack {
@@ -199,7 +202,7 @@ impl Stack {
             }
         };
         let mut host = self.spawn(name, command)?;
-        health::wait(&mut host, ports.admin, ready, 200, START)?;
+        health::wait(&mut host, ports.admin, ready, 200, START, &self.stop)?;
         Ok(host)
     }
 
@@ -212,7 +215,7 @@ impl Stack {
         let mut command = Command::new(self.workspace.program(program));
         command.args(arguments);
         let mut program = self.spawn(name, command)?;
-        health::wait(&mut program, port, "/health/ready", 200, START)?;
+        health::wait(&mut program, port, "/health/ready", 200, START, &self.stop)?;
         Ok(program)
     }
 
