@@ -156,7 +156,7 @@ pub fn authentication_id(user_name: Option<&str>, client_id: &str, scope: &[Stri
     let sorted: BTreeSet<&str> = scope.iter().map(String::as_str).collect();
     let sorted: Vec<&str> = sorted.into_iter().collect();
     let text = format!("{{{user}client_id={client_id}, scope={}}}", sorted.join(" "));
-    format!("{:x}", Md5::digest(text))
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(text).into()))
 }
 
 struct Key<'a> {
