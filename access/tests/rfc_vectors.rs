@@ -1,5 +1,7 @@
 //! The signatures of the standards: RFC 7515 appendix A (HS256, RS256, ES256) and RFC 8037 appendix A (EdDSA).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postern_access::jwk::{JwkError, Key, key_set};
