@@ -15,6 +15,8 @@ use crate::profiles::Profile;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The address to listen on, as in `127.0.0.1:8086`; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// `sqlite:FILE`; a relative file is taken from the folder of this configuration.
     pub database: String,
@@ -115,11 +117,16 @@ impl Config {
             )
         })?;
         let mut config: Self = serde_saphyr::from_str(&text).map_err(|error| {
-            let place = error
-                .location()
-                .map(|at| format!(":{}:{}", at.line(), at.column()))
+            let Some(at) = error.location() else {
+                return refuse(String::new(), error.without_snippet().render());
+            };
+            let (line, column) = (at.line(), at.column());
+            let message = error.without_snippet().render();
+            let message = message.trim_end_matches(&format!(" at line {line}, column {column}"));
+            let key = key_of(&text, line, column)
+                .map(|key| format!("{key}: "))
                 .unwrap_or_default();
-            refuse(place, error.without_snippet().render())
+            refuse(format!(":{line}:{column}"), format!("{key}{message}"))
         })?;
         config.check().map_err(|message| refuse(String::new(), message))?;
         if let Some(path) = config.database.strip_prefix("sqlite:") {
@@ -182,6 +189,38 @@ pub struct ConfigError {
     message: String,
 }
 
+/// The key whose value begins at a place. The parser says where a wrong value stands; people look for its name.
+fn key_of(text: &str, line: u64, column: u64) -> Option<&str> {
+    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let (value, _) = line.char_indices().nth(usize::try_from(column).ok()?.checked_sub(1)?)?;
+    let before = line[..value]
+        .trim_end_matches([' ', '"', '\'', '[', '{', '-'])
+        .strip_suffix(':')?;
+    before.rsplit([' ', '{', '[', ',']).next().filter(|key| !key.is_empty())
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address; write it as in 127.0.0.1:8086")))
+}
+
 fn five_seconds() -> Duration {
     Duration::from_secs(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_value_is_the_word_before_it() {
+        let text = "listen: here\nfeed: { credentials: [ \"gateway\", \"b\" ], wait: 5 }";
+        assert_eq!(key_of(text, 1, 9), Some("listen"));
+        assert_eq!(key_of(text, 2, 24), Some("credentials"));
+        assert_eq!(key_of(text, 2, 35), None);
+        assert_eq!(key_of(text, 2, 48), Some("wait"));
+        assert_eq!(key_of(text, 1, 1), None);
+        assert_eq!(key_of(text, 9, 1), None);
+    }
 }

@@ -30,7 +30,7 @@ impl TryFrom<String> for Credentials {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.split_once(':') {
             Some((user, password)) if !user.is_empty() && !password.is_empty() => Ok(Self(text)),
-            _ => Err("credentials are written user:password"),
+            _ => Err("write user:password"),
         }
     }
 }

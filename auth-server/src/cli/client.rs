@@ -18,7 +18,7 @@ use crate::secret::SecretKey;
 #[derive(Subcommand)]
 pub enum ClientCommand {
     /// Register a client.
-    Add(Add),
+    Add(Box<Add>),
     /// List the registered clients; secrets are not kept and cannot be shown.
     List,
     /// Remove a client and revoke everything it was given.
@@ -82,7 +82,7 @@ struct Secret {
 /// Runs one of the commands.
 pub async fn run(command: ClientCommand, database: Database) -> anyhow::Result<()> {
     match command {
-        ClientCommand::Add(arguments) => add(arguments, &database).await,
+        ClientCommand::Add(arguments) => add(*arguments, &database).await,
         ClientCommand::List => list(&database).await,
         ClientCommand::Remove { id } => remove(&id, &database).await,
     }

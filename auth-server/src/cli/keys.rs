@@ -28,7 +28,10 @@ pub async fn run(command: KeysCommand, database: Database) -> anyhow::Result<()>
         KeysCommand::List => list(&database).await,
         KeysCommand::Rotate { profile } => {
             let key_id = signing::rotate(&database, profile, clock::now_ms()).await?;
-            println!("key {key_id} of profile {} signs from now on", profile.name());
+            println!(
+                "key {key_id} of profile {} signs from a second on; the ones before only verify",
+                profile.name()
+            );
             Ok(())
         }
     }

@@ -114,18 +114,22 @@ fn a_wrong_configuration_names_file_line_and_key() {
     for (from, to, expected) in [
         ("compat: {}", "compat: { reuse: true }", "auth.yaml:6:"),
         ("compat: {}", "compat: { reuse: true }", "reuse"),
-        ("timeout: 2s", "timeout: 2", "`2` is not a length of time"),
-        ("gateway:secret", "gateway", "user:password"),
+        ("timeout: 2s", "timeout: 2", "timeout: `2` is not a length of time"),
+        ("gateway:secret", "gateway", "credentials: write user:password"),
         (
             "profile: spring, path: /login",
             "profile: summer, path: /login",
-            "summer",
+            "profile: unknown variant",
         ),
         ("path: /login", "path: login", "mounts[0].path"),
         ("path: /login", "path: /", "mounts[1].path"),
         ("sqlite:auth.db", "postgres://x", "database"),
         ("http://127", "https://127", "login_service.url"),
-        ("listen: 127.0.0.1:0", "listen: here", "listen"),
+        (
+            "listen: 127.0.0.1:0",
+            "listen: here",
+            "auth.yaml:1:9: listen: `here` is not an address",
+        ),
     ] {
         std::fs::write(&file, good.replace(from, to)).unwrap();
         let error = failure(&folder, &["check"]);
