@@ -1,5 +1,6 @@
 //! Every mistake in gateway.yaml is one line that names file, line, column and key.
 
+#[cfg(test)]
 mod harness;
 
 use harness::{folder, run};
@@ -12,31 +13,31 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 20] = [
+const MISTAKES: [(&str, &str, &str); 21] = [
     (
         "listeners:",
         "listener:",
-        "gateway.yaml:1:1: unknown field `listener`, expected one of `workers`, `listeners`, `routes`, `clusters`, `plugins`, `admin`, `access_log`, `drain_timeout`",
+        "gateway.yaml:1:1: unknown field `listener`, expected one of workers, listeners, routes, clusters, plugins, admin, access_log, drain_timeout",
     ),
     (
         "retries: 0",
         "retrys: 0",
-        "gateway.yaml:3:66: unknown field `retrys`, expected one of `prefix`, `cluster`, `strip_prefix`, `timeout`, `retries`",
+        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries",
     ),
     (
         "retries: 0",
         "retries: -1",
-        "gateway.yaml:3:75: retries: invalid number: expected an unsigned integer",
+        "gateway.yaml:3:74: retries: is no whole number from 0",
     ),
     (
         "timeout: 2s",
         "timeout: 2",
-        "gateway.yaml:3:62: timeout: `2` is no duration: write 250ms, 15s, 5m or 1h",
+        "gateway.yaml:3:61: timeout: `2` is no duration: write 250ms, 15s, 5m or 1h",
     ),
     (
         "cluster: one",
         "cluster: two",
-        "gateway.yaml:3:28: routes[0].cluster: there is no cluster `two`; there are `one`",
+        "gateway.yaml:3:29: routes[0].cluster: there is no cluster `two`; there are `one`",
     ),
     (
         "prefix: /a/,",
@@ -51,12 +52,12 @@ const MISTAKES: [(&str, &str, &str); 20] = [
     (
         "strip_prefix: /a,",
         "strip_prefix: /b,",
-        "gateway.yaml:3:47: routes[0].strip_prefix: `/b` is not a leading part, up to a `/`, of the prefix `/a/`",
+        "gateway.yaml:3:48: routes[0].strip_prefix: `/b` is not a leading part, up to a `/`, of the prefix `/a/`",
     ),
     (
         "prefix: /a/,",
         "prefix: /ab/,",
-        "gateway.yaml:3:48: routes[0].strip_prefix: `/a` is not a leading part, up to a `/`, of the prefix `/ab/`",
+        "gateway.yaml:3:49: routes[0].strip_prefix: `/a` is not a leading part, up to a `/`, of the prefix `/ab/`",
     ),
     (
         "clusters:",
@@ -91,7 +92,7 @@ const MISTAKES: [(&str, &str, &str); 20] = [
     (
         "address: \"127.0.0.1:0\"",
         "address: \"127.0.0.1:0\", tls: { certificate: a, key: b }",
-        "gateway.yaml:1:41: unknown field `tls`, expected `address`",
+        "gateway.yaml:1:40: unknown field `tls`, expected one of address",
     ),
     (
         "listeners:",
@@ -101,7 +102,7 @@ const MISTAKES: [(&str, &str, &str); 20] = [
     (
         "random",
         "fastest",
-        "gateway.yaml:5:57: load_balancing: unknown variant `fastest`, expected one of `least_request`, `round_robin`, `random`",
+        "gateway.yaml:5:57: load_balancing: unknown variant `fastest`, expected one of least_request, round_robin, random",
     ),
     (
         "clusters:",
@@ -112,6 +113,11 @@ const MISTAKES: [(&str, &str, &str); 20] = [
         "load_balancing",
         "health_check: { path: health }, load_balancing",
         "gateway.yaml:5:63: clusters.one.health_check.path: `health` is no path: write one that begins with `/`, without query",
+    ),
+    (
+        "{ endpoints: [\"127.0.0.1:9000\"], load_balancing: random, connect_timeout: 500ms }",
+        "\n    endpoints:\n      - a:1\n      - b",
+        "gateway.yaml:8:9: endpoints: `b` is no endpoint: write host:port, such as 127.0.0.1:8088 or orders:8080",
     ),
 ];
 

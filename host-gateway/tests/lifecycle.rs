@@ -1,10 +1,11 @@
 //! Start, stop, and what an operator sees.
 
+#[cfg(test)]
 mod harness;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::{Client, Gateway, Upstream, folder, run};
+use harness::{Client, Gateway, Stopwatch, Upstream, folder, run};
 
 fn slow_upstream() -> Upstream {
     Upstream::serving(|mut peer| {
@@ -33,7 +34,7 @@ fn a_stop_lets_running_exchanges_finish() {
     while upstream.received().len() < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let began = Instant::now();
+    let began = Stopwatch::start();
     gateway.terminate();
     let answer = client.receive();
     assert_eq!((answer.status(), answer.text().as_str()), (200, "done"));
@@ -56,7 +57,7 @@ fn a_stop_does_not_wait_for_ever() {
     while upstream.received().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let began = Instant::now();
+    let began = Stopwatch::start();
     gateway.terminate();
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
