@@ -66,6 +66,8 @@ fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Valu
         "http_filters": filters,
         "route_config": {
             "name": "routes",
+            // Envoy adds it when it extends X-Forwarded-For; the gateway knows no such field.
+            "request_headers_to_remove": ["x-envoy-external-address"],
             "virtual_hosts": [ { "name": "all", "domains": ["*"], "routes": routes(config) } ],
         },
     })

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
 use hyper::body::{Body, Incoming};
 use tokio::sync::Mutex;
 
@@ -110,7 +110,7 @@ impl Exchange<'_> {
             record.routed(cluster.name());
         }
         self.tell_destination(place, None).await;
-        prepare(&mut head, route, cluster.name())?;
+        prepare(&mut head, bodyless, route, cluster.name())?;
 
         let (body, said) = self.request_body(body, bodyless).await;
         let sending = cluster.send(head, body, route.retries);
@@ -196,7 +196,7 @@ impl Exchange<'_> {
 }
 
 /// Makes the head fit for the next hop.
-fn prepare(head: &mut request::Parts, route: &Route, cluster: &str) -> Result<(), Failure> {
+fn prepare(head: &mut request::Parts, bodyless: bool, route: &Route, cluster: &str) -> Result<(), Failure> {
     head.uri = route.target(&head.uri).ok_or(Failure::UnusableRequest)?;
     head.version = Version::HTTP_11;
     fields::strip_request(&mut head.headers);
@@ -204,6 +204,12 @@ fn prepare(head: &mut request::Parts, route: &Route, cluster: &str) -> Result<()
         // HTTP/1.0 knows no Host; the upstream, which is spoken to in HTTP/1.1, must get one.
         let host = HeaderValue::from_str(cluster).map_err(|_| Failure::UnusableRequest)?;
         head.headers.insert(header::HOST, host);
+    }
+    if bodyless && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+        // Some servers answer 411 to a request that could have had a body and does not say that it has none.
+        head.headers
+            .entry(CONTENT_LENGTH)
+            .or_insert(HeaderValue::from_static("0"));
     }
     Ok(())
 }

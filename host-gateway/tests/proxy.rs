@@ -211,6 +211,12 @@ fn bodies_of_known_length_are_not_chunked() {
     client.post("/", "");
     assert_eq!(upstream.last().field("content-length"), Some("0"));
     assert_eq!(upstream.last().field("transfer-encoding"), None);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\n\r\n").receive();
+    assert_eq!(
+        upstream.last().field("content-length"),
+        Some("0"),
+        "some servers insist on a length"
+    );
 }
 
 #[test]
