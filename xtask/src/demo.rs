@@ -190,8 +190,10 @@ fn start(stack: &Stack, progress: &Progress, options: &Options, programs: &mut V
         shown(&options.folder)
     ));
     stack.write_configuration()?;
-    progress.step("loading the demo data");
-    stack.load_data()?;
+    if !stack.has_data() {
+        progress.step("loading the demo data");
+        stack.load_data()?;
+    }
     let plugin = Plugin {
         wasm: stack.workspace.filter(),
         configuration: demo_plugin(),
