@@ -113,6 +113,9 @@ impl Exchange<'_> {
         prepare(&mut head, bodyless, route, cluster.name())?;
 
         let (body, said) = self.request_body(body, bodyless).await;
+        if self.plugins.is_some() && !matches!(body, RequestBody::Filtered(..)) {
+            fields::tell_length(&mut head.headers, body.size_hint().exact());
+        }
         let sending = cluster.send(head, body, route.retries);
         let answer = match self.downstream.deadline.limit(route.timeout, sending).await {
             Some(Ok(answer)) => answer,
@@ -187,7 +190,11 @@ impl Exchange<'_> {
         let data = stream.wants_response_body();
         let trailers = stream.wants_response_trailers() && may_have_trailers(&body);
         drop(stream);
-        if bodyless || !(data || trailers) {
+        if bodyless {
+            return Ok((head, body::Source::Upstream(body)));
+        }
+        if !data && !trailers {
+            fields::tell_length(&mut head.headers, body.size_hint().exact());
             return Ok((head, body::Source::Upstream(body)));
         }
         let filtered = FilteredBody::response(body, Rc::clone(plugins), data);

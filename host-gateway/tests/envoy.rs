@@ -99,7 +99,7 @@ fn routes_stand_in_the_order_in_which_the_gateway_tries_them() {
 
 #[test]
 fn the_real_envoy_accepts_it() {
-    let Some(envoy) = std::env::var_os("ENVOY_BIN") else {
+    let Some(envoy) = std::env::var_os("ENVOY_BIN").filter(|envoy| !envoy.is_empty()) else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "no Envoy: set ENVOY_BIN");
         println!("skipped: no Envoy (set ENVOY_BIN)");
         return;

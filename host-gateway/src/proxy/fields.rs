@@ -93,6 +93,24 @@ pub fn strip_response(headers: &mut HeaderMap) {
     }
 }
 
+/// Makes `Content-Length` say what the body is, whatever a plugin wrote there: a wrong length would let the next hop take
+/// a part of one message for the beginning of another. `None` is a body that will be chunked.
+pub fn tell_length(headers: &mut HeaderMap, length: Option<u64>) {
+    match length {
+        None => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        Some(0) => {
+            if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+                headers.remove(CONTENT_LENGTH);
+            }
+        }
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+    }
+}
+
 /// Most messages have none of these fields or one: a look at the names is cheaper than trying to remove each.
 #[derive(Default)]
 struct Found {
@@ -150,6 +168,23 @@ mod tests {
             headers,
             fields(&[("x-end", "2"), ("te", "trailers"), ("connection", "te")])
         );
+    }
+
+    #[test]
+    fn a_length_is_what_the_body_is() {
+        let told = |field: &[(&'static str, &'static str)], length| {
+            let mut headers = fields(field);
+            tell_length(&mut headers, length);
+            headers
+                .get(CONTENT_LENGTH)
+                .map(|length| length.to_str().unwrap().to_owned())
+        };
+        assert_eq!(told(&[("content-length", "5")], Some(3)).as_deref(), Some("3"));
+        assert_eq!(told(&[], Some(3)).as_deref(), Some("3"));
+        assert_eq!(told(&[("content-length", "5")], None), None);
+        assert_eq!(told(&[("content-length", "5")], Some(0)), None);
+        assert_eq!(told(&[("content-length", "0")], Some(0)).as_deref(), Some("0"));
+        assert_eq!(told(&[], Some(0)), None);
     }
 
     #[test]
