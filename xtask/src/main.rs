@@ -14,7 +14,7 @@ cargo xtask <command>
   test                                       every check and every test
   filter                                     build dist/postern_filter.wasm
   envoy                                      make sure that Envoy is there, and print where
-  bench gateway [--seconds N] [--repetitions N]
+  bench gateway [--seconds 10] [--repetitions 3] [--connections 64] [--only SUBJECT]
                                              measure against peers, side by side; writes target/bench/gateway.json
 ";
 

@@ -24,6 +24,8 @@ struct Options {
     seconds: u32,
     repetitions: u32,
     connections: u32,
+    /// Only subjects with this in their name; empty: all.
+    only: String,
 }
 
 /// Where everything of a run lies, and what it needs.
@@ -63,7 +65,8 @@ fn run() -> Result<()> {
     };
 
     let _upstream = load::start_upstream(&bench)?;
-    let subjects = peers::subjects(&bench)?;
+    let mut subjects = peers::subjects(&bench)?;
+    subjects.retain(|subject| subject.name.contains(&bench.options.only));
     let mut samples: Vec<Vec<Sample>> = subjects.iter().map(|_| Vec::new()).collect();
     for repetition in 0..bench.options.repetitions {
         let mut order: Vec<usize> = (0..subjects.len()).collect();
@@ -90,21 +93,26 @@ impl Options {
             seconds: 10,
             repetitions: 3,
             connections: 64,
+            only: String::new(),
         };
         let words: Vec<String> = std::env::args().skip(1).collect();
         for pair in words.chunks(2) {
             let [flag, value] = pair else {
                 bail!("`{}` needs a value", pair.join(" "))
             };
-            let place = match flag.as_str() {
+            let number = match flag.as_str() {
                 "--seconds" => &mut options.seconds,
                 "--repetitions" => &mut options.repetitions,
                 "--connections" => &mut options.connections,
-                _ => bail!("`{flag}` is not known; there are --seconds, --repetitions and --connections"),
+                "--only" => {
+                    options.only.clone_from(value);
+                    continue;
+                }
+                _ => bail!("`{flag}` is not known; there are --seconds, --repetitions, --connections and --only"),
             };
-            *place = match value.parse() {
+            *number = match value.parse() {
                 Ok(0) | Err(_) => bail!("`{flag} {value}`: write a whole number above 0"),
-                Ok(number) => number,
+                Ok(value) => value,
             };
         }
         Ok(options)

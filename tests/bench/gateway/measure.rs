@@ -27,6 +27,8 @@ pub struct Sample {
     pub rss: f64,
     /// How busy the two cores were, 0 to 1.
     pub busy: [f64; 2],
+    /// How busy core 0 was with something other than the proxy: what else ran on this machine.
+    pub disturbed: f64,
 }
 
 impl fmt::Display for Sample {
@@ -74,8 +76,10 @@ pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
     let rss = rss_mib(&processes)?;
     proxy.terminate();
     proxy.wait_stopped();
+    let cpu = cpu / bench.tools.ticks_per_second;
     Ok(Sample {
-        cpu: cpu / bench.tools.ticks_per_second / load.requests * 1e6,
+        cpu: cpu / load.requests * 1e6,
+        disturbed: (busy[0] - cpu / load.seconds).max(0.0),
         requests_per_second: load.requests / load.seconds,
         p50: load.p50,
         p99: load.p99,

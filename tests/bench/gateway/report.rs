@@ -65,6 +65,13 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
             row.rss.median
         );
     }
+    let disturbed = rows.iter().map(|row| row.disturbed.max).fold(0.0, f64::max);
+    if disturbed > 0.1 {
+        println!(
+            "\nUp to {:.0} % of core 0 went to something else: run this on a quiet machine.",
+            100.0 * disturbed
+        );
+    }
     println!();
     let mut ratios = Vec::new();
     for (ours, theirs, goal) in RATIOS {
@@ -95,6 +102,7 @@ struct Row {
     rss: Spread,
     proxy_core_busy: Spread,
     load_core_busy: Spread,
+    disturbed: Spread,
 }
 
 impl Row {
@@ -109,6 +117,7 @@ impl Row {
             rss: spread(|sample| sample.rss),
             proxy_core_busy: spread(|sample| sample.busy[0]),
             load_core_busy: spread(|sample| sample.busy[1]),
+            disturbed: spread(|sample| sample.disturbed),
         }
     }
 
@@ -122,6 +131,7 @@ impl Row {
             "rss_mib": self.rss.json(),
             "core_0_busy": self.proxy_core_busy.json(),
             "core_1_busy": self.load_core_busy.json(),
+            "core_0_busy_with_something_else": self.disturbed.json(),
         })
     }
 }

@@ -13,7 +13,8 @@ pub const COUNT: usize = 1000;
 /// What the tokens say they are from and for.
 pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "gateway";
-/// 2100-01-01: far enough for any run, and the same in every run.
+/// 2024-01-01 and 2100-01-01: good in any run, and the same in every run.
+const ISSUED: u64 = 1_704_067_200;
 const EXPIRES: u64 = 4_102_444_800;
 
 /// The algorithm of a subject's tokens.
@@ -102,7 +103,7 @@ fn sign(algorithm: Algorithm, kid: &str, key: &EncodingKey) -> Result<String> {
     let mut tokens = String::new();
     for number in 0..COUNT {
         let claims = json!({
-            "iss": ISSUER, "aud": AUDIENCE, "sub": format!("user-{number:06}"), "iat": EXPIRES - 1000, "exp": EXPIRES,
+            "iss": ISSUER, "aud": AUDIENCE, "sub": format!("user-{number:06}"), "iat": ISSUED, "exp": EXPIRES,
             "jti": format!("{:032x}", number * 7919), "roles": ["viewer", "user"], "name": format!("Test User {number}"),
         });
         let token = jsonwebtoken::encode(&header, &claims, key).context("cannot sign a token")?;
