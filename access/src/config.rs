@@ -84,12 +84,32 @@ pub struct Issuer {
     /// Which claims say what.
     #[serde(default)]
     pub claims: ClaimNames,
+    /// Whether a token without `exp` is refused.
+    #[serde(default, skip_serializing_if = "Expiry::is_required")]
+    pub expiry: Expiry,
     /// Claims that must be there, beside those the checks need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_claims: Vec<String>,
     /// Claims that mark a token as something other than an access token (`ati`: a Spring refresh token).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden_claims: Vec<String>,
+}
+
+/// Whether a token must say when it expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiry {
+    /// A token without `exp` is refused.
+    #[default]
+    Required,
+    /// A token without `exp` is good until it is revoked (legacy clients with a validity of 0).
+    Optional,
+}
+
+impl Expiry {
+    fn is_required(&self) -> bool {
+        *self == Self::Required
+    }
 }
 
 /// Where an issuer's keys are.
@@ -188,7 +208,11 @@ pub struct TokenSource {
 
 impl Default for TokenSource {
     fn default() -> Self {
-        Self { header: Some("authorization".into()), cookie: None, query: None }
+        Self {
+            header: Some("authorization".into()),
+            cookie: None,
+            query: None,
+        }
     }
 }
 
@@ -274,7 +298,9 @@ impl TryFrom<String> for Duration {
             .zip(scale)
             .and_then(|(number, scale)| number.checked_mul(scale))
             .map(|millis| Self { millis })
-            .ok_or_else(|| format!("`{text}` is not a length of time; write a whole number and ms, s, m or h, as in `5m`"))
+            .ok_or_else(|| {
+                format!("`{text}` is not a length of time; write a whole number and ms, s, m or h, as in `5m`")
+            })
     }
 }
 

@@ -1,7 +1,32 @@
 //! Who may do what: the pure decision behind the Postern filter.
 //!
 //! Nothing in this crate reads a clock, a socket, a file or a random source: time, keys and randomness are arguments.
-//! It runs natively and as `wasm32-wasip1`.
+//! It runs natively and as `wasm32-wasip1`. Start at [`policy::Policy::decide`].
 
+// A panic in the filter would end every stream of its VM, so nothing here can panic.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a test may panic"
+    )
+)]
+
+pub mod claims;
 pub mod config;
+pub mod denial;
+pub mod json;
+pub mod jwk;
+pub mod jws;
+pub mod path;
+pub mod permission;
+pub mod policy;
+pub mod principal;
+pub mod request;
+pub mod revocation;
+pub mod route;
 pub mod snapshot;
+pub mod state;
+pub mod token_cache;

@@ -1,1 +1,26 @@
+//! The proxy-wasm adapter of Postern: reads the host, asks `postern-access`, writes the host.
+//!
+//! | file | is about |
+//! | --- | --- |
+//! | `root` | the root context: configuration, tick, answers of calls |
+//! | `stream` | the stream context: request headers → `check` → continue, pause or local response |
+//! | `gate` | what both share: policy, state, streams that wait |
+//! | `feeds` | following the two feeds by long polls |
+//! | `calls` | the HTTP calls that the root context makes, and what each was for |
+//! | `headers` | the request headers in one host call |
 
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod calls;
+mod feeds;
+mod gate;
+mod headers;
+mod root;
+mod stream;
+
+use proxy_wasm::types::LogLevel;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|context_id| Box::new(root::Root::new(context_id)));
+}}

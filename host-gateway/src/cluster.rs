@@ -1,54 +1,110 @@
-//! Clusters: where requests go.
+//! The clusters as one worker sees them: its own connections, its own view of which endpoint is busy.
 
+mod balance;
+mod call;
+mod endpoint;
+mod send;
+mod shared;
+
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, response};
+use tokio::sync::Notify;
 
-/// Why a call had no answer.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CallError(pub String);
+pub use self::call::CallError;
+use self::endpoint::Endpoint;
+pub use self::endpoint::Lease;
+pub use self::send::Answer;
+pub use self::shared::{SharedCluster, SharedEndpoint};
+use crate::metrics::WorkerMetrics;
 
-/// What a whole call answers.
-pub type Answer = Result<(response::Parts, Bytes, Option<HeaderMap>), CallError>;
-
-type Responder = Box<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Answer>>>>;
-
-/// The clusters as one worker sees them.
-#[derive(Default)]
+/// Single-threaded: each worker has its own.
 pub struct Clusters {
-    responders: HashMap<String, Responder>,
+    clusters: Vec<Rc<Cluster>>,
+    by_name: HashMap<String, usize>,
+    /// Seconds since the worker started, as the sweep counts them: cheap to read once per request.
+    seconds: Rc<Cell<u32>>,
+}
+
+/// One cluster of one worker.
+pub struct Cluster {
+    shared: Arc<SharedCluster>,
+    /// Place in the order of names.
+    index: usize,
+    endpoints: Vec<Rc<Endpoint>>,
+    /// Where the next choice starts.
+    next: Cell<usize>,
+    random: Cell<u64>,
+    /// Requests that wait for a connection.
+    waiting: Cell<usize>,
+    released: Notify,
+    metrics: Arc<WorkerMetrics>,
 }
 
 impl Clusters {
-    /// Adds a cluster that a function answers for.
-    #[must_use]
-    pub fn with<F: Future<Output = Answer> + 'static>(
-        mut self,
-        name: &str,
-        respond: impl Fn(Request<Bytes>) -> F + 'static,
-    ) -> Self {
-        self.responders
-            .insert(name.to_owned(), Box::new(move |request| Box::pin(respond(request))));
-        self
-    }
-
-    /// Whether there is a cluster of that name.
-    pub fn contains(&self, cluster: &str) -> bool {
-        self.responders.contains_key(cluster)
-    }
-
-    /// One whole call.
-    pub async fn call(&self, cluster: &str, request: Request<Bytes>, timeout: Duration) -> Answer {
-        let Some(responder) = self.responders.get(cluster) else {
-            return Err(CallError("unknown".into()));
+    /// `worker` seeds the random choice of endpoints, so that workers do not choose alike.
+    pub fn new(shared: &[Arc<SharedCluster>], worker: usize, metrics: &Arc<WorkerMetrics>) -> Rc<Self> {
+        let seconds = Rc::new(Cell::new(0));
+        let cluster = |(index, shared): (usize, &Arc<SharedCluster>)| {
+            let endpoints = shared.endpoints.iter().enumerate();
+            Rc::new(Cluster {
+                shared: Arc::clone(shared),
+                index,
+                endpoints: endpoints
+                    .map(|(place, at)| Rc::new(Endpoint::new(at.address, place, &seconds)))
+                    .collect(),
+                next: Cell::new(worker),
+                random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (worker as u64 + 1)),
+                waiting: Cell::new(0),
+                released: Notify::new(),
+                metrics: Arc::clone(metrics),
+            })
         };
-        tokio::time::timeout(timeout, responder(request))
-            .await
-            .unwrap_or_else(|_| Err(CallError("timeout".into())))
+        Rc::new(Self {
+            clusters: shared.iter().enumerate().map(cluster).collect(),
+            by_name: shared
+                .iter()
+                .enumerate()
+                .map(|(index, shared)| (shared.name.clone(), index))
+                .collect(),
+            seconds,
+        })
+    }
+
+    pub fn contains(&self, cluster: &str) -> bool {
+        self.by_name.contains_key(cluster)
+    }
+
+    /// A cluster by its place in the order of names.
+    pub fn get(&self, index: usize) -> &Rc<Cluster> {
+        &self.clusters[index]
+    }
+
+    fn find(&self, name: &str) -> Option<&Rc<Cluster>> {
+        self.by_name.get(name).map(|index| &self.clusters[*index])
+    }
+
+    /// Seconds since the worker started, give or take one.
+    pub fn seconds(&self) -> u32 {
+        self.seconds.get()
+    }
+
+    /// To be called every second: closes connections that were idle for too long.
+    pub fn sweep(&self) {
+        self.seconds.set(self.seconds.get() + 1);
+        for cluster in &self.clusters {
+            let idle_timeout = u32::try_from(cluster.shared.idle_timeout.as_secs()).unwrap_or(u32::MAX);
+            for endpoint in &cluster.endpoints {
+                endpoint.close_idle(idle_timeout);
+            }
+        }
+    }
+}
+
+impl Cluster {
+    pub fn name(&self) -> &str {
+        &self.shared.name
     }
 }

@@ -13,8 +13,8 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, request, response};
 use tokio::time::Instant;
 
-use crate::abi::clocks_and_timers::wall_clock;
 use crate::abi::types::Direction;
+use crate::clock;
 use crate::plugin::{FailurePolicy, Plugins};
 use chain::{Leg, Outcome};
 use exchange::{Began, Exchange};
@@ -45,7 +45,7 @@ impl PluginStream {
     pub(crate) fn new(plugins: Rc<Plugins>, connection: Rc<Connection>) -> Self {
         let began = plugins.needs.began.then(|| Began {
             monotonic: Instant::now(),
-            wall: wall_clock(),
+            wall: clock::now(),
         });
         let exchange = Rc::new(RefCell::new(Exchange::new(connection, began)));
         let legs = plugins.slots.iter().map(|_| Leg::Unopened).collect();

@@ -1,1 +1,18 @@
+//! The end-to-end suite's harness: it says how, so that the scenarios can say what.
+//!
+//! Everything is real: the programs as `cargo xtask demo` starts them, the shipped filter, and both hosts.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test harness: what cannot be set up or read is the failure of the test, with its reason"
+)]
+
+pub mod client;
+pub mod host;
+pub mod ports;
+pub mod servers;
+pub mod token;
+pub mod transcript;
+pub mod upstream;
+pub mod visit;

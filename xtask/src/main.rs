@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask …`: build the filter, run the demo, run every check, benchmark.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use xtask::{bench, demo, envoy, filter, progress::Progress, test, workspace::Workspace};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  demo [--host gateway|envoy] [--data DIR]   build and run everything, with demo data; Ctrl-C stops it
+       [--gateway-port 8081] [--admin-port 9901] [--auth-port 8086]
+       [--login-port 8087] [--service-port 8088] [--provider-port 8089]
+  test                                       every check and every test
+  filter                                     build dist/postern_filter.wasm
+  envoy                                      make sure that Envoy is there, and print where
+  bench gateway [--seconds N] [--repetitions N]
+                                             measure against peers, side by side; writes target/bench/gateway.json
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<ExitCode> {
+    let workspace = Workspace::locate()?;
+    let progress = Progress::begin();
+    match arguments {
+        ["demo", rest @ ..] => demo::run(&workspace, &progress, &demo::Options::parse(&workspace, rest)?)?,
+        ["test"] => return test::run(&workspace, &progress),
+        ["filter"] => filter::build(&workspace, &progress)?,
+        ["envoy"] => println!("{}", envoy::find_or_install(&workspace, &progress)?.display()),
+        ["bench", rest @ ..] => bench::run(&workspace, &progress, rest)?,
+        [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
+        [other, ..] => bail!(
+            "`{}` is not a command here\n\n{USAGE}",
+            if arguments.len() > 1 {
+                arguments.join(" ")
+            } else {
+                (*other).to_owned()
+            }
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,14 +1,15 @@
 //! Clocks and timers.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::Order;
 use super::failure::Answer;
+use crate::clock;
 use crate::vm::memory::Host;
 
 /// `proxy_get_current_time_nanoseconds(*time)`.
 pub(crate) fn get_current_time_nanoseconds(host: &mut Host<'_>, time_out: u32) -> Answer {
-    host.write_u64(time_out, nanoseconds(wall_clock()))
+    host.write_u64(time_out, nanoseconds(clock::now()))
 }
 
 /// `proxy_set_tick_period_milliseconds(period)`: zero stops the ticks. They belong to the root context of this VM,
@@ -18,12 +19,6 @@ pub(crate) fn set_tick_period_milliseconds(host: &mut Host<'_>, period: u32) -> 
         .orders
         .push(Order::TickPeriod((period > 0).then_some(period)));
     Ok(())
-}
-
-/// Time since 1970.
-#[expect(clippy::disallowed_methods, reason = "the edge where guests read the wall clock")]
-pub(crate) fn wall_clock() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// As the ABI counts; enough until the year 2554.

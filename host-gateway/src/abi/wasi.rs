@@ -1,8 +1,9 @@
 //! The part of WASI preview 1 that guests' language runtimes need: two output streams, clocks, randomness. There are
 //! no files, arguments or environment.
 
-use super::clocks_and_timers::{nanoseconds, wall_clock};
+use super::clocks_and_timers::nanoseconds;
 use super::failure::{Answer, Errno, Unwind};
+use crate::clock;
 use crate::vm::memory::Host;
 
 /// Most bytes of randomness for one call.
@@ -78,7 +79,7 @@ pub(crate) fn fd_prestat_dir_name(_host: &mut Host<'_>, _fd: u32, _path: u32, _s
 /// `clock_time_get(clock, precision, *time)`: 0 is the wall clock, 1 the monotonic one.
 pub(crate) fn clock_time_get(host: &mut Host<'_>, clock: u32, _precision: u64, time_out: u32) -> Answer {
     let time = match clock {
-        0 => wall_clock(),
+        0 => clock::now(),
         1 => host.state().process.uptime(),
         _ => return Err(Errno::NotSupported.into()),
     };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use wasmtime::ResourceLimiter;
 
 use super::engine::TICK;
+use crate::config;
 
 /// Most entries a guest's tables may have together (full-Go guests need about 6,300).
 const TABLE_ENTRIES: usize = 10_000;
@@ -64,10 +65,10 @@ impl TryFrom<String> for ByteSize {
     }
 }
 
-/// A length of time, written as `100ms` or `2s`.
+/// The longest a call may take: an end must be in sight, so zero is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[serde(try_from = "config::Duration")]
+#[schemars(with = "config::Duration")]
 pub struct CallTime(pub Duration);
 
 impl Default for CallTime {
@@ -76,17 +77,13 @@ impl Default for CallTime {
     }
 }
 
-impl TryFrom<String> for CallTime {
-    type Error = String;
+impl TryFrom<config::Duration> for CallTime {
+    type Error = &'static str;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let (number, unit) = split_unit(&text);
-        let number = number.parse::<u64>().ok().filter(|number| *number > 0);
-        match (number, unit) {
-            (Some(number), "ms") => Ok(Self(Duration::from_millis(number))),
-            (Some(number), "s") => Ok(Self(Duration::from_secs(number))),
-            _ => Err(format!("`{text}` is not a time: write for example 100ms or 2s")),
-        }
+    fn try_from(time: config::Duration) -> Result<Self, Self::Error> {
+        time.limit()
+            .map(Self)
+            .ok_or("a call into a plugin must have a limit: write for example 100ms")
     }
 }
 
@@ -144,10 +141,10 @@ mod tests {
         assert!(ByteSize::try_from("64MB".to_owned()).is_err());
         assert!(ByteSize::try_from("0".to_owned()).is_err());
         assert_eq!(
-            CallTime::try_from("2s".to_owned()),
-            Ok(CallTime(Duration::from_secs(2)))
+            serde_json::from_str::<CallTime>("\"2s\"").unwrap(),
+            CallTime(Duration::from_secs(2))
         );
-        assert!(CallTime::try_from("100".to_owned()).is_err());
+        assert!(serde_json::from_str::<CallTime>("\"0\"").is_err());
     }
 
     #[test]

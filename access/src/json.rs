@@ -1,0 +1,137 @@
+//! JSON as a security decision needs it: no key twice, bounded depth, nothing after the end.
+//!
+//! Two parsers may pick different ones of two equal keys (RFC 8259 section 4, RFC 7515 section 4), so a document with
+//! such keys says nothing.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// The deepest nesting that is read.
+pub const MAX_DEPTH: u8 = 16;
+
+/// Reads a JSON object strictly.
+pub fn object(text: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Err(de::Error::custom("not a JSON object")),
+    }
+}
+
+/// Reads one value with at most `depth` levels below it.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: u8,
+}
+
+impl Strict {
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        self.depth
+            .checked_sub(1)
+            .map(|depth| Self { depth })
+            .ok_or_else(|| E::custom("nested too deep"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(value) = access.next_element_seed(inner)? {
+            array.push(value);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let value = access.next_value_seed(inner)?;
+            if object.insert(key, value).is_some() {
+                return Err(de::Error::custom("a key stands there twice"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_read_in_order() {
+        let read = object(br#"{"b":1,"a":[true,null,"x",{"c":-1.5}]}"#).unwrap();
+        assert_eq!(
+            Value::Object(read).to_string(),
+            r#"{"b":1,"a":[true,null,"x",{"c":-1.5}]}"#
+        );
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_refused() {
+        let deep = [b"{\"a\":".as_slice(), &b"[".repeat(20), &b"]".repeat(20), b"}"].concat();
+        let cases: [&[u8]; 8] = [
+            br#"{"a":1,"a":2}"#,
+            br#"{"x":{"a":1,"\u0061":2}}"#,
+            b"[]",
+            b"{} {}",
+            b"{\"a\":1e999}",
+            b"",
+            b"{\"a\":\"\xff\"}",
+            &deep,
+        ];
+        for text in cases {
+            assert!(object(text).is_err(), "{}", String::from_utf8_lossy(text));
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! One canonicaliser for request targets: a canonical path, or a refusal.
+//!
+//! A filter that reads a path otherwise than the upstream does can be walked around (CVE-2019-9901, CVE-2021-29492). So
+//! whatever two parsers could read differently is refused, and the path that was checked is the path that goes upstream.
+//!
+//! | refused | because |
+//! | --- | --- |
+//! | not starting with `/` | absolute and asterisk forms name no path of ours |
+//! | `//`, `/./`, `/../`, also written `%2e` | some servers merge or resolve them, others do not |
+//! | `;`, `%3b` | path parameters: servlet containers cut them off |
+//! | `\`, `%5c` | a slash to some servers |
+//! | `%2f` | a slash after decoding |
+//! | `%25` | decoded twice by some servers |
+//! | `%00`…`%1f`, `%7f`, raw control bytes, spaces | cut or mangle the path |
+//! | a `%` without two hex digits, bytes that are not UTF-8 after decoding, raw bytes over 0x7e | ambiguous or undecodable |
+//! | `#`, `"`, `<`, `>`, `^`, `` ` ``, `{`, `\|`, `}` raw | not allowed in a path (RFC 3986) |
+//!
+//! What is left is normalised: escapes of unreserved characters are decoded, hex digits are upper case (RFC 3986 6.2.2).
+//! Canonicalising twice changes nothing.
+
+use std::borrow::Cow;
+
+/// The longest request target that is looked at, in bytes.
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// A request target in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The canonical path; borrowed when the request already had it so.
+    pub path: Cow<'a, str>,
+    /// The query with its `?`, as it came; empty when there is none.
+    pub query: &'a str,
+}
+
+impl Target<'_> {
+    /// The target to send upstream when it differs from the one that came.
+    pub fn rewritten(&self) -> Option<String> {
+        match &self.path {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(path) => Some([path, self.query].concat()),
+        }
+    }
+}
+
+/// Why a request target was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Longer than [`MAX_TARGET`].
+    #[error("the request target is longer than {MAX_TARGET} bytes")]
+    TooLong,
+    /// Absolute form, asterisk form, or empty.
+    #[error("the path does not start with a slash")]
+    NotAbsolute,
+    /// `//`.
+    #[error("the path has an empty segment")]
+    EmptySegment,
+    /// `.` or `..`, also percent-encoded.
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// `;` or `%3b`.
+    #[error("the path has parameters")]
+    Parameters,
+    /// A slash or backslash in disguise.
+    #[error("the path has an encoded slash or a backslash")]
+    HiddenSlash,
+    /// `%25`.
+    #[error("the path is encoded twice")]
+    EncodedTwice,
+    /// A control character, raw or encoded.
+    #[error("the path has a control character")]
+    Control,
+    /// A byte that RFC 3986 does not allow there.
+    #[error("the request target has a character that must be percent-encoded")]
+    Forbidden,
+    /// A `%` without two hex digits.
+    #[error("the path has an incomplete percent escape")]
+    BadEscape,
+    /// Not UTF-8 once decoded.
+    #[error("the path is not UTF-8")]
+    NotUtf8,
+}
+
+/// Reads a request target (`:path`: path and query) into its canonical form.
+pub fn canonical(target: &[u8]) -> Result<Target<'_>, PathError> {
+    if target.len() > MAX_TARGET {
+        return Err(PathError::TooLong);
+    }
+    let split = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    let (path, query) = target.split_at(split);
+    if query.iter().any(|&byte| matches!(byte, 0..=0x20 | 0x7f | b'#')) {
+        return Err(PathError::Forbidden);
+    }
+    let query = std::str::from_utf8(query).map_err(|_| PathError::NotUtf8)?;
+    Ok(Target {
+        path: canonical_path(path)?,
+        query,
+    })
+}
+
+fn canonical_path(path: &[u8]) -> Result<Cow<'_, str>, PathError> {
+    let Some((b'/', rest)) = path.split_first() else {
+        return Err(PathError::NotAbsolute);
+    };
+    let mut escapes = false;
+    for &byte in rest {
+        match CLASS.get(usize::from(byte)).copied().unwrap_or(Class::Forbidden) {
+            Class::Plain => {}
+            Class::Percent => escapes = true,
+            Class::Semicolon => return Err(PathError::Parameters),
+            Class::Backslash => return Err(PathError::HiddenSlash),
+            Class::Control => return Err(PathError::Control),
+            Class::Forbidden => return Err(PathError::Forbidden),
+        }
+    }
+    let path = if escapes { unescape(path)? } else { Cow::Borrowed(path) };
+    check_segments(&path)?;
+    match path {
+        Cow::Borrowed(path) => std::str::from_utf8(path)
+            .map(Cow::Borrowed)
+            .map_err(|_| PathError::NotUtf8),
+        Cow::Owned(path) => String::from_utf8(path).map(Cow::Owned).map_err(|_| PathError::NotUtf8),
+    }
+}
+
+/// Empty segments (but for a last one: a trailing slash) and dot segments.
+fn check_segments(path: &[u8]) -> Result<(), PathError> {
+    let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            b"" if segments.peek().is_some() => return Err(PathError::EmptySegment),
+            b"." | b".." => return Err(PathError::DotSegment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Decodes the escapes of unreserved characters and writes the others in upper case; borrowed when nothing changed.
+fn unescape(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
+    let mut out = Vec::with_capacity(path.len());
+    // The path with every escape decoded: only to see whether it is UTF-8, never to be forwarded.
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            decoded.push(byte);
+            continue;
+        }
+        let (high, low) = (bytes.next().and_then(hex_digit), bytes.next().and_then(hex_digit));
+        let (Some(high), Some(low)) = (high, low) else {
+            return Err(PathError::BadEscape);
+        };
+        let value = (high << 4) | low;
+        match value {
+            b'/' | b'\\' => return Err(PathError::HiddenSlash),
+            b';' => return Err(PathError::Parameters),
+            b'%' => return Err(PathError::EncodedTwice),
+            0..=0x1f | 0x7f => return Err(PathError::Control),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(value),
+            _ => out.extend_from_slice(&[b'%', upper_hex(high), upper_hex(low)]),
+        }
+        decoded.push(value);
+    }
+    std::str::from_utf8(&decoded).map_err(|_| PathError::NotUtf8)?;
+    Ok(if out == path {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(out)
+    })
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn upper_hex(digit: u8) -> u8 {
+    if digit < 10 {
+        b'0'.wrapping_add(digit)
+    } else {
+        b'A'.wrapping_add(digit.wrapping_sub(10))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Class {
+    Plain,
+    Percent,
+    Semicolon,
+    Backslash,
+    Control,
+    Forbidden,
+}
+
+/// What each byte of a path is: RFC 3986 `pchar` and `/` are plain.
+static CLASS: [Class; 256] = classes();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated at compile time, 0..=255"
+)]
+const fn classes() -> [Class; 256] {
+    let mut table = [Class::Forbidden; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => Class::Plain,
+            b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b'@' => Class::Plain,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' => Class::Plain,
+            b'%' => Class::Percent,
+            b';' => Class::Semicolon,
+            b'\\' => Class::Backslash,
+            0..=0x1f | 0x7f => Class::Control,
+            _ => Class::Forbidden,
+        };
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(raw: &str) -> Result<String, PathError> {
+        canonical(raw.as_bytes()).map(|target| target.path.into_owned())
+    }
+
+    #[test]
+    fn what_is_canonical_passes_unchanged_and_unowned() {
+        for raw in [
+            "/",
+            "/demo/test",
+            "/demo/test/",
+            "/a/b.c/~u/x:y@z",
+            "/%E5%BC%A0",
+            "/a%20b",
+            "/...",
+            "/a?x=//;%2e#",
+        ] {
+            if raw.ends_with('#') {
+                assert_eq!(path(raw), Err(PathError::Forbidden));
+                continue;
+            }
+            let target = canonical(raw.as_bytes()).unwrap();
+            assert!(matches!(target.path, Cow::Borrowed(_)), "{raw}");
+            assert_eq!(target.rewritten(), None);
+        }
+        assert_eq!(canonical(b"/a?x=//;%2e").unwrap().query, "?x=//;%2e");
+    }
+
+    #[test]
+    fn escapes_of_unreserved_characters_are_decoded_and_the_rest_upper_cased() {
+        assert_eq!(path("/%64emo/%74est").unwrap(), "/demo/test");
+        assert_eq!(path("/a%2dB%7e").unwrap(), "/a-B~");
+        assert_eq!(path("/%e5%bc%a0").unwrap(), "/%E5%BC%A0");
+        assert_eq!(canonical(b"/%64?q=1").unwrap().rewritten().unwrap(), "/d?q=1");
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_differently_is_refused() {
+        use PathError::*;
+        for (raw, error) in [
+            ("", NotAbsolute),
+            ("*", NotAbsolute),
+            ("http://x/y", NotAbsolute),
+            ("//", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("/a/b//", EmptySegment),
+            ("/.", DotSegment),
+            ("/a/../b", DotSegment),
+            ("/a/%2e%2E/b", DotSegment),
+            ("/a/.%2e", DotSegment),
+            ("/a;x=1/b", Parameters),
+            ("/a%3bx", Parameters),
+            ("/a\\b", HiddenSlash),
+            ("/a%5cb", HiddenSlash),
+            ("/a%2fb", HiddenSlash),
+            ("/a%2Fb", HiddenSlash),
+            ("/a%252fb", EncodedTwice),
+            ("/a%00", Control),
+            ("/a%0a", Control),
+            ("/a\tb", Control),
+            ("/a b", Forbidden),
+            ("/a#b", Forbidden),
+            ("/a{b}", Forbidden),
+            ("/张", Forbidden),
+            ("/a%", BadEscape),
+            ("/a%4", BadEscape),
+            ("/a%zz", BadEscape),
+            ("/%c0%ae%c0%ae/", NotUtf8),
+            ("/%ff", NotUtf8),
+        ] {
+            assert_eq!(path(raw), Err(error), "{raw}");
+        }
+        assert_eq!(path(&"/a".repeat(MAX_TARGET)), Err(TooLong));
+    }
+
+    #[test]
+    fn twice_is_once_for_every_short_string() {
+        let alphabet = b"/.%2eEfF5cA;\\a?#\x00\xc3";
+        let mut stack: Vec<Vec<u8>> = vec![b"/".to_vec()];
+        while let Some(raw) = stack.pop() {
+            if let Ok(once) = canonical(&raw) {
+                let again = [once.path.as_ref(), once.query].concat();
+                let twice = canonical(again.as_bytes()).expect("a canonical target is accepted");
+                assert_eq!((&twice.path, twice.query), (&once.path, once.query));
+                assert_eq!(twice.rewritten(), None);
+            }
+            if raw.len() < 5 {
+                stack.extend(alphabet.iter().map(|&byte| [raw.as_slice(), &[byte]].concat()));
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a path requires: conditions on the caller, and the permission table of the login service.
+
+use crate::principal::Caller;
+use crate::route::{Pattern, PatternError, Routes};
+use crate::snapshot::Permission;
+
+/// What a caller must have. With nothing in it, any good token will do.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// One of these, if there are any.
+    pub any_authority: Vec<String>,
+    /// Every one of these.
+    pub all_authorities: Vec<String>,
+    /// Every one of these.
+    pub scopes: Vec<String>,
+    /// Each of these.
+    pub claims: Vec<ClaimCondition>,
+}
+
+/// A claim that must equal a text, or the segment of the path that the pattern names.
+#[derive(Debug, Clone)]
+pub struct ClaimCondition {
+    /// The claim.
+    pub claim: String,
+    /// What it must be.
+    pub expected: Expected,
+}
+
+/// What a claim must be.
+#[derive(Debug, Clone)]
+pub enum Expected {
+    /// This text.
+    Text(String),
+    /// The segment called so in the pattern.
+    Segment(Pattern, String),
+}
+
+/// What the caller lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lacks {
+    /// An authority, or a claim.
+    Permission,
+    /// These scopes, as the rule lists them.
+    Scope(String),
+}
+
+impl Conditions {
+    /// Whether the caller meets them for this canonical path.
+    pub fn check(&self, caller: &Caller, path: &str) -> Result<(), Lacks> {
+        let claims = &caller.principal.claims;
+        let holds = |name: &String| caller.authorities.holds(name);
+        if !self.scopes.iter().all(|scope| claims.scopes.contains(scope)) {
+            return Err(Lacks::Scope(self.scopes.join(" ")));
+        }
+        let authorities = (self.any_authority.is_empty() || self.any_authority.iter().any(holds))
+            && self.all_authorities.iter().all(holds);
+        let compared = self.claims.iter().all(|condition| {
+            let expected = match &condition.expected {
+                Expected::Text(text) => Some(text.as_str()),
+                Expected::Segment(pattern, name) => pattern.capture(name, path),
+            };
+            let claim = claims
+                .compared
+                .iter()
+                .find(|(name, _)| *name == condition.claim)
+                .map(|(_, value)| value.as_str());
+            claim.is_some() && claim == expected
+        });
+        if authorities && compared {
+            Ok(())
+        } else {
+            Err(Lacks::Permission)
+        }
+    }
+}
+
+/// Compiles the permission table. Rows of the same path and method are alternatives: any one of their authorities will do.
+///
+/// A row that cannot be read is left out and reported; its path then stays refused, as every path without a row is.
+pub fn compile(rows: &[Permission]) -> (Routes<Conditions>, Vec<PatternError>) {
+    let mut routes = Routes::default();
+    let mut errors = Vec::new();
+    for row in rows {
+        match Pattern::parse(&row.url) {
+            Ok(pattern) => {
+                if let Some(conditions) = routes.entry(&pattern, row.method.as_deref(), Conditions::default) {
+                    conditions.any_authority.push(row.name.clone());
+                }
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    (routes, errors)
+}

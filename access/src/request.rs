@@ -1,0 +1,285 @@
+//! A request as the decision needs it, read in one pass over its headers.
+
+use std::borrow::Cow;
+
+use crate::config::{Config, Forward, TokenSource};
+
+/// Which headers matter: made once from the configuration.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    token: TokenSource,
+    /// The names of the identity headers in lower case.
+    identity: Vec<Box<[u8]>>,
+}
+
+/// What a request says.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// `:method`.
+    pub method: &'a [u8],
+    /// `:path`, path and query.
+    pub target: &'a [u8],
+    /// Names of the headers that only we may set, as the client spelled them.
+    pub spoofed: Vec<&'a [u8]>,
+    header: Found<'a>,
+    cookie: Found<'a>,
+}
+
+/// The token of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// None in any of the places.
+    None,
+    /// Exactly one.
+    One(&'a str),
+    /// Exactly one, with characters that no token has.
+    Malformed(Cow<'a, str>),
+    /// More than one: a proxy behind us might take the other one.
+    Several,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Found<'a> {
+    #[default]
+    Nothing,
+    Once(&'a [u8]),
+    Several,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Found::Nothing => Found::Once(value),
+            _ => Found::Several,
+        };
+    }
+}
+
+impl Reader {
+    /// For this configuration.
+    pub fn new(config: &Config) -> Self {
+        let Forward {
+            user_id,
+            user_name,
+            client_id,
+            authorities,
+            scope,
+        } = &config.forward;
+        let identity = [user_id, user_name, client_id, authorities, scope]
+            .into_iter()
+            .flatten()
+            .map(|name| name.to_ascii_lowercase().into_bytes().into())
+            .collect();
+        let mut token = config.token.clone();
+        token.header = token.header.map(|name| name.to_ascii_lowercase());
+        Self { token, identity }
+    }
+
+    /// Reads a request from its headers, pseudo-headers included, names in lower case.
+    pub fn read<'a>(&self, headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Request<'a> {
+        let mut request = Request {
+            method: b"",
+            target: b"",
+            spoofed: Vec::new(),
+            header: Found::Nothing,
+            cookie: Found::Nothing,
+        };
+        let token = self.token.header.as_deref().map(str::as_bytes);
+        for (name, value) in headers {
+            match name {
+                b":method" => request.method = value,
+                b":path" => request.target = value,
+                _ if Some(name) == token => request.header.add(value),
+                b"cookie" => {
+                    if let Some(wanted) = &self.token.cookie {
+                        cookies(value, wanted.as_bytes()).for_each(|value| request.cookie.add(value));
+                    }
+                }
+                _ if self.identity.iter().any(|identity| folds_to(name, identity)) => request.spoofed.push(name),
+                _ => {}
+            }
+        }
+        request
+    }
+
+    /// The token of a request, from exactly one of the configured places. `query` has its `?`.
+    pub fn token<'a>(&self, request: &Request<'a>, query: &'a str) -> Presented<'a> {
+        let mut found = Presented::None;
+        let mut add = |presented: Presented<'a>| {
+            found = match (&found, presented) {
+                (_, Presented::None) => return,
+                (Presented::None, presented) => presented,
+                _ => Presented::Several,
+            };
+        };
+        match request.header {
+            Found::Nothing => {}
+            Found::Once(value) => add(bearer(value, self.token.header.as_deref() == Some("authorization"))),
+            Found::Several => add(Presented::Several),
+        }
+        match request.cookie {
+            Found::Nothing => {}
+            Found::Once(value) => add(well_formed(value)),
+            Found::Several => add(Presented::Several),
+        }
+        if let Some(wanted) = &self.token.query {
+            for pair in query.trim_start_matches('?').split('&') {
+                match pair.split_once('=') {
+                    Some((name, value)) if name == wanted => add(well_formed(value.as_bytes())),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Whether a header name is one of ours to an upstream that folds `_` and `-` together (CGI, WSGI and their heirs).
+fn folds_to(name: &[u8], identity: &[u8]) -> bool {
+    name.len() == identity.len()
+        && name.iter().zip(identity).all(|(&byte, &wanted)| {
+            byte.eq_ignore_ascii_case(&wanted) || (byte == b'_' && wanted == b'-') || (byte == b'-' && wanted == b'_')
+        })
+}
+
+/// The values of the cookies called `wanted` (RFC 6265 section 5.4).
+fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'w> {
+    header
+        .split(|&byte| byte == b';')
+        .filter_map(move |pair| pair.trim_ascii().strip_prefix(wanted)?.strip_prefix(b"="))
+}
+
+/// `Bearer <token>`, the scheme in any case (RFC 9110 section 11.1). A header of another name may hold the bare token.
+fn bearer(value: &[u8], scheme_needed: bool) -> Presented<'_> {
+    // Some hosts join two headers into one with a comma.
+    let bearers = |value: &[u8]| {
+        value
+            .split(|&byte| byte == b',')
+            .any(|part| after_scheme(part.trim_ascii()).is_some())
+    };
+    if value.contains(&b',') && bearers(value) {
+        return Presented::Several;
+    }
+    match after_scheme(value.trim_ascii()) {
+        Some(token) => well_formed(token),
+        None if scheme_needed => Presented::None,
+        None => well_formed(value),
+    }
+}
+
+fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let rest = rest.strip_prefix(b" ")?;
+    scheme.eq_ignore_ascii_case(b"bearer").then_some(rest)
+}
+
+/// The characters of `b64token` (RFC 6750 section 2.1).
+fn well_formed(token: &[u8]) -> Presented<'_> {
+    let token = token.trim_ascii();
+    let good =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    match std::str::from_utf8(token) {
+        Ok("") => Presented::None,
+        Ok(text) if token.iter().all(good) => Presented::One(text),
+        _ => Presented::Malformed(String::from_utf8_lossy(token)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presented(config: &Config, headers: &[(&'static str, &'static str)], query: &'static str) -> String {
+        let reader = Reader::new(config);
+        let request = reader.read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        format!("{:?}", reader.token(&request, query))
+    }
+
+    #[test]
+    fn one_token_from_one_place() {
+        let bearer_only = Config::default();
+        let everywhere = Config {
+            token: TokenSource {
+                header: Some("Authorization".into()),
+                cookie: Some("t".into()),
+                query: Some("access_token".into()),
+            },
+            ..Config::default()
+        };
+        for (config, headers, query, expected) in [
+            (
+                &bearer_only,
+                &[("authorization", "Bearer a.b.c")][..],
+                "",
+                "One(\"a.b.c\")",
+            ),
+            (
+                &bearer_only,
+                &[("authorization", "bEARER  a.b.c ")],
+                "",
+                "One(\"a.b.c\")",
+            ),
+            (&bearer_only, &[("authorization", "Basic abc")], "", "None"),
+            (&bearer_only, &[("authorization", "Bearer")], "", "None"),
+            (&bearer_only, &[("authorization", "Bearer ")], "", "None"),
+            (
+                &bearer_only,
+                &[("authorization", "Bearer a b")],
+                "",
+                "Malformed(\"a b\")",
+            ),
+            (
+                &bearer_only,
+                &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
+                "",
+                "Several",
+            ),
+            (
+                &bearer_only,
+                &[("authorization", "Basic a"), ("authorization", "Bearer a")],
+                "",
+                "Several",
+            ),
+            (&bearer_only, &[("authorization", "Bearer a,Bearer b")], "", "Several"),
+            (&bearer_only, &[("authorization", "Basic a, Bearer b")], "", "Several"),
+            (
+                &bearer_only,
+                &[("authorization", "Digest a=\"b\", c=\"d\"")],
+                "",
+                "None",
+            ),
+            (&bearer_only, &[], "?access_token=a", "None"),
+            (&everywhere, &[], "?x=1&access_token=a", "One(\"a\")"),
+            (&everywhere, &[("cookie", "x=1; t=a; y=2")], "", "One(\"a\")"),
+            (&everywhere, &[("cookie", "t=a"), ("cookie", "t=b")], "", "Several"),
+            (
+                &everywhere,
+                &[("cookie", "t=a"), ("authorization", "Bearer a")],
+                "",
+                "Several",
+            ),
+            (
+                &everywhere,
+                &[("authorization", "Bearer a")],
+                "?access_token=a",
+                "Several",
+            ),
+            (&everywhere, &[], "?access_token=a&access_token=b", "Several"),
+        ] {
+            assert_eq!(presented(config, headers, query), expected, "{headers:?} {query}");
+        }
+    }
+
+    #[test]
+    fn identity_headers_of_a_client_are_found_in_every_spelling() {
+        let reader = Reader::new(&Config::default());
+        let headers: [(&[u8], &[u8]); 4] = [
+            (b"x-user-id", b"root"),
+            (b"x_user_id", b"root"),
+            (b"x-user-idx", b"1"),
+            (b"x_scope", b"all"),
+        ];
+        let request = reader.read(headers.into_iter());
+        assert_eq!(request.spoofed, [b"x-user-id".as_slice(), b"x_user_id", b"x_scope"]);
+    }
+}

@@ -1,0 +1,407 @@
+//! What changes while the filter runs: keys, revocations, permissions, changed users, and the tokens seen lately.
+//!
+//! One VM has one [`State`]; the shell brings it the feeds' documents and the answers of its calls.
+
+use std::rc::Rc;
+
+use hashbrown::HashMap;
+use serde_json::Value;
+
+use crate::config::{Config, Issuer, Jwks};
+use crate::denial::Unavailable;
+use crate::jwk::{self, JwkError, Key};
+use crate::permission::{self, Conditions};
+use crate::principal::{Authorities, Caller, Principal};
+use crate::revocation::Revocations;
+use crate::route::{PatternError, Routes};
+use crate::snapshot::{PermissionFeed, TokenFeed};
+use crate::token_cache::TokenCache;
+
+/// Everything a decision needs beside the policy.
+#[derive(Debug)]
+pub struct State {
+    /// Those of the configuration, which stay, and after them those of the feed.
+    issuers: Vec<KnownIssuer>,
+    configured: usize,
+    pub(crate) revocations: Revocations,
+    pub(crate) permissions: Routes<Conditions>,
+    changed_users: HashMap<Box<str>, ChangedUser, foldhash::fast::FixedState>,
+    /// How many changes of users were seen.
+    changes: u64,
+    pub(crate) tokens: TokenCache,
+    token_feed: Option<Feed>,
+    permission_feed: Option<Feed>,
+    max_stale: u64,
+}
+
+/// An issuer and its keys.
+#[derive(Debug)]
+pub(crate) struct KnownIssuer {
+    pub(crate) issuer: Rc<Issuer>,
+    /// `None`: a remote set that has not come yet.
+    pub(crate) keys: Option<Vec<Key>>,
+    /// When the last fetch of a remote set was asked for, in Unix milliseconds.
+    asked_at: Option<u64>,
+    /// A fetch is under way.
+    asking: bool,
+}
+
+/// How current a feed is.
+#[derive(Debug, Default)]
+struct Feed {
+    version: Option<String>,
+    /// Unix milliseconds of the last good answer.
+    heard_at: u64,
+}
+
+#[derive(Debug)]
+struct ChangedUser {
+    /// Unix second of the change: authorities in tokens issued up to then are out of date.
+    at: u64,
+    /// Numbers the changes of this VM, as one user may change twice in a second.
+    change: u64,
+    /// What the user may do since, once it was looked up.
+    authorities: Option<Rc<Authorities>>,
+}
+
+/// Why a document of a feed was not taken. Ask again without `after`.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Not JSON of this shape.
+    #[error("the document cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A delta to a version that is not ours.
+    #[error("a delta to version {0} came, but we have another")]
+    Gap(String),
+    /// A full snapshot without its main part.
+    #[error("a full snapshot without `{0}` came")]
+    Incomplete(&'static str),
+    /// An issuer without a usable key.
+    #[error("an issuer of the feed: {0}")]
+    Keys(#[from] JwkError),
+    /// An issuer whose keys are somewhere else.
+    #[error("an issuer of the feed has no keys inline")]
+    Remote,
+}
+
+/// Between two fetches of the same key set: a flood of tokens with invented key ids is no flood of fetches.
+const KEYS_PAUSE: u64 = 10_000;
+
+/// How long a login may take, in seconds: a token issued this soon after a change may still carry what was asked before.
+const LOGIN: u64 = 10;
+
+/// How much memory the tokens seen lately may take, in bytes.
+const TOKEN_BUDGET: usize = 8 * 1024 * 1024;
+
+impl State {
+    /// For a configuration whose inline key sets are good. `seed` is random.
+    pub fn new(config: &Config, seed: u64) -> Result<Self, JwkError> {
+        let issuers = config
+            .issuers
+            .iter()
+            .map(KnownIssuer::new)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            configured: issuers.len(),
+            issuers,
+            revocations: Revocations::new(seed),
+            permissions: Routes::default(),
+            changed_users: HashMap::default(),
+            changes: 0,
+            tokens: TokenCache::new(TOKEN_BUDGET, seed.rotate_left(32)),
+            token_feed: config.auth_server.as_ref().map(|_| Feed::default()),
+            permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
+            max_stale: config.max_stale.millis,
+        })
+    }
+
+    /// The version of the token feed that we have, to be sent as `after`.
+    pub fn token_version(&self) -> Option<&str> {
+        self.token_feed.as_ref()?.version.as_deref()
+    }
+
+    /// The version of the permission feed that we have, to be sent as `after`.
+    pub fn permission_version(&self) -> Option<&str> {
+        self.permission_feed.as_ref()?.version.as_deref()
+    }
+
+    /// Whether every configured feed is there and current enough to decide by.
+    pub fn available(&self, now: u64) -> Result<(), Unavailable> {
+        for feed in [&self.token_feed, &self.permission_feed].into_iter().flatten() {
+            if feed.version.is_none() {
+                return Err(Unavailable::NoSnapshot);
+            }
+            if now > feed.heard_at.saturating_add(self.max_stale) {
+                return Err(Unavailable::Stale);
+            }
+        }
+        Ok(())
+    }
+
+    /// The token feed had nothing new.
+    pub fn tokens_unchanged(&mut self, now: u64) {
+        heard(&mut self.token_feed, now);
+    }
+
+    /// The permission feed had nothing new.
+    pub fn permissions_unchanged(&mut self, now: u64) {
+        heard(&mut self.permission_feed, now);
+    }
+
+    /// Takes a document of the token feed: all of it, or nothing.
+    pub fn apply_tokens(&mut self, document: &[u8], now: u64) -> Result<(), FeedError> {
+        let document: TokenFeed = serde_json::from_slice(document)?;
+        let full = check_since(&self.token_feed, document.since, document.issuers.is_none(), "issuers")?;
+        let issuers = match &document.issuers {
+            Some(issuers) => Some(
+                issuers
+                    .iter()
+                    .map(KnownIssuer::from_feed)
+                    .collect::<Result<Vec<_>, _>>()?,
+            ),
+            None => None,
+        };
+        if let Some(issuers) = issuers {
+            self.issuers.truncate(self.configured);
+            self.issuers.extend(issuers);
+            self.tokens.clear();
+        }
+        if full {
+            self.revocations.clear();
+        }
+        for (id, until) in &document.revoked_tokens {
+            self.revocations.revoke_token(id, *until);
+        }
+        for (id, before, until) in &document.revoked_users {
+            self.revocations.revoke_user(id, *before, *until);
+        }
+        for (id, before, until) in &document.revoked_clients {
+            self.revocations.revoke_client(id, *before, *until);
+        }
+        advance(&mut self.token_feed, document.version, now);
+        Ok(())
+    }
+
+    /// Takes a document of the permission feed: all of it, or nothing. Rows that cannot be read are reported.
+    pub fn apply_permissions(&mut self, document: &[u8], now: u64) -> Result<Vec<PatternError>, FeedError> {
+        let document: PermissionFeed = serde_json::from_slice(document)?;
+        let full = check_since(
+            &self.permission_feed,
+            document.since,
+            document.permissions.is_none(),
+            "permissions",
+        )?;
+        let mut errors = Vec::new();
+        if let Some(rows) = &document.permissions {
+            (self.permissions, errors) = permission::compile(rows);
+        }
+        if full {
+            self.changed_users.clear();
+        }
+        for (user, at) in document.changed_users {
+            self.changed_users
+                .insert(user.into(), ChangedUser { at, authorities: None });
+        }
+        advance(&mut self.permission_feed, document.version, now);
+        Ok(errors)
+    }
+
+    /// The permission feed turned out to be of another time than ours: the next answer must be a full snapshot.
+    pub fn forget_permission_version(&mut self) {
+        forget(&mut self.permission_feed);
+    }
+
+    /// The token feed turned out to be of another time than ours: the next answer must be a full snapshot.
+    pub fn forget_token_version(&mut self) {
+        forget(&mut self.token_feed);
+    }
+
+    /// The last change of a user's authorities that we know of: the number to hand back to [`State::set_authorities`].
+    pub fn change_of(&self, user: &str) -> Option<u64> {
+        self.changed_users.get(user).map(|changed| changed.change)
+    }
+
+    /// What the login service said of a user, asked after `change`. If the user changed again meanwhile, the answer may be
+    /// out of date, and is dropped.
+    pub fn set_authorities(&mut self, user: &str, change: u64, names: Vec<String>) {
+        if let Some(changed) = self.changed_users.get_mut(user)
+            && changed.change == change
+        {
+            changed.authorities = Some(Rc::new(Authorities::new(names)));
+        }
+    }
+
+    /// The remote key sets that are due: not there yet, or older than `max_age` milliseconds. They count as asked for.
+    pub fn keys_due(&mut self, now: u64, max_age: u64) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (index, known) in self.issuers.iter_mut().enumerate() {
+            let pause = if known.keys.is_some() {
+                max_age
+            } else {
+                KEYS_PAUSE.min(1000)
+            };
+            if known.is_remote() && !known.asking && known.asked_at.is_none_or(|at| now >= at.saturating_add(pause)) {
+                known.asked_at = Some(now);
+                known.asking = true;
+                due.push(index);
+            }
+        }
+        due
+    }
+
+    /// Where an issuer's remote key set is: cluster and URI.
+    pub fn keys_location(&self, index: usize) -> Option<(&str, &str)> {
+        match &self.issuers.get(index)?.issuer.jwks {
+            Jwks::Remote { cluster, uri } => Some((cluster, uri)),
+            Jwks::Inline { .. } => None,
+        }
+    }
+
+    /// A remote key set came. Without a usable key the old keys stay.
+    pub fn set_keys(&mut self, index: usize, document: &[u8]) -> Result<(), FeedError> {
+        let Some(known) = self.issuers.get_mut(index) else {
+            return Ok(());
+        };
+        known.asking = false;
+        let set: Value = serde_json::from_slice(document)?;
+        known.keys = Some(jwk::key_set(&set)?);
+        self.tokens.clear();
+        Ok(())
+    }
+
+    /// A remote key set did not come; the old keys stay.
+    pub fn keys_failed(&mut self, index: usize) {
+        if let Some(known) = self.issuers.get_mut(index) {
+            known.asking = false;
+        }
+    }
+
+    /// Drops what has expired. Call it now and then; `now` in Unix milliseconds.
+    pub fn sweep(&mut self, now: u64) {
+        self.revocations.sweep(now / 1000);
+    }
+
+    /// How many revocations are in force.
+    pub fn revocations(&self) -> usize {
+        self.revocations.len()
+    }
+
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = (usize, &KnownIssuer)> {
+        self.issuers.iter().enumerate()
+    }
+
+    /// Whether fetching this issuer's keys again could help: they are remote, and the last fetch is a while ago or under
+    /// way.
+    pub(crate) fn keys_may_change(&self, index: usize, now: u64) -> bool {
+        self.issuers.get(index).is_some_and(|known| {
+            known.is_remote() && (known.asking || known.asked_at.is_none_or(|at| now >= at.saturating_add(KEYS_PAUSE)))
+        })
+    }
+
+    /// Asks for an issuer's keys at the next [`State::keys_due`], if that may help.
+    pub(crate) fn want_keys(&mut self, index: usize, now: u64) {
+        if let Some(known) = self.issuers.get_mut(index)
+            && !known.asking
+            && known.asked_at.is_none_or(|at| now >= at.saturating_add(KEYS_PAUSE))
+        {
+            known.asked_at = None;
+        }
+    }
+
+    /// The caller behind a token, with the authorities that hold now. `Err`: the user must be looked up first.
+    pub(crate) fn caller(&self, principal: &Rc<Principal>) -> Result<Caller, String> {
+        let claims = &principal.claims;
+        let own = || Caller {
+            principal: principal.clone(),
+            authorities: principal.authorities().clone(),
+        };
+        let Some(user) = claims.user_id.as_deref() else {
+            return Ok(own());
+        };
+        match self.changed_users.get(user) {
+            Some(changed)
+                if claims
+                    .issued_at
+                    .is_some_and(|at| at / 1000 > changed.at.saturating_add(LOGIN)) =>
+            {
+                Ok(own())
+            }
+            Some(ChangedUser {
+                authorities: Some(authorities),
+                ..
+            }) => Ok(Caller {
+                principal: principal.clone(),
+                authorities: authorities.clone(),
+            }),
+            Some(_) => Err(user.to_owned()),
+            None => Ok(own()),
+        }
+    }
+}
+
+impl KnownIssuer {
+    fn new(issuer: &Issuer) -> Result<Self, JwkError> {
+        let keys = match &issuer.jwks {
+            Jwks::Inline { inline } => Some(jwk::key_set(inline)?),
+            Jwks::Remote { .. } => None,
+        };
+        Ok(Self {
+            issuer: Rc::new(issuer.clone()),
+            keys,
+            asked_at: None,
+            asking: false,
+        })
+    }
+
+    fn from_feed(issuer: &Issuer) -> Result<Self, FeedError> {
+        match issuer.jwks {
+            Jwks::Inline { .. } => Ok(Self::new(issuer)?),
+            Jwks::Remote { .. } => Err(FeedError::Remote),
+        }
+    }
+
+    fn is_remote(&self) -> bool {
+        matches!(self.issuer.jwks, Jwks::Remote { .. })
+    }
+}
+
+fn heard(feed: &mut Option<Feed>, now: u64) {
+    if let Some(feed) = feed
+        && feed.version.is_some()
+    {
+        feed.heard_at = now;
+    }
+}
+
+fn advance(feed: &mut Option<Feed>, version: String, now: u64) {
+    if let Some(feed) = feed {
+        *feed = Feed {
+            version: Some(version),
+            heard_at: now,
+        };
+    }
+}
+
+fn forget(feed: &mut Option<Feed>) {
+    if let Some(feed) = feed
+        && let Some(version) = &mut feed.version
+    {
+        // What we know stays in force until the full snapshot replaces it; only the question changes.
+        version.clear();
+    }
+}
+
+/// Whether the document is a full snapshot, or else a delta to exactly what we have.
+fn check_since(
+    feed: &Option<Feed>,
+    since: Option<String>,
+    without: bool,
+    part: &'static str,
+) -> Result<bool, FeedError> {
+    match since {
+        None if without => Err(FeedError::Incomplete(part)),
+        None => Ok(true),
+        Some(since) if feed.as_ref().and_then(|feed| feed.version.as_deref()) == Some(&since) => Ok(false),
+        Some(since) => Err(FeedError::Gap(since)),
+    }
+}

@@ -1,0 +1,100 @@
+//! What the root context and the stream contexts of a VM share.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use postern_access::policy::{Need, Policy};
+use postern_access::state::State;
+
+use crate::calls::{Call, Credentials};
+use crate::feeds::Poll;
+
+/// Shared within the one thread of a VM.
+pub type Shared = Rc<RefCell<Gate>>;
+
+/// Policy and state, the calls under way, and the streams that wait for one of them.
+pub struct Gate {
+    pub policy: Policy,
+    pub state: State,
+    pub credentials: Credentials,
+    pub token_poll: Poll,
+    pub permission_poll: Poll,
+    /// The calls under way, by the host's call id.
+    pub calls: BTreeMap<u32, Call>,
+    /// Paused streams by context id.
+    pub waiting: BTreeMap<u32, Waiting>,
+    /// Users to look up; the root context makes the calls, as an answer must outlive the stream that asked first.
+    pub wanted: Vec<String>,
+    /// Key sets are due, because a token named a key that we do not have.
+    pub keys_wanted: bool,
+    /// The tick period that the host was told last, in milliseconds.
+    pub tick: u64,
+    pub swept_at: u64,
+}
+
+/// A paused stream.
+pub struct Waiting {
+    /// What it waits for.
+    pub need: Need,
+    /// Since when, in Unix milliseconds.
+    pub since: u64,
+}
+
+impl Gate {
+    /// Notes that a stream waits, and sees to it that what it waits for is asked for soon.
+    pub fn wait(&mut self, context_id: u32, need: Need, now: u64) {
+        match &need {
+            Need::Authorities(user) => {
+                let asked = self.wanted.contains(user)
+                    || self
+                        .calls
+                        .values()
+                        .any(|call| matches!(call, Call::Authorities { user: asked, .. } if asked == user));
+                if !asked {
+                    self.wanted.push(user.clone());
+                }
+            }
+            Need::Keys(_) => self.keys_wanted = true,
+            Need::Snapshots => {}
+        }
+        let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
+        self.waiting.insert(context_id, Waiting { need, since });
+    }
+
+    /// How soon the root context must run again, in milliseconds.
+    pub fn next_tick(&self) -> u64 {
+        if !self.wanted.is_empty() || self.keys_wanted {
+            SOON
+        } else if !self.waiting.is_empty() || self.token_poll.retrying() || self.permission_poll.retrying() {
+            OFTEN
+        } else {
+            IDLE
+        }
+    }
+
+    /// Tells the host the tick period, if it changed.
+    pub fn set_tick(&mut self) {
+        let tick = self.next_tick();
+        if tick != self.tick && proxy_wasm::hostcalls::set_tick_period(std::time::Duration::from_millis(tick)).is_ok() {
+            self.tick = tick;
+        }
+    }
+}
+
+/// A call must be made that a stream asked for.
+const SOON: u64 = 1;
+/// Streams wait, or a feed must be asked again.
+const OFTEN: u64 = 20;
+/// Nothing to do but housekeeping.
+const IDLE: u64 = 1000;
+
+/// The host's clock in Unix milliseconds.
+pub fn now() -> u64 {
+    let time = proxy_wasm::hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,85 @@
+//! Whole calls to a cluster, for plugins: a request with its body, a response with its body.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Request, Uri, response};
+use hyper::body::Body;
+
+use super::Clusters;
+use crate::error::UpstreamError;
+use crate::proxy::{RequestBody, UpstreamBody};
+
+/// Larger responses are errors: a guest's memory is bounded.
+const LARGEST_RESPONSE: usize = 16 * 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("there is no such cluster")]
+    UnknownCluster,
+    #[error("the request has no usable target")]
+    Target,
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("the response ended before its end")]
+    Incomplete,
+    #[error("the response has more than 16 MiB")]
+    TooLarge,
+}
+
+impl Clusters {
+    /// The target may be in origin or absolute form; an authority becomes `Host` where there is none. `timeout` bounds
+    /// the whole call.
+    pub async fn call(
+        &self,
+        cluster: &str,
+        request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<(response::Parts, Bytes, Option<HeaderMap>), CallError> {
+        let cluster = self.find(cluster).ok_or(CallError::UnknownCluster)?;
+        let (mut head, body) = request.into_parts();
+        if !head.headers.contains_key(HOST) {
+            let authority = head
+                .uri
+                .authority()
+                .map_or(cluster.name(), |authority| authority.as_str());
+            head.headers
+                .insert(HOST, HeaderValue::from_str(authority).map_err(|_| CallError::Target)?);
+        }
+        head.uri = head
+            .uri
+            .path_and_query()
+            .cloned()
+            .map(Uri::from)
+            .ok_or(CallError::Target)?;
+        let body = if body.is_empty() {
+            RequestBody::Empty
+        } else {
+            RequestBody::Whole(body)
+        };
+        let call = async {
+            let answer = cluster.send(head, body, 0).await?;
+            let (body, trailers) = collect(UpstreamBody::new(answer.body, answer.lease)).await?;
+            Ok((answer.head, body, trailers))
+        };
+        match tokio::time::timeout(timeout, call).await {
+            Ok(result) => result,
+            Err(_) => Err(CallError::Upstream(UpstreamError::Timeout)),
+        }
+    }
+}
+
+async fn collect(body: UpstreamBody) -> Result<(Bytes, Option<HeaderMap>), CallError> {
+    let mut body = std::pin::pin!(body);
+    let mut whole = BytesMut::new();
+    let mut trailers = None;
+    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        match frame.map_err(|_| CallError::Incomplete)?.into_data() {
+            Ok(data) if whole.len() + data.len() > LARGEST_RESPONSE => return Err(CallError::TooLarge),
+            Ok(data) => whole.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    Ok((whole.freeze(), trailers))
+}

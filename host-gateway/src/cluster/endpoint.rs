@@ -1,0 +1,148 @@
+//! One endpoint of a cluster: its idle connections, and whether it is worth trying.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::client::conn::http1::SendRequest;
+use tokio::time::Instant;
+
+use super::Cluster;
+use crate::proxy::RequestBody;
+
+/// An endpoint that refused connections is skipped for so long at most.
+const LONGEST_SKIP: Duration = Duration::from_secs(10);
+
+pub struct Endpoint {
+    pub address: SocketAddr,
+    /// Place within the cluster.
+    pub place: usize,
+    /// Exchanges under way.
+    pub active: Cell<usize>,
+    /// The most recently used last: those are reused first, and the others can grow old.
+    idle: RefCell<Vec<Idle>>,
+    /// Connections refused in a row.
+    refused: Cell<u32>,
+    skipped_until: Cell<Option<Instant>>,
+    seconds: Rc<Cell<u32>>,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    /// Second of the worker.
+    since: u32,
+}
+
+/// A connection in use by one exchange. Dropping it closes the connection; [`Lease::finish`] keeps it.
+pub struct Lease {
+    pub sender: SendRequest<RequestBody>,
+    /// It has carried an exchange before, so its other end may have closed it meanwhile.
+    pub reused: bool,
+    seat: Seat,
+}
+
+/// Counts an exchange as under way until dropped.
+struct Seat {
+    endpoint: Rc<Endpoint>,
+    cluster: Rc<Cluster>,
+}
+
+impl Endpoint {
+    pub fn new(address: SocketAddr, place: usize, seconds: &Rc<Cell<u32>>) -> Self {
+        Self {
+            address,
+            place,
+            active: Cell::new(0),
+            idle: RefCell::new(Vec::new()),
+            refused: Cell::new(0),
+            skipped_until: Cell::new(None),
+            seconds: Rc::clone(seconds),
+        }
+    }
+
+    pub fn is_skipped(&self) -> bool {
+        // The clock is read only after a failure.
+        self.skipped_until.get().is_some_and(|until| Instant::now() < until)
+    }
+
+    pub fn accepted(&self) {
+        self.refused.set(0);
+        self.skipped_until.set(None);
+    }
+
+    /// Skips the endpoint for 1, 2, 4 … seconds.
+    pub fn refused(&self) {
+        let refused = self.refused.get();
+        self.refused.set(refused.saturating_add(1));
+        let skip = Duration::from_secs(1 << refused.min(4)).min(LONGEST_SKIP);
+        self.skipped_until.set(Some(Instant::now() + skip));
+    }
+
+    /// An idle connection that is still open, as far as is known.
+    pub fn take_idle(self: &Rc<Self>, cluster: &Rc<Cluster>) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { sender, .. }) = idle.pop() {
+            if sender.is_ready() {
+                return Some(Lease::new(sender, true, self, cluster));
+            }
+        }
+        None
+    }
+
+    pub fn close_idle(&self, timeout: u32) {
+        let now = self.seconds.get();
+        self.idle
+            .borrow_mut()
+            .retain(|idle| now.saturating_sub(idle.since) <= timeout && !idle.sender.is_closed());
+    }
+
+    fn keep(&self, sender: SendRequest<RequestBody>) {
+        self.idle.borrow_mut().push(Idle {
+            sender,
+            since: self.seconds.get(),
+        });
+    }
+}
+
+impl Lease {
+    pub fn new(sender: SendRequest<RequestBody>, reused: bool, endpoint: &Rc<Endpoint>, cluster: &Rc<Cluster>) -> Self {
+        endpoint.active.set(endpoint.active.get() + 1);
+        Self {
+            sender,
+            reused,
+            seat: Seat {
+                endpoint: Rc::clone(endpoint),
+                cluster: Rc::clone(cluster),
+            },
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.seat.endpoint.address
+    }
+
+    /// The response has been read to its end: the connection may serve the next exchange.
+    pub fn finish(self) {
+        let Lease { mut sender, seat, .. } = self;
+        if sender.is_ready() {
+            seat.endpoint.keep(sender);
+        } else if !sender.is_closed() {
+            // The upstream answered before it had read the whole request.
+            tokio::task::spawn_local(async move {
+                if sender.ready().await.is_ok() {
+                    seat.endpoint.keep(sender);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.endpoint.active.set(self.endpoint.active.get() - 1);
+        if self.cluster.waiting.get() > 0 {
+            self.cluster.released.notify_one();
+        }
+    }
+}

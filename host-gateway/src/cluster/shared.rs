@@ -1,0 +1,78 @@
+//! What all workers share of a cluster: its settings, which endpoints are well, how many connections are open.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::config::{self, LoadBalancing};
+
+pub struct SharedCluster {
+    pub name: String,
+    pub endpoints: Vec<SharedEndpoint>,
+    pub load_balancing: LoadBalancing,
+    pub connect_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub max_pending: usize,
+    pub health_check: Option<config::HealthCheck>,
+    max_connections: usize,
+    connections: AtomicUsize,
+}
+
+pub struct SharedEndpoint {
+    pub address: SocketAddr,
+    /// `host:port` as configured.
+    pub authority: String,
+    /// What the last health check said; true without one.
+    pub healthy: AtomicBool,
+}
+
+/// One open connection, counted until dropped.
+pub struct ConnectionSlot(Arc<SharedCluster>);
+
+impl SharedCluster {
+    /// Resolves the names of the endpoints, which may block: for use at start.
+    pub fn resolve(name: &str, config: &config::Cluster) -> Result<Arc<Self>, String> {
+        let endpoint = |address: &config::EndpointAddress| match address.resolve() {
+            Ok(resolved) => Ok(SharedEndpoint {
+                address: resolved,
+                authority: address.to_string(),
+                healthy: AtomicBool::new(true),
+            }),
+            Err(error) => Err(format!("clusters.{name}.endpoints: cannot resolve {address}: {error}")),
+        };
+        Ok(Arc::new(Self {
+            name: name.to_owned(),
+            endpoints: config
+                .endpoints
+                .value
+                .iter()
+                .map(|at| endpoint(&at.value))
+                .collect::<Result<_, _>>()?,
+            load_balancing: config.load_balancing,
+            connect_timeout: config.connect_timeout.limit().unwrap_or(Duration::from_secs(3600)),
+            idle_timeout: config.idle_timeout.get(),
+            max_pending: config.max_pending,
+            health_check: config.health_check.clone(),
+            max_connections: config.max_connections,
+            connections: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Permission to open a connection; `None` when as many are open as may be.
+    pub fn reserve(self: &Arc<Self>) -> Option<ConnectionSlot> {
+        // Touched only when a connection opens or closes, never per request.
+        if self.connections.fetch_add(1, Ordering::Relaxed) < self.max_connections {
+            Some(ConnectionSlot(Arc::clone(self)))
+        } else {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,200 @@
+//! `gateway.yaml`: its shape, read once into types. What spans several keys is checked in [`check`].
+
+mod address;
+mod check;
+mod duration;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+pub use self::address::{EndpointAddress, ListenAddress};
+pub use self::duration::Duration;
+pub use self::source::{ConfigError, Source, folder_of};
+use crate::plugin::PluginConfig;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Number of worker threads (default: one per core).
+    #[schemars(with = "Option<usize>")]
+    pub workers: Option<Spanned<usize>>,
+    /// Where clients connect.
+    #[schemars(with = "Vec<Listener>")]
+    pub listeners: Spanned<Vec<Listener>>,
+    /// Which cluster serves which path. The longest prefix wins.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// The upstream services by name.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, Cluster>,
+    /// proxy-wasm plugins, in the order in which requests pass them.
+    #[serde(default)]
+    #[schemars(with = "Vec<PluginConfig>")]
+    pub plugins: Vec<Spanned<PluginConfig>>,
+    /// Health, readiness and metrics.
+    pub admin: Option<Admin>,
+    /// One line per exchange; off when the key is absent.
+    pub access_log: Option<AccessLog>,
+    /// How long running exchanges may take to finish after SIGTERM.
+    #[serde(default = "default_drain_timeout")]
+    pub drain_timeout: Duration,
+}
+
+/// A socket that accepts clients, in plain HTTP/1.1.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// `ip:port`; port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub address: Spanned<ListenAddress>,
+}
+
+/// Paths below a prefix, and the cluster that serves them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// A path, matched on segment boundaries: `/a` and `/a/` match `/a/b`, neither matches `/ab`; only `/a` matches `/a`.
+    #[schemars(with = "String")]
+    pub prefix: Spanned<String>,
+    /// Name of a cluster.
+    #[schemars(with = "String")]
+    pub cluster: Spanned<String>,
+    /// Leading part of the prefix that is taken off the path before the request goes upstream.
+    #[schemars(with = "Option<String>")]
+    pub strip_prefix: Option<Spanned<String>>,
+    /// Longest time from the last byte of the request to the head of the response; `0` for none.
+    #[serde(default = "default_route_timeout")]
+    pub timeout: Duration,
+    /// How often a request that no upstream has begun to answer is tried again.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+}
+
+/// Several endpoints that serve the same.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// `host:port` each. A host name is resolved once, at start.
+    #[schemars(with = "Vec<String>")]
+    pub endpoints: Spanned<Vec<Spanned<EndpointAddress>>>,
+    /// Which endpoint gets the next request.
+    #[serde(default)]
+    pub load_balancing: LoadBalancing,
+    /// Longest time to open a connection.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
+    #[serde(default = "default_idle_timeout")]
+    pub idle_timeout: Duration,
+    /// Most open connections of all workers together.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: usize,
+    /// Most requests of one worker that wait for a connection; more are answered 503.
+    #[serde(default = "default_max_pending")]
+    pub max_pending: usize,
+    /// Asks each endpoint regularly whether it is well; without it, only refused connections count.
+    pub health_check: Option<HealthCheck>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadBalancing {
+    /// The endpoint with the fewest exchanges of this worker under way.
+    #[default]
+    LeastRequest,
+    /// One after the other.
+    RoundRobin,
+    /// Any.
+    Random,
+}
+
+/// `GET path` with an answer of 200 to 299 is well.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    #[schemars(with = "String")]
+    pub path: Spanned<String>,
+    #[serde(default = "default_health_interval")]
+    pub interval: Duration,
+    /// Longest time for one answer.
+    #[serde(default = "default_health_timeout")]
+    pub timeout: Duration,
+}
+
+/// The operator's listener. Never expose it to clients.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// `ip:port`; port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub address: Spanned<ListenAddress>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// A file (relative to this file's folder) or `-` for standard output.
+    pub path: PathBuf,
+    #[serde(default)]
+    pub format: AccessLogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+impl Config {
+    /// Reads and checks a file. The error is one line that names file, line, column and key.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let source = Source::read(path)?;
+        let config: Config = source.parse()?;
+        check::check(&config, &source)?;
+        Ok(config)
+    }
+}
+
+fn default_drain_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_route_timeout() -> Duration {
+    Duration::from_secs(15)
+}
+
+fn default_retries() -> u32 {
+    1
+}
+
+fn default_connect_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_idle_timeout() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn default_max_connections() -> usize {
+    4096
+}
+
+fn default_max_pending() -> usize {
+    4096
+}
+
+fn default_health_interval() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_health_timeout() -> Duration {
+    Duration::from_secs(2)
+}

@@ -1,0 +1,103 @@
+//! What one key alone cannot tell: names that must exist, prefixes that must differ, files that must be there.
+
+use std::collections::BTreeMap;
+
+use super::{Config, ConfigError, Source};
+
+pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    if let Some(workers) = &config.workers
+        && !(1..=1024).contains(&workers.value)
+    {
+        return Err(source.error(workers, "workers", "must be 1 to 1024; leave it out for one per core"));
+    }
+    if config.listeners.value.is_empty() {
+        return Err(source.error(&config.listeners, "listeners", "is empty: give at least one `address`"));
+    }
+    clusters(config, source)?;
+    routes(config, source)?;
+    plugins(config, source)
+}
+
+fn clusters(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    for (name, cluster) in &config.clusters {
+        if cluster.endpoints.value.is_empty() {
+            let key = format!("clusters.{name}.endpoints");
+            return Err(source.error(&cluster.endpoints, key, "is empty: give at least one `host:port`"));
+        }
+        if let Some(health_check) = &cluster.health_check {
+            let key = format!("clusters.{name}.health_check.path");
+            path(&health_check.path.value).map_err(|problem| source.error(&health_check.path, key, problem))?;
+        }
+    }
+    Ok(())
+}
+
+fn routes(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    let mut lines = BTreeMap::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        let (prefix, key) = (&route.prefix, |name| format!("routes[{index}].{name}"));
+        path(&prefix.value).map_err(|problem| source.error(prefix, key("prefix"), problem))?;
+        if let Some(line) = lines.insert(&prefix.value, prefix.referenced.line()) {
+            let problem = format!("`{}` stands already in line {line}", prefix.value);
+            return Err(source.error(prefix, key("prefix"), problem));
+        }
+        if !config.clusters.contains_key(&route.cluster.value) {
+            let problem = format!("there is no cluster `{}`{}", route.cluster.value, known(config));
+            return Err(source.error(&route.cluster, key("cluster"), problem));
+        }
+        if let Some(strip) = &route.strip_prefix
+            && !strips(&strip.value, &prefix.value)
+        {
+            let problem = format!(
+                "`{}` is not a leading part, up to a `/`, of the prefix `{}`",
+                strip.value, prefix.value
+            );
+            return Err(source.error(strip, key("strip_prefix"), problem));
+        }
+    }
+    Ok(())
+}
+
+fn plugins(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    let mut names = BTreeMap::new();
+    for (index, plugin) in config.plugins.iter().enumerate() {
+        let file = source.folder().join(&plugin.value.wasm);
+        if !file.is_file() {
+            let problem = format!("there is no file {}", file.display());
+            return Err(source.error(plugin, format!("plugins[{index}].wasm"), problem));
+        }
+        if let Some(line) = names.insert(&plugin.value.name, plugin.referenced.line()) {
+            let problem = format!("`{}` stands already in line {line}", plugin.value.name);
+            return Err(source.error(plugin, format!("plugins[{index}].name"), problem));
+        }
+    }
+    Ok(())
+}
+
+fn path(path: &str) -> Result<(), String> {
+    let visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+    if path.starts_with('/') && path.bytes().all(visible) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{path}` is no path: write one that begins with `/`, without query"
+        ))
+    }
+}
+
+/// Whether a path below `prefix` still begins with a segment once `strip` is taken off.
+fn strips(strip: &str, prefix: &str) -> bool {
+    let strip = strip.trim_end_matches('/');
+    strip.is_empty()
+        || prefix
+            .strip_prefix(strip)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn known(config: &Config) -> String {
+    if config.clusters.is_empty() {
+        return ": `clusters` is empty".to_owned();
+    }
+    let names: Vec<_> = config.clusters.keys().map(|name| format!("`{name}`")).collect();
+    format!("; there are {}", names.join(", "))
+}

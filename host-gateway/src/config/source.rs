@@ -1,0 +1,115 @@
+//! The text of a configuration file, and errors that point into it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::{Location, Spanned};
+
+/// A file that was read, with its name as the user gave it.
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+/// One line: file, line, column, key, and what is wrong.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    file: PathBuf,
+    /// Line and column, from 1.
+    position: Option<(u64, u64)>,
+    key: Option<String>,
+    problem: String,
+}
+
+impl Source {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self {
+                path: path.to_owned(),
+                text,
+            }),
+            Err(error) => Err(ConfigError {
+                file: path.to_owned(),
+                position: None,
+                key: None,
+                problem: format!("cannot read the configuration: {error}"),
+            }),
+        }
+    }
+
+    /// Relative paths in the file start here.
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        serde_saphyr::from_str(&self.text).map_err(|error| {
+            let position = error.location().map(|at| (at.line(), at.column()));
+            ConfigError {
+                file: self.path.clone(),
+                position,
+                key: position.and_then(|(line, column)| self.key_at(line, column)),
+                problem: one_sentence(&error.without_snippet().to_string()),
+            }
+        })
+    }
+
+    /// An error about one value, below the key that is given as a path (`routes[2].cluster`).
+    pub fn error<T>(&self, at: &Spanned<T>, key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+        self.error_at(at.referenced, key, problem)
+    }
+
+    fn error_at(&self, at: Location, key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+        ConfigError {
+            file: self.path.clone(),
+            position: Some((at.line(), at.column())),
+            key: Some(key.into()),
+            problem: problem.into(),
+        }
+    }
+
+    /// The key whose value stands at a place, found in the text of its line: `timeout` for `  timeout: 15x`.
+    fn key_at(&self, line: u64, column: u64) -> Option<String> {
+        let line = self.text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+        let before: String = line
+            .chars()
+            .take(usize::try_from(column).ok()?.checked_sub(1)?)
+            .collect();
+        let (head, _) = before.rsplit_once(':')?;
+        let key = head
+            .rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+            .next()?;
+        (!key.is_empty()).then(|| key.to_owned())
+    }
+}
+
+/// The folder of a file; `.` for a bare file name.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The parser's message without its own position and line breaks.
+fn one_sentence(message: &str) -> String {
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match message.rfind(" at line ") {
+        Some(end) => message[..end].trim_end_matches(':').to_owned(),
+        None => message,
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ": {key}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}

@@ -1,0 +1,226 @@
+//! `postern-gateway envoy`: the Envoy v3 bootstrap that does the same as a `gateway.yaml`.
+//!
+//! Both hosts run the same plugins with the same configuration, byte for byte. Where they could differ in what a plugin
+//! sees, the bootstrap says what the gateway does.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::config::{Admin, Cluster, Config, Duration, EndpointAddress, Listener, LoadBalancing, Route};
+use crate::plugin::{FailurePolicy, PluginConfig};
+
+/// The bootstrap as JSON. The plugins' files are named by absolute paths.
+pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
+    let mut filters: Vec<Value> = config
+        .plugins
+        .iter()
+        .map(|plugin| wasm_filter(&plugin.value, folder))
+        .collect::<Result<_, _>>()?;
+    filters.push(router());
+    let listeners = config.listeners.value.iter().enumerate();
+    let mut bootstrap = json!({
+        "static_resources": {
+            "listeners": listeners.map(|(n, entry)| listener(n, entry, config, &filters)).collect::<Vec<_>>(),
+            "clusters": config.clusters.iter().map(|(name, entry)| cluster(name, entry)).collect::<Vec<_>>(),
+        },
+    });
+    if let Some(entry) = &config.admin {
+        bootstrap["admin"] = admin(entry);
+    }
+    Ok(bootstrap)
+}
+
+fn admin(admin: &Admin) -> Value {
+    json!({ "address": socket_address(&admin.address.value.0.ip().to_string(), admin.address.value.0.port()) })
+}
+
+fn listener(number: usize, listener: &Listener, config: &Config, filters: &[Value]) -> Value {
+    let address = listener.address.value.0;
+    json!({
+        "name": format!("listener-{number}"),
+        "address": socket_address(&address.ip().to_string(), address.port()),
+        "filter_chains": [ { "filters": [ {
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": connection_manager(number, config, filters),
+        } ] } ],
+    })
+}
+
+fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": format!("listener_{number}"),
+        "codec_type": "HTTP1",
+        "http_protocol_options": { "accept_http_10": true },
+        // X-Forwarded-For is extended by the client's address, X-Forwarded-Proto is set.
+        "use_remote_address": true,
+        "generate_request_id": false,
+        "server_header_transformation": "PASS_THROUGH",
+        // The plugin must see the path as it came. A filter that decides by path refuses every path that two parsers
+        // could read differently (`//`, dot segments, encoded slashes) and what it checked goes upstream unchanged.
+        // Were Envoy to mend such a path first, the same request would be refused by one host and served by the other.
+        "normalize_path": false,
+        "merge_slashes": false,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "http_filters": filters,
+        "route_config": {
+            "name": "routes",
+            "virtual_hosts": [ { "name": "all", "domains": ["*"], "routes": routes(config) } ],
+        },
+    })
+}
+
+/// Envoy takes the first match, the gateway the longest prefix.
+fn routes(config: &Config) -> Vec<Value> {
+    let mut routes: Vec<&Route> = config.routes.iter().collect();
+    routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.value.len()));
+    routes.into_iter().flat_map(route_entries).collect()
+}
+
+fn route_entries(route: &Route) -> Vec<Value> {
+    let prefix = route.prefix.value.as_str();
+    let strip = route
+        .strip_prefix
+        .as_ref()
+        .map_or(0, |strip| strip.value.trim_end_matches('/').len());
+    let rest = &prefix[strip..];
+    if prefix.ends_with('/') {
+        return vec![route_entry(
+            json!({ "prefix": prefix }),
+            (strip > 0).then_some(rest),
+            route,
+        )];
+    }
+    if strip == 0 || !rest.is_empty() {
+        return vec![route_entry(
+            json!({ "path_separated_prefix": prefix }),
+            (strip > 0).then_some(rest),
+            route,
+        )];
+    }
+    // The whole prefix goes. An empty rewrite means none, and `/` would leave `//` in front of what follows: two entries.
+    vec![
+        route_entry(json!({ "path": prefix }), Some("/"), route),
+        route_entry(json!({ "prefix": format!("{prefix}/") }), Some("/"), route),
+    ]
+}
+
+fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
+    let mut action = json!({ "cluster": route.cluster.value, "timeout": seconds(route.timeout) });
+    if let Some(rewrite) = rewrite {
+        action["prefix_rewrite"] = json!(rewrite);
+    }
+    if route.retries > 0 {
+        action["retry_policy"] =
+            json!({ "retry_on": "connect-failure,reset-before-request", "num_retries": route.retries });
+    }
+    json!({ "match": matching, "route": action })
+}
+
+fn cluster(name: &str, cluster: &Cluster) -> Value {
+    let endpoints = &cluster.endpoints.value;
+    let named = endpoints.iter().any(|endpoint| endpoint.value.ip().is_none());
+    let mut entry = json!({
+        "name": name,
+        "type": if named { "STRICT_DNS" } else { "STATIC" },
+        "connect_timeout": seconds(cluster.connect_timeout),
+        "lb_policy": match cluster.load_balancing {
+            LoadBalancing::LeastRequest => "LEAST_REQUEST",
+            LoadBalancing::RoundRobin => "ROUND_ROBIN",
+            LoadBalancing::Random => "RANDOM",
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [ { "lb_endpoints": endpoints.iter().map(|at| endpoint(&at.value)).collect::<Vec<_>>() } ],
+        },
+        // Envoy's own limits (1024 each) are lower than what a busy gateway needs, long polls of plugins included.
+        "circuit_breakers": { "thresholds": [ {
+            "max_connections": cluster.max_connections,
+            "max_pending_requests": cluster.max_pending,
+            "max_requests": 1_000_000,
+            "max_retries": 1000,
+        } ] },
+        "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http_protocol_options": {} },
+            "common_http_protocol_options": { "idle_timeout": seconds(cluster.idle_timeout) },
+        } },
+    });
+    if let Some(check) = &cluster.health_check {
+        entry["health_checks"] = json!([ {
+            "timeout": seconds(check.timeout),
+            "interval": seconds(check.interval),
+            "unhealthy_threshold": 1,
+            "healthy_threshold": 1,
+            "http_health_check": { "path": check.path.value, "expected_statuses": [ { "start": 200, "end": 300 } ] },
+        } ]);
+    }
+    entry
+}
+
+fn endpoint(address: &EndpointAddress) -> Value {
+    json!({ "endpoint": { "address": socket_address(&address.host, address.port) } })
+}
+
+fn wasm_filter(plugin: &PluginConfig, folder: &Path) -> Result<Value, String> {
+    let file = std::path::absolute(folder.join(&plugin.wasm))
+        .map_err(|error| format!("plugin `{}`: {}: {error}", plugin.name, plugin.wasm.display()))?;
+    let mut vm = json!({
+        "vm_id": plugin.vm_id,
+        "runtime": "envoy.wasm.runtime.v8",
+        "code": { "local": { "filename": file } },
+    });
+    if let Some(configuration) = &plugin.vm_configuration {
+        vm["configuration"] = string_value(configuration);
+    }
+    let mut config = json!({
+        "name": plugin.name,
+        "root_id": plugin.root_id,
+        "vm_config": vm,
+        "failure_policy": match plugin.failure {
+            // Requests fail while a VM is broken, and a new VM takes over: what the gateway calls closed.
+            FailurePolicy::Closed => "FAIL_RELOAD",
+            FailurePolicy::Open => "FAIL_OPEN",
+        },
+    });
+    if let Some(configuration) = &plugin.configuration {
+        config["configuration"] = string_value(configuration);
+    }
+    Ok(json!({
+        "name": format!("wasm.{}", plugin.name),
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": config,
+        },
+    }))
+}
+
+/// A configuration as the plugin gets it: the bytes of a string, the compact JSON of anything else.
+fn string_value(configuration: &Value) -> Value {
+    let text = match configuration {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })
+}
+
+fn router() -> Value {
+    json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+            // The gateway adds no x-envoy-* fields of its own either.
+            "suppress_envoy_headers": true,
+        },
+    })
+}
+
+fn socket_address(host: &str, port: u16) -> Value {
+    json!({ "socket_address": { "address": host, "port_value": port } })
+}
+
+/// A duration in protobuf's JSON form.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.get().as_secs_f64())
+}

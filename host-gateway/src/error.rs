@@ -1,0 +1,90 @@
+//! Why an exchange was not answered by an upstream, and the one place that turns each reason into an answer.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+/// What happened. The texts a client sees are Envoy's, or close to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("the request has no Host header, or several")]
+    Host,
+    #[error("the request asks for a protocol upgrade")]
+    Upgrade,
+    #[error("the request asks for a tunnel")]
+    Tunnel,
+    #[error("no route matches the path")]
+    NoRoute,
+    #[error("a plugin changed the request into one that cannot be sent")]
+    UnusableRequest,
+    #[error("a plugin failed")]
+    Plugin,
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// Why a cluster gave no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("every connection is taken and the queue is full")]
+    Overflow,
+    #[error("no endpoint accepts a connection")]
+    Connect,
+    #[error("the connection could not be opened in time")]
+    ConnectTimeout,
+    #[error("the connection ended before the response")]
+    Reset,
+    #[error("the response is not HTTP")]
+    Protocol,
+    #[error("the response did not begin in time")]
+    Timeout,
+}
+
+impl UpstreamError {
+    /// All of them, in the order in which metrics count them.
+    pub const ALL: [(UpstreamError, &'static str); 6] = [
+        (UpstreamError::Overflow, "overflow"),
+        (UpstreamError::Connect, "connect"),
+        (UpstreamError::ConnectTimeout, "connect_timeout"),
+        (UpstreamError::Reset, "reset"),
+        (UpstreamError::Protocol, "protocol"),
+        (UpstreamError::Timeout, "timeout"),
+    ];
+}
+
+impl Failure {
+    /// Status and plain text of the answer. Neither names an address or a plugin.
+    pub fn answer(self) -> (StatusCode, Bytes) {
+        let (status, text) = match self {
+            Failure::Host => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Failure::Upgrade => (StatusCode::NOT_IMPLEMENTED, "protocol upgrades are not supported"),
+            Failure::Tunnel => (StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported"),
+            Failure::NoRoute => (StatusCode::NOT_FOUND, ""),
+            Failure::UnusableRequest => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Failure::Plugin => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            Failure::Upstream(error) => match error {
+                UpstreamError::Overflow => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+                ),
+                UpstreamError::Connect => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+                ),
+                UpstreamError::ConnectTimeout => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
+                ),
+                UpstreamError::Reset => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+                ),
+                UpstreamError::Protocol => (
+                    StatusCode::BAD_GATEWAY,
+                    "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+                ),
+                UpstreamError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout"),
+            },
+        };
+        (status, Bytes::from_static(text.as_bytes()))
+    }
+}

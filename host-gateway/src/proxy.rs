@@ -1,0 +1,224 @@
+//! The life of one request: plugins, route, upstream, plugins, answer.
+
+mod body;
+mod deadline;
+mod downstream;
+mod fields;
+mod filtered;
+mod target;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response, Version, header, request, response};
+use hyper::body::{Body, Incoming};
+use tokio::sync::Mutex;
+
+pub use self::body::{RequestBody, ResponseBody, UpstreamBody};
+pub use self::downstream::Downstream;
+use self::filtered::FilteredBody;
+use crate::access_log::Record;
+use crate::cluster::Answer;
+use crate::error::{Failure, UpstreamError};
+use crate::plugin::{LocalResponse, PluginStream, Verdict};
+use crate::route::Route;
+
+/// Both directions of an exchange may be under way at once, and each passes the plugins.
+type SharedStream = Rc<Mutex<PluginStream>>;
+
+/// Why an exchange ends without an upstream's response.
+enum Early {
+    Failure(Failure),
+    Local(Box<LocalResponse>),
+}
+
+/// What is known of an exchange while it is under way.
+struct Exchange<'a> {
+    downstream: &'a Rc<Downstream>,
+    plugins: Option<SharedStream>,
+    /// Place in the route table.
+    route: Option<usize>,
+    record: Option<Box<Record>>,
+}
+
+/// Answers one request of a client.
+pub async fn serve(
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let busy = downstream.begin();
+    let (head, body) = request.into_parts();
+    let worker = &downstream.worker;
+    let record = worker
+        .access_log
+        .as_ref()
+        .map(|log| Record::begin(log, &downstream.connection, &head));
+    let mut exchange = Exchange {
+        downstream: &downstream,
+        plugins: None,
+        route: None,
+        record,
+    };
+    let (head, source) = match exchange.run(head, body).await {
+        Ok((head, source)) => (head, source),
+        Err(early) => early.answer(),
+    };
+    worker.metrics.answered(exchange.route, head.status);
+    let Exchange {
+        plugins, mut record, ..
+    } = exchange;
+    if let Some(record) = &mut record {
+        record.answered(head.status);
+    }
+    Ok(Response::from_parts(
+        head,
+        ResponseBody::new(source, plugins, record, busy),
+    ))
+}
+
+impl Exchange<'_> {
+    async fn run(
+        &mut self,
+        mut head: request::Parts,
+        body: Incoming,
+    ) -> Result<(response::Parts, body::Source), Early> {
+        let worker = Rc::clone(&self.downstream.worker);
+        target::check(&mut head)?;
+        fields::remove_nominated(&mut head.headers);
+        self.downstream.forwarded(&mut head.headers);
+        let bodyless = body.is_end_stream();
+
+        if !worker.plugins.is_empty() {
+            let mut stream = worker.plugins.open(Rc::clone(&self.downstream.connection));
+            let verdict = stream.request_headers(head, bodyless).await;
+            self.plugins = Some(Rc::new(Mutex::new(stream)));
+            head = proceed(verdict)?;
+        }
+
+        let (place, route) = worker.routes.find(head.uri.path()).ok_or(Failure::NoRoute)?;
+        self.route = Some(place);
+        let cluster = worker.clusters.get(route.cluster);
+        if let Some(record) = &mut self.record {
+            record.routed(cluster.name());
+        }
+        self.prepare(&mut head, route, cluster.name())?;
+
+        // What a plugin says while the request body passes it.
+        let said = Rc::new(RefCell::new(None));
+        let body = self.request_body(body, bodyless, &said).await;
+        let sending = cluster.send(head, body, route.retries);
+        let answer = match self.downstream.deadline.limit(route.timeout, sending).await {
+            Some(Ok(answer)) => answer,
+            failed => {
+                if let Some(early) = said.take() {
+                    return Err(early);
+                }
+                let error = failed.and_then(Result::err).unwrap_or(UpstreamError::Timeout);
+                worker.metrics.upstream_error(route.cluster, error);
+                return Err(Failure::Upstream(error).into());
+            }
+        };
+        if let Some(record) = &mut self.record {
+            record.upstream(answer.lease.address());
+        }
+        self.response(answer).await
+    }
+
+    /// Makes the head fit for the next hop.
+    fn prepare(&self, head: &mut request::Parts, route: &Route, cluster: &str) -> Result<(), Failure> {
+        head.uri = route.target(&head.uri).ok_or(Failure::UnusableRequest)?;
+        head.version = Version::HTTP_11;
+        fields::strip_request(&mut head.headers);
+        if !head.headers.contains_key(header::HOST) {
+            // HTTP/1.0 knows no Host; the upstream, which is spoken to in HTTP/1.1, must get one.
+            let host = HeaderValue::from_str(cluster).map_err(|_| Failure::UnusableRequest)?;
+            head.headers.insert(header::HOST, host);
+        }
+        Ok(())
+    }
+
+    async fn request_body(&self, body: Incoming, bodyless: bool, said: &Rc<RefCell<Option<Early>>>) -> RequestBody {
+        if bodyless {
+            return RequestBody::Empty;
+        }
+        let downstream = Rc::clone(self.downstream);
+        match &self.plugins {
+            Some(plugins) if plugins.lock().await.wants_request_body() => {
+                let filtered = FilteredBody::request(body, Rc::clone(plugins), Rc::clone(said));
+                RequestBody::Filtered(Box::new(filtered), downstream)
+            }
+            _ => RequestBody::Stream(body, downstream),
+        }
+    }
+
+    async fn response(&self, answer: Answer) -> Result<(response::Parts, body::Source), Early> {
+        let Answer { mut head, body, lease } = answer;
+        let body = UpstreamBody::new(body, lease);
+        head.version = Version::HTTP_11;
+        fields::strip_response(&mut head.headers);
+        let Some(plugins) = &self.plugins else {
+            return Ok((head, body::Source::Upstream(body)));
+        };
+
+        let mut stream = plugins.lock().await;
+        let bodyless = body.is_end_stream();
+        if stream.wants_response_headers() {
+            head = proceed(stream.response_headers(head, bodyless).await)?;
+            fields::strip_response(&mut head.headers);
+        }
+        if bodyless || !stream.wants_response_body() {
+            return Ok((head, body::Source::Upstream(body)));
+        }
+        drop(stream);
+        let filtered = FilteredBody::response(body, Rc::clone(plugins));
+        Ok((head, body::Source::Filtered(Box::new(filtered))))
+    }
+}
+
+fn proceed<T>(verdict: Verdict<T>) -> Result<T, Early> {
+    match verdict {
+        Verdict::Continue(value) => Ok(value),
+        Verdict::Respond(local) => Err(Early::Local(Box::new(local))),
+        Verdict::Fail => Err(Early::Failure(Failure::Plugin)),
+    }
+}
+
+impl Early {
+    fn answer(self) -> (response::Parts, body::Source) {
+        let (mut head, ()) = Response::new(()).into_parts();
+        let text = match self {
+            Early::Failure(failure) => {
+                tracing::debug!(reason = %failure, "answered without an upstream");
+                let (status, text) = failure.answer();
+                head.status = status;
+                text
+            }
+            Early::Local(local) => {
+                head.status = local.status;
+                head.headers = local.headers;
+                fields::strip_response(&mut head.headers);
+                head.headers.remove(CONTENT_LENGTH);
+                if let Some(code) = local.grpc_status {
+                    head.headers.insert("grpc-status", HeaderValue::from(code));
+                }
+                local.body
+            }
+        };
+        if text.is_empty() {
+            return (head, body::Source::Empty);
+        }
+        // As Envoy does, so that a plugin's answer looks the same on both hosts.
+        head.headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("text/plain"));
+        (head, body::Source::Whole(text))
+    }
+}
+
+impl From<Failure> for Early {
+    fn from(failure: Failure) -> Self {
+        Early::Failure(failure)
+    }
+}

@@ -1,0 +1,193 @@
+//! Bodies on their way through, in both directions: nothing is collected, what is read is what the other side takes.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::SharedStream;
+use super::downstream::{Busy, Downstream};
+use super::filtered::FilteredBody;
+use crate::access_log::Record;
+use crate::cluster::Lease;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error(transparent)]
+    Transfer(#[from] hyper::Error),
+    #[error("a plugin ended the body")]
+    Plugin,
+}
+
+/// Towards the upstream.
+pub enum RequestBody {
+    Empty,
+    Whole(Bytes),
+    Stream(Incoming, Rc<Downstream>),
+    Filtered(Box<FilteredBody<Incoming>>, Rc<Downstream>),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let (frame, downstream) = match &mut *self {
+            RequestBody::Empty => return Poll::Ready(None),
+            RequestBody::Whole(bytes) => {
+                let whole = std::mem::take(bytes);
+                return Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))));
+            }
+            RequestBody::Stream(incoming, downstream) => (
+                Pin::new(incoming).poll_frame(cx).map_err(BodyError::Transfer),
+                downstream,
+            ),
+            RequestBody::Filtered(filtered, downstream) => (Pin::new(filtered).poll_frame(cx), downstream),
+        };
+        if frame.is_ready() {
+            downstream.deadline.progressed();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Whole(bytes) => bytes.is_empty(),
+            RequestBody::Stream(incoming, _) => incoming.is_end_stream(),
+            RequestBody::Filtered(filtered, _) => filtered.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            RequestBody::Stream(incoming, _) => incoming.size_hint(),
+            // A plugin may change the length.
+            RequestBody::Filtered(..) => SizeHint::default(),
+        }
+    }
+}
+
+/// An upstream's response body. Once it is read to its end its connection goes back to the pool; dropped earlier, the
+/// connection is closed.
+pub struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    ended: bool,
+}
+
+impl UpstreamBody {
+    pub fn new(incoming: Incoming, lease: Lease) -> Self {
+        Self {
+            incoming,
+            lease: Some(lease),
+            ended: false,
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) {
+            self.ended = true;
+        }
+        frame.map_err(BodyError::Transfer)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        if (self.ended || self.incoming.is_end_stream())
+            && let Some(lease) = self.lease.take()
+        {
+            lease.finish();
+        }
+    }
+}
+
+/// Where the bytes for the client come from.
+pub enum Source {
+    Empty,
+    Whole(Bytes),
+    Upstream(UpstreamBody),
+    Filtered(Box<FilteredBody<UpstreamBody>>),
+}
+
+/// Towards the client. The HTTP connection drops it when the last byte is written or the client is gone: that is the end
+/// of the exchange, for the upstream connection, the plugins and the access log alike (fields are dropped in this order).
+pub struct ResponseBody {
+    source: Source,
+    _plugins: Option<SharedStream>,
+    record: Option<Box<Record>>,
+    _busy: Busy,
+}
+
+impl ResponseBody {
+    pub(super) fn new(source: Source, plugins: Option<SharedStream>, record: Option<Box<Record>>, busy: Busy) -> Self {
+        Self {
+            source,
+            _plugins: plugins,
+            record,
+            _busy: busy,
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Whole(bytes) => {
+                let whole = std::mem::take(bytes);
+                Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))))
+            }
+            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Source::Filtered(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let (Some(record), Poll::Ready(Some(frame))) = (&mut self.record, &frame) {
+            match frame {
+                Ok(frame) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Err(_) => record.broken(),
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Empty => true,
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Upstream(body) => body.is_end_stream(),
+            Source::Filtered(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Upstream(body) => body.size_hint(),
+            // A plugin may change the length.
+            Source::Filtered(_) => SizeHint::default(),
+        }
+    }
+}

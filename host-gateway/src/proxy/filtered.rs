@@ -1,0 +1,152 @@
+//! A body that passes the plugins frame by frame. The next frame is read when the plugins have let go of the last.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::{Body, Frame};
+
+use super::body::BodyError;
+use super::{Early, SharedStream};
+use crate::error::Failure;
+use crate::plugin::Verdict;
+
+pub struct FilteredBody<B> {
+    source: B,
+    direction: Direction,
+    plugins: SharedStream,
+    /// What the plugins are busy with.
+    step: Option<Pin<Box<dyn Future<Output = Step>>>>,
+    ended: bool,
+    /// Where an answer is left that a plugin gives instead of letting the request pass.
+    said: Option<Rc<RefCell<Option<Early>>>>,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Request,
+    Response,
+}
+
+enum Step {
+    Data { verdict: Verdict<Bytes>, last: bool },
+    Trailers(Verdict<HeaderMap>),
+}
+
+impl<B> FilteredBody<B> {
+    pub(super) fn request(source: B, plugins: SharedStream, said: Rc<RefCell<Option<Early>>>) -> Self {
+        Self {
+            source,
+            direction: Direction::Request,
+            plugins,
+            step: None,
+            ended: false,
+            said: Some(said),
+        }
+    }
+
+    pub(super) fn response(source: B, plugins: SharedStream) -> Self {
+        Self {
+            source,
+            direction: Direction::Response,
+            plugins,
+            step: None,
+            ended: false,
+            said: None,
+        }
+    }
+
+    fn data(&mut self, data: Bytes, last: bool) {
+        let (plugins, direction) = (Rc::clone(&self.plugins), self.direction);
+        self.step = Some(Box::pin(async move {
+            let mut plugins = plugins.lock().await;
+            let verdict = match direction {
+                Direction::Request => plugins.request_body(data, last).await,
+                Direction::Response => plugins.response_body(data, last).await,
+            };
+            Step::Data { verdict, last }
+        }));
+    }
+
+    fn trailers(&mut self, trailers: HeaderMap) {
+        let (plugins, direction) = (Rc::clone(&self.plugins), self.direction);
+        self.step = Some(Box::pin(async move {
+            let mut plugins = plugins.lock().await;
+            Step::Trailers(match direction {
+                Direction::Request => plugins.request_trailers(trailers).await,
+                Direction::Response => plugins.response_trailers(trailers).await,
+            })
+        }));
+    }
+
+    /// Takes what the plugins let pass, or ends the body where they do not.
+    fn pass<T>(&mut self, verdict: Verdict<T>) -> Result<T, BodyError> {
+        let early = match verdict {
+            Verdict::Continue(value) => return Ok(value),
+            Verdict::Respond(local) => Early::Local(Box::new(local)),
+            Verdict::Fail => Early::Failure(Failure::Plugin),
+        };
+        self.ended = true;
+        if let Some(said) = &self.said {
+            said.replace(Some(early));
+        }
+        Err(BodyError::Plugin)
+    }
+}
+
+impl<B> Body for FilteredBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    BodyError: From<B::Error>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(step) = &mut self.step {
+                let step = ready!(step.as_mut().poll(cx));
+                self.step = None;
+                match step {
+                    Step::Data { verdict, last } => {
+                        self.ended = last;
+                        let data = self.pass(verdict)?;
+                        if !data.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                    }
+                    Step::Trailers(verdict) => {
+                        self.ended = true;
+                        let trailers = self.pass(verdict)?;
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+                None => self.data(Bytes::new(), true),
+                Some(frame) => match frame?.into_data() {
+                    Ok(data) => {
+                        let last = self.source.is_end_stream();
+                        self.data(data, last);
+                    }
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.trailers(trailers);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended && self.step.is_none()
+    }
+}

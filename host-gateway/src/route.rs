@@ -1,0 +1,123 @@
+//! Which cluster serves a path.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use crate::config::Config;
+
+/// One route, with its cluster as an index into the clusters in the order of their names.
+#[derive(Debug)]
+pub struct Route {
+    pub prefix: String,
+    pub cluster: usize,
+    /// Bytes taken off the front of the path before it goes upstream.
+    pub strip: usize,
+    /// Longest wait for the head of the response.
+    pub timeout: Option<Duration>,
+    pub retries: u32,
+}
+
+/// The routes, the longest prefix first.
+#[derive(Debug)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+}
+
+impl RouteTable {
+    pub fn new(config: &Config) -> Self {
+        let cluster = |name: &str| config.clusters.keys().position(|known| known == name);
+        let mut routes: Vec<Route> = config
+            .routes
+            .iter()
+            .filter_map(|route| {
+                Some(Route {
+                    prefix: route.prefix.value.clone(),
+                    cluster: cluster(&route.cluster.value)?,
+                    strip: route
+                        .strip_prefix
+                        .as_ref()
+                        .map_or(0, |strip| strip.value.trim_end_matches('/').len()),
+                    timeout: route.timeout.limit(),
+                    retries: route.retries,
+                })
+            })
+            .collect();
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        Self { routes }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    /// The route of a path without its query, and its place in the table.
+    pub fn find(&self, path: &str) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.matches(path))
+    }
+}
+
+impl Route {
+    /// A prefix ends at a segment boundary, as `path_separated_prefix` does in Envoy.
+    fn matches(&self, path: &str) -> bool {
+        path.strip_prefix(self.prefix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.prefix.ends_with('/'))
+    }
+
+    /// The request target for the upstream: origin form, without the stripped prefix. `None` when what is left is no
+    /// target.
+    pub fn target(&self, uri: &Uri) -> Option<Uri> {
+        let whole = uri.path_and_query()?;
+        let rest = &whole.as_str()[self.strip..];
+        let target = if self.strip == 0 {
+            whole.clone()
+        } else if rest.starts_with('/') {
+            PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(rest.as_bytes())).ok()?
+        } else {
+            PathAndQuery::try_from(format!("/{rest}")).ok()?
+        };
+        Some(Uri::from(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(prefix: &str, strip: usize) -> Route {
+        Route {
+            prefix: prefix.to_owned(),
+            cluster: 0,
+            strip,
+            timeout: None,
+            retries: 0,
+        }
+    }
+
+    #[test]
+    fn prefixes_end_at_segment_boundaries() {
+        let matches = |prefix, path| route(prefix, 0).matches(path);
+        assert!(matches("/a", "/a"));
+        assert!(matches("/a", "/a/b"));
+        assert!(!matches("/a", "/ab"));
+        assert!(matches("/a/", "/a/"));
+        assert!(matches("/a/", "/a/b"));
+        assert!(!matches("/a/", "/a"));
+        assert!(matches("/", "/anything"));
+    }
+
+    #[test]
+    fn stripping_leaves_a_path_with_its_query() {
+        let target = |prefix, strip, uri: &'static str| {
+            route(prefix, strip)
+                .target(&Uri::from_static(uri))
+                .map(|uri| uri.to_string())
+        };
+        assert_eq!(target("/service/", 8, "/service/a?b=c").as_deref(), Some("/a?b=c"));
+        assert_eq!(target("/service", 8, "/service?b=c").as_deref(), Some("/?b=c"));
+        assert_eq!(target("/service", 8, "/service").as_deref(), Some("/"));
+        assert_eq!(target("/a", 0, "http://host/a?b").as_deref(), Some("/a?b"));
+    }
+}

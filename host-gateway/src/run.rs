@@ -1,0 +1,189 @@
+//! `postern-gateway run`: starts the workers and the admin listener, and stops them again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::access_log::Writer;
+use crate::admin::{self, Admin};
+use crate::cluster::SharedCluster;
+use crate::config::{Config, folder_of};
+use crate::metrics::Metrics;
+use crate::plugin::{PluginModule, PluginProcess};
+use crate::route::RouteTable;
+use crate::worker::WorkerPlan;
+use crate::{health, listener};
+
+/// Serves until SIGTERM or SIGINT. The error is one line for the user.
+pub fn run(path: &Path) -> Result<(), String> {
+    let config = Config::load(path).map_err(|error| error.to_string())?;
+    let modules = load_plugins(&config, folder_of(path))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    LocalSet::new().block_on(&runtime, serve(&config, folder_of(path), modules))
+}
+
+/// Compiles the plugins of a configuration.
+pub fn load_plugins(config: &Config, folder: &Path) -> Result<Vec<Arc<PluginModule>>, String> {
+    let load = |plugin| PluginModule::load(plugin, folder).map_err(|error| error.to_string());
+    config.plugins.iter().map(|plugin| load(&plugin.value)).collect()
+}
+
+async fn serve(config: &Config, folder: &Path, modules: Vec<Arc<PluginModule>>) -> Result<(), String> {
+    // Before anything listens, so that no signal is missed.
+    let mut stop_signal = StopSignal::new().map_err(|error| format!("cannot handle signals: {error}"))?;
+    let count = match &config.workers {
+        Some(workers) => workers.value,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let routes = Arc::new(RouteTable::new(config));
+    let clusters = config
+        .clusters
+        .iter()
+        .map(|(name, cluster)| SharedCluster::resolve(name, cluster));
+    let clusters: Arc<[Arc<SharedCluster>]> = clusters.collect::<Result<_, _>>()?;
+    let metrics = Arc::new(Metrics::new(config, &routes, count));
+    let process = PluginProcess::new();
+    let writer = config
+        .access_log
+        .as_ref()
+        .map(|log| Writer::start(log, folder))
+        .transpose()?;
+    let ready = Arc::new(AtomicBool::new(false));
+
+    let mut listeners: Vec<Vec<std::net::TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for entry in &config.listeners.value {
+        let (address, sockets) = listener::bind(entry.address.value.0, count)?;
+        addresses.push(address);
+        for (worker, socket) in listeners.iter_mut().zip(sockets) {
+            worker.push(socket);
+        }
+    }
+    let admin_address = match &config.admin {
+        Some(admin) => {
+            let (address, sockets) = listener::bind(admin.address.value.0, 1)?;
+            let state = Admin {
+                ready: Arc::clone(&ready),
+                metrics: Arc::clone(&metrics),
+                process: Arc::clone(&process),
+                clusters: Arc::clone(&clusters),
+            };
+            for socket in sockets {
+                tokio::task::spawn_local(admin::serve(socket, state.clone()));
+            }
+            Some(address)
+        }
+        None => None,
+    };
+
+    let (stop, stopped) = watch::channel(false);
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let modules: Arc<[Arc<PluginModule>]> = modules.into();
+    let mut threads = Vec::new();
+    for (index, listeners) in listeners.into_iter().enumerate() {
+        let metrics = metrics.worker(index);
+        let plan = WorkerPlan {
+            index,
+            listeners,
+            routes: Arc::clone(&routes),
+            clusters: Arc::clone(&clusters),
+            modules: Arc::clone(&modules),
+            process: Arc::clone(&process),
+            access_log: writer.as_ref().map(|writer| writer.worker(&metrics)),
+            metrics,
+            drain_timeout: config.drain_timeout.get(),
+            stop: stopped.clone(),
+            started: started.clone(),
+        };
+        threads.push(spawn(plan)?);
+    }
+    drop(started);
+    for _ in 0..count {
+        starts
+            .recv()
+            .await
+            .unwrap_or_else(|| Err("a worker ended at start".to_owned()))?;
+    }
+    health::start(&clusters);
+    ready.store(true, Ordering::Relaxed);
+    announce(config, &addresses, admin_address, count);
+
+    stop_signal.received().await;
+    tracing::info!("stopping: running exchanges may finish");
+    ready.store(false, Ordering::Relaxed);
+    let _ = stop.send(true);
+    tokio::select! {
+        // Every worker drops its end of the channel when it has drained.
+        _ = starts.recv() => {}
+        () = stop_signal.received() => return Err("stopped at once by a second signal".to_owned()),
+        // A guest or a kernel that does not let go must not hold the process.
+        () = tokio::time::sleep(config.drain_timeout.get() + Duration::from_secs(2)) => return Ok(()),
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+    if let Some(writer) = writer {
+        writer.finish();
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn spawn(plan: WorkerPlan) -> Result<JoinHandle<()>, String> {
+    let name = format!("worker-{}", plan.index);
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || plan.run())
+        .map_err(|error| format!("cannot start a worker: {error}"))
+}
+
+/// Tells where the gateway listens and what to try next.
+fn announce(config: &Config, addresses: &[std::net::SocketAddr], admin: Option<std::net::SocketAddr>, workers: usize) {
+    for address in addresses {
+        tracing::info!("listening on http://{address}");
+    }
+    if let Some(address) = admin {
+        tracing::info!("admin on http://{address} (/health/live, /health/ready, /metrics)");
+    }
+    let plugins: Vec<_> = config.plugins.iter().map(|plugin| plugin.value.name.as_str()).collect();
+    let plugins = if plugins.is_empty() {
+        "none".to_owned()
+    } else {
+        plugins.join(", ")
+    };
+    tracing::info!("workers: {workers}; plugins: {plugins}");
+    if let (Some(address), Some(route)) = (addresses.first(), config.routes.first()) {
+        tracing::info!("try: curl -i http://{address}{}", route.prefix.value);
+    }
+}
+
+/// SIGTERM or SIGINT.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

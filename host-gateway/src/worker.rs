@@ -1,0 +1,146 @@
+//! One thread with everything it needs to serve requests alone: runtime, sockets, upstream connections, plugin VMs.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::access_log::AccessLog;
+use crate::cluster::{Clusters, SharedCluster};
+use crate::listener::{self, Connections};
+use crate::metrics::WorkerMetrics;
+use crate::plugin::{PluginModule, PluginProcess, Plugins};
+use crate::route::RouteTable;
+
+/// What the request path of one worker reaches. Single-threaded.
+pub struct Worker {
+    pub routes: Arc<RouteTable>,
+    pub clusters: Rc<Clusters>,
+    pub plugins: Rc<Plugins>,
+    pub metrics: Arc<WorkerMetrics>,
+    pub access_log: Option<Rc<AccessLog>>,
+    pub connections: RefCell<Connections>,
+    /// No further exchange begins on an open connection.
+    pub draining: Cell<bool>,
+    /// True when the gateway is to stop.
+    pub stop: watch::Receiver<bool>,
+    pub http: http1::Builder,
+}
+
+/// What a worker is made of; sent to its thread.
+pub struct WorkerPlan {
+    pub index: usize,
+    pub listeners: Vec<TcpListener>,
+    pub routes: Arc<RouteTable>,
+    pub clusters: Arc<[Arc<SharedCluster>]>,
+    pub modules: Arc<[Arc<PluginModule>]>,
+    pub process: Arc<PluginProcess>,
+    pub metrics: Arc<WorkerMetrics>,
+    pub access_log: Option<AccessLog>,
+    pub drain_timeout: Duration,
+    pub stop: watch::Receiver<bool>,
+    /// Told once how the start went, and dropped when the worker has ended.
+    pub started: mpsc::UnboundedSender<Result<(), String>>,
+}
+
+impl WorkerPlan {
+    /// Runs the worker on the calling thread until the gateway stops.
+    pub fn run(self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = self.started.send(Err(format!("cannot start a worker: {error}")));
+                return;
+            }
+        };
+        let tasks = LocalSet::new();
+        tasks.block_on(&runtime, self.serve());
+    }
+
+    async fn serve(self) {
+        let clusters = Clusters::new(&self.clusters, self.index, &self.metrics);
+        let plugins = match Plugins::start(&self.modules, Rc::clone(&clusters), self.process) {
+            Ok(plugins) => plugins,
+            Err(error) => {
+                let _ = self.started.send(Err(error.to_string()));
+                return;
+            }
+        };
+        let worker = Rc::new(Worker {
+            routes: self.routes,
+            clusters,
+            plugins,
+            metrics: self.metrics,
+            access_log: self.access_log.map(Rc::new),
+            connections: RefCell::default(),
+            draining: Cell::new(false),
+            stop: self.stop.clone(),
+            http: listener::http(),
+        });
+        let accepting: Vec<_> = self
+            .listeners
+            .into_iter()
+            .map(|listener| tokio::task::spawn_local(listener::accept(Rc::clone(&worker), listener)))
+            .collect();
+        tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+        let _ = self.started.send(Ok(()));
+
+        for accepting in accepting {
+            if let Ok(Err(error)) = accepting.await {
+                tracing::error!(%error, "a listener failed");
+            }
+        }
+        let mut stop = self.stop;
+        let _ = stop.wait_for(|stop| *stop).await;
+        worker.drain(self.drain_timeout).await;
+        // The connections that are left hold the worker; dropping the LocalSet ends them.
+        if let Some(log) = &worker.access_log {
+            log.flush();
+        }
+    }
+}
+
+impl Worker {
+    /// Lets running exchanges finish.
+    async fn drain(&self, timeout: Duration) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        /// Connections without an exchange get so long to write what they still have.
+        const QUIET: u32 = 20;
+
+        self.draining.set(true);
+        self.connections.borrow().wake_all();
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut quiet = 0;
+        while !self.connections.borrow().is_empty() && quiet < QUIET {
+            if tokio::time::Instant::now() >= deadline {
+                tracing::warn!("exchanges were cut off: they did not finish within the drain timeout");
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+            quiet = if self.connections.borrow().any_busy() {
+                0
+            } else {
+                quiet + 1
+            };
+        }
+    }
+}
+
+/// What needs doing once a second and not per request.
+async fn sweep(worker: Rc<Worker>) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every_second.tick().await;
+        worker.clusters.sweep();
+        worker.connections.borrow().wake_unused();
+        if let Some(log) = &worker.access_log {
+            log.flush();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The append-only log behind the feed: whose authorities changed, and when the permission table did.
+
+use sqlx::AnyConnection;
+
+use super::{Error, Write};
+
+/// Where the log begins and ends. Both 0 when nothing ever changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Extent {
+    /// The oldest number that is still kept.
+    pub first: i64,
+    /// The newest number: the version of the feed.
+    pub last: i64,
+}
+
+/// A user whose authorities changed.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ChangedUser {
+    /// The user's id.
+    pub user_id: String,
+    /// Unix seconds of the last change.
+    pub at: i64,
+}
+
+/// Records that the permission table changed.
+pub async fn record_permissions(write: &mut Write, now_ms: i64) -> Result<(), Error> {
+    sqlx::query("INSERT INTO changes (at, user_id) VALUES ($1, NULL)")
+        .bind(now_ms / 1000)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Records that a user's authorities changed.
+pub async fn record_user(write: &mut Write, user_id: &str, now_ms: i64) -> Result<(), Error> {
+    sqlx::query("INSERT INTO changes (at, user_id) VALUES ($1, $2)")
+        .bind(now_ms / 1000)
+        .bind(user_id)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Records that the authorities of everybody with `role` changed. Before the role is removed, not after.
+pub async fn record_users_of_role(write: &mut Write, role: &str, now_ms: i64) -> Result<(), Error> {
+    sqlx::query("INSERT INTO changes (at, user_id) SELECT $1, user_id FROM user_roles WHERE role = $2")
+        .bind(now_ms / 1000)
+        .bind(role)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Records that the authorities of everybody with a permission changed. Before the permission is removed, not after.
+pub async fn record_users_of_permission(write: &mut Write, id: i64, now_ms: i64) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO changes (at, user_id) SELECT DISTINCT $1, user_roles.user_id FROM role_permissions \
+         JOIN user_roles ON user_roles.role = role_permissions.role WHERE role_permissions.permission_id = $2",
+    )
+    .bind(now_ms / 1000)
+    .bind(id)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Which database this is: random, drawn when it was created.
+pub async fn lineage(connection: &mut AnyConnection) -> Result<String, Error> {
+    Ok(sqlx::query_scalar("SELECT lineage FROM feed")
+        .fetch_one(connection)
+        .await?)
+}
+
+/// Where the log begins and ends.
+pub async fn extent(connection: &mut AnyConnection) -> Result<Extent, Error> {
+    let sql = "SELECT COALESCE(MIN(number), 0) AS first, COALESCE(MAX(number), 0) AS last FROM changes";
+    Ok(sqlx::query_as(sql).fetch_one(connection).await?)
+}
+
+/// The users whose authorities changed after a number, each once.
+pub async fn users_after(connection: &mut AnyConnection, number: i64) -> Result<Vec<ChangedUser>, Error> {
+    let sql = "SELECT user_id, MAX(at) AS at FROM changes WHERE number > $1 AND user_id IS NOT NULL \
+               GROUP BY user_id ORDER BY user_id";
+    Ok(sqlx::query_as(sql).bind(number).fetch_all(connection).await?)
+}
+
+/// The users whose authorities changed at or after a Unix second, each once.
+pub async fn users_since(connection: &mut AnyConnection, second: i64) -> Result<Vec<ChangedUser>, Error> {
+    let sql = "SELECT user_id, MAX(at) AS at FROM changes WHERE at >= $1 AND user_id IS NOT NULL \
+               GROUP BY user_id ORDER BY user_id";
+    Ok(sqlx::query_as(sql).bind(second).fetch_all(connection).await?)
+}
+
+/// Whether the permission table changed after a number.
+pub async fn permissions_after(connection: &mut AnyConnection, number: i64) -> Result<bool, Error> {
+    let sql = "SELECT number FROM changes WHERE number > $1 AND user_id IS NULL LIMIT 1";
+    let found: Option<i64> = sqlx::query_scalar(sql).bind(number).fetch_optional(connection).await?;
+    Ok(found.is_some())
+}
+
+/// Forgets what is older than a Unix second, except the newest row, which holds the version.
+///
+/// Only whole beginnings of the log go, also when the clock once stood wrong: what is left has no gaps, so a reader can
+/// tell from [`Extent::first`] whether a delta is complete.
+pub async fn prune(write: &mut Write, second: i64) -> Result<u64, Error> {
+    let sql = "DELETE FROM changes WHERE number < \
+               (SELECT COALESCE((SELECT MIN(number) FROM changes WHERE at >= $1), MAX(number)) FROM changes)";
+    Ok(sqlx::query(sql)
+        .bind(second)
+        .execute(&mut **write)
+        .await?
+        .rows_affected())
+}
+
+/// A number that moves whenever another connection, of this process or another, has committed. SQLite only.
+pub async fn data_version(connection: &mut AnyConnection) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await?)
+}

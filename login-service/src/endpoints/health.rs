@@ -1,0 +1,29 @@
+//! `/health/live` and `/health/ready`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+
+use crate::app::App;
+use crate::db::changes;
+use crate::error::{Error, JSON};
+
+/// The process runs.
+pub async fn live() -> Response {
+    up()
+}
+
+/// The service can answer: the database can be read, and the service is not stopping.
+pub async fn ready(State(app): State<Arc<App>>) -> Result<Response, Error> {
+    if app.feed.is_stopping() {
+        return Err(Error::Stopping);
+    }
+    changes::lineage(&mut *app.database.read().await?).await?;
+    Ok(up())
+}
+
+fn up() -> Response {
+    ([(CONTENT_TYPE, JSON)], r#"{"status":"UP"}"#).into_response()
+}

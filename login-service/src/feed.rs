@@ -1,0 +1,220 @@
+//! The permission feed: versions, held polls, and documents that all pollers share.
+//!
+//! A version is `<lineage>-<number>`: the lineage names the database, the number is the last row of its `changes` table.
+//! A poller that is up to date waits on one [`watch`] channel; a change wakes all of them, and the first to come renders
+//! the document that the others get. Thousands of gateways cost one query per change.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use postern_access::snapshot::{Permission, PermissionFeed};
+use tokio::sync::{OnceCell, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::clock;
+use crate::db::{self, Database, changes, permissions};
+
+/// How often the database is asked whether another process wrote to it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long after a change a token may still be issued with authorities that were read before it: the auth server asks
+/// for them, signs, and only then is the token's time written. The feed dates changes later by this much, so that such
+/// a token is not taken for newer than the change. The cost is a question too many for tokens of these seconds.
+const ISSUING_TAKES_SECONDS: i64 = 10;
+
+/// So many different `after` are remembered; more only means rendering again.
+const MOST_DOCUMENTS: usize = 256;
+
+/// The feed of one database.
+#[derive(Debug)]
+pub struct Feed {
+    database: Database,
+    lineage: String,
+    /// How far back a full snapshot names changed users.
+    retention_seconds: i64,
+    /// The newest number that anybody here has seen. Never goes back.
+    number: watch::Sender<i64>,
+    /// `true` once the service stops: held polls are answered.
+    stopping: watch::Sender<bool>,
+    documents: Mutex<Documents>,
+}
+
+/// The documents that lead to one number, by the number they start from (`None`: full snapshots).
+#[derive(Debug, Default)]
+struct Documents {
+    number: i64,
+    by_start: HashMap<Option<i64>, Arc<OnceCell<Bytes>>>,
+}
+
+impl Feed {
+    /// The feed of a database. [`Feed::follow`] must run beside it.
+    pub async fn open(database: Database, retention_seconds: i64) -> Result<Self, db::Error> {
+        let mut connection = database.read().await?;
+        let lineage = changes::lineage(&mut connection).await?;
+        let number = changes::extent(&mut connection).await?.last;
+        drop(connection);
+        Ok(Self {
+            database,
+            lineage,
+            retention_seconds,
+            number: watch::Sender::new(number),
+            stopping: watch::Sender::new(false),
+            documents: Mutex::default(),
+        })
+    }
+
+    /// The document that brings a poller at version `after` up to date. `None`: nothing changed within `wait`, or the
+    /// service is stopping.
+    pub async fn poll(&self, after: Option<&str>, wait: Duration) -> Result<Option<Bytes>, db::Error> {
+        let mut number = self.number.subscribe();
+        let start = after.and_then(|version| self.start(version));
+        if let Some(start) = start {
+            let mut stopping = self.stopping.subscribe();
+            let changed = tokio::select! {
+                biased;
+                changed = timeout(wait, number.wait_for(|number| *number > start)) => changed.is_ok(),
+                _ = stopping.wait_for(|stopping| *stopping) => false,
+            };
+            if !changed {
+                return Ok(None);
+            }
+        }
+        let cell = self.cell(start);
+        cell.get_or_try_init(|| self.render(start)).await.cloned().map(Some)
+    }
+
+    /// The newest number.
+    pub fn number(&self) -> i64 {
+        *self.number.borrow()
+    }
+
+    /// How many polls are held or being answered.
+    pub fn pollers(&self) -> usize {
+        self.number.receiver_count()
+    }
+
+    /// Answers every held poll.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether [`Feed::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Ends once [`Feed::stop`] was called.
+    pub async fn stopped(&self) {
+        // The sender is ours: the channel cannot close.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Watches for changes by any process, for as long as the program runs.
+    pub async fn follow(&self) {
+        loop {
+            let Err(cause) = self.look().await;
+            tracing::warn!(%cause, "cannot look for changes in the database; trying again");
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn look(&self) -> Result<Infallible, db::Error> {
+        let mut connection = self.database.connect().await?;
+        let mut seen = None;
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let data_version = changes::data_version(&mut connection).await?;
+            if seen != Some(data_version) {
+                self.announce(changes::extent(&mut connection).await?.last);
+                seen = Some(data_version);
+            }
+        }
+    }
+
+    fn announce(&self, newest: i64) {
+        self.number.send_if_modified(|number| {
+            let moved = newest > *number;
+            *number = newest.max(*number);
+            moved
+        });
+    }
+
+    /// The number in a version of this feed. `None` for one of another database or from a future that a restored
+    /// backup took back.
+    fn start(&self, version: &str) -> Option<i64> {
+        let (lineage, number) = version.rsplit_once('-')?;
+        let number = number.parse().ok()?;
+        (lineage == self.lineage && (0..=self.number()).contains(&number)).then_some(number)
+    }
+
+    /// Where the document from `start` to now is, or will be once the first poller has rendered it.
+    fn cell(&self, start: Option<i64>) -> Arc<OnceCell<Bytes>> {
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.number();
+        if documents.number != number || documents.by_start.len() >= MOST_DOCUMENTS {
+            *documents = Documents {
+                number,
+                by_start: HashMap::new(),
+            };
+        }
+        Arc::clone(documents.by_start.entry(start).or_default())
+    }
+
+    async fn render(&self, start: Option<i64>) -> Result<Bytes, db::Error> {
+        let mut view = self.database.snapshot().await?;
+        let extent = changes::extent(&mut view).await?;
+        // A delta is only complete where the log still reaches back to its start.
+        let start = start.filter(|start| start + 1 >= extent.first);
+        let (changed_users, permissions_changed) = match start {
+            Some(start) => (
+                changes::users_after(&mut view, start).await?,
+                changes::permissions_after(&mut view, start).await?,
+            ),
+            None => {
+                let oldest = clock::now_ms() / 1000 - self.retention_seconds;
+                (changes::users_since(&mut view, oldest).await?, true)
+            }
+        };
+        let permissions = if permissions_changed {
+            Some(permissions::all(&mut view).await?)
+        } else {
+            None
+        };
+        view.commit().await?;
+        // The document may already be newer than what woke its poller, who will ask for what comes after it.
+        self.announce(extent.last);
+        let document = PermissionFeed {
+            version: self.version(extent.last),
+            since: start.map(|start| self.version(start)),
+            permissions: permissions.map(|rows| rows.into_iter().map(row).collect()),
+            changed_users: changed_users
+                .into_iter()
+                .map(|user| (user.user_id, date(user.at)))
+                .collect(),
+        };
+        // Strings and numbers: this cannot fail.
+        Ok(serde_json::to_vec(&document).unwrap_or_default().into())
+    }
+
+    fn version(&self, number: i64) -> String {
+        format!("{}-{number}", self.lineage)
+    }
+}
+
+fn row(permission: permissions::Permission) -> Permission {
+    let method = (permission.method != permissions::EVERY_METHOD).then_some(permission.method);
+    Permission {
+        name: permission.name,
+        url: permission.url,
+        method,
+    }
+}
+
+fn date(at: i64) -> u64 {
+    u64::try_from(at + ISSUING_TAKES_SECONDS).unwrap_or_default()
+}

@@ -1,0 +1,282 @@
+//! The permission feed: snapshots, deltas, held polls.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, BASIC, Folder, Service, request};
+
+fn filled() -> (Folder, Service) {
+    let folder = Folder::new("");
+    folder.fill();
+    let service = folder.serve();
+    (folder, service)
+}
+
+#[expect(clippy::disallowed_methods, reason = "these tests measure how soon a change arrives")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn changed_users(document: &Value) -> Vec<&str> {
+    let Some(users) = document.get("changed_users") else {
+        return Vec::new();
+    };
+    users
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|user| user[0].as_str().unwrap())
+        .collect()
+}
+
+/// Holds a poll at the newest version while `change` runs; the answer, and how long after the change it came.
+fn held(service: &Service, change: impl FnOnce()) -> (Answer, Duration) {
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let address = service.address;
+    let poll = std::thread::spawn(move || {
+        let answer = request(
+            address,
+            "GET",
+            &format!("/feed/permissions?after={version}&wait=20"),
+            &[BASIC],
+            "",
+        );
+        (answer, now())
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!poll.is_finished(), "the poll must be held");
+    change();
+    let changed = now();
+    let (answer, answered) = poll.join().unwrap();
+    (answer, answered.saturating_duration_since(changed))
+}
+
+/// The delta that a command causes at a held poll.
+fn delta(folder: &Folder, service: &Service, command: &str) -> Value {
+    let (answer, _) = held(service, || folder.must(command));
+    assert_eq!(answer.status, 200, "{command}");
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[test]
+fn a_newcomer_gets_everything() {
+    let (_folder, service) = filled();
+    let answer = service.get("/feed/permissions");
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("application/json"))
+    );
+    let document: Value = serde_json::from_str(&answer.body).unwrap();
+    assert!(document.get("since").is_none());
+    assert_eq!(
+        document["permissions"],
+        json!([
+            { "name": "ROLE_TEST", "url": "/service/demo/test" },
+            { "name": "ROLE_TEST2", "url": "/service/demo/test2" },
+            { "name": "ROLE_ADMIN", "url": "/service/demo/admin/**", "method": "GET" },
+        ])
+    );
+    assert_eq!(changed_users(&document), ["u1", "u2"]);
+    let version = document["version"].as_str().unwrap();
+    let (lineage, number) = version.split_once('-').unwrap();
+    assert!(
+        lineage.len() == 16 && lineage.bytes().all(|b| b.is_ascii_hexdigit()),
+        "{version}"
+    );
+    assert!(number.parse::<u64>().unwrap() > 0);
+}
+
+#[test]
+fn an_empty_database_has_a_snapshot_too() {
+    let folder = Folder::new("");
+    let service = folder.serve();
+    let document = service.feed("");
+    assert_eq!(document["permissions"], json!([]));
+    let delta = delta(&folder, &service, "permission add ROLE_X --url /x");
+    assert_eq!(delta["since"], document["version"]);
+}
+
+#[test]
+fn nothing_new_is_304_after_the_wait() {
+    let (_folder, service) = filled();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let start = now();
+    let answer = service.get(&format!("/feed/permissions?after={version}&wait=1"));
+    let waited = start.elapsed();
+    assert_eq!((answer.status, answer.body.as_str()), (304, ""));
+    assert!(
+        waited >= Duration::from_millis(900) && waited < Duration::from_secs(5),
+        "{waited:?}"
+    );
+    assert_eq!(
+        service.get(&format!("/feed/permissions?after={version}&wait=0")).status,
+        304
+    );
+    assert_eq!(
+        service
+            .get(&format!("/feed/permissions?after={version}&wait=soon"))
+            .status,
+        400
+    );
+}
+
+#[test]
+fn a_version_of_another_database_or_the_future_gets_a_snapshot_at_once() {
+    let (_folder, service) = filled();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let lineage = version.split_once('-').unwrap().0;
+    for after in [
+        format!("{lineage}-999999"),
+        "0123456789abcdef-1".into(),
+        format!("{lineage}--1"),
+        "x".into(),
+    ] {
+        let document = service.feed(&format!("?after={after}&wait=20"));
+        assert!(
+            document.get("since").is_none() && document.get("permissions").is_some(),
+            "{after}"
+        );
+        assert_eq!(document["version"], *version);
+    }
+}
+
+#[test]
+fn strangers_get_401() {
+    let (_folder, service) = filled();
+    assert_eq!(service.request("GET", "/feed/permissions", &[], "").status, 401);
+    for header in [
+        "Authorization: Basic Z2F0ZXdheTp3cm9uZw==",
+        "Authorization: Bearer x",
+        "Authorization: Basic %",
+    ] {
+        assert_eq!(
+            service.request("GET", "/feed/permissions", &[header], "").status,
+            401,
+            "{header}"
+        );
+    }
+    assert_eq!(service.request("POST", "/feed/permissions", &[BASIC], "").status, 405);
+}
+
+#[test]
+fn each_command_tells_whose_authorities_it_changed() {
+    let (folder, service) = filled();
+    for (command, users, permissions) in [
+        ("user grant u1 tester2", vec!["u1"], false),
+        ("user revoke u1 tester2", vec!["u1"], false),
+        ("role revoke tester 1", vec!["u1", "u2"], false),
+        ("role grant tester 1", vec!["u1", "u2"], false),
+        ("user disable u1", vec!["u1"], false),
+        ("user enable u1", vec!["u1"], false),
+        ("permission add ROLE_NEW --url /new/*", vec![], true),
+        ("permission remove 2", vec!["u2"], true),
+        ("role remove tester", vec!["u1", "u2"], false),
+        ("user remove u1", vec!["u1"], false),
+    ] {
+        let document = delta(&folder, &service, command);
+        assert!(document.get("since").is_some(), "{command}");
+        assert_eq!(changed_users(&document), users, "{command}");
+        assert_eq!(document.get("permissions").is_some(), permissions, "{command}");
+    }
+}
+
+#[test]
+fn a_change_is_dated_so_that_no_token_with_old_authorities_looks_newer() {
+    let (folder, service) = filled();
+    let document = delta(&folder, &service, "user revoke u1 tester");
+    let at = document["changed_users"][0][1].as_i64().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "compared with the time in the document")]
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs() as i64;
+    assert!((now - 5..=now + 15).contains(&at), "{at} is not about now ({now})");
+}
+
+#[test]
+fn a_change_by_another_process_reaches_a_held_poll_at_once() {
+    let (folder, service) = filled();
+    // The best of some: what is measured includes the end of the command's process, on a machine that is busy.
+    let fastest = (0..5)
+        .map(|round| {
+            held(&service, || {
+                folder.must(&format!("permission add ROLE_{round} --url /r{round}"))
+            })
+            .1
+        })
+        .min()
+        .unwrap();
+    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+}
+
+#[test]
+fn a_delta_carries_all_changes_since_and_each_user_once() {
+    let (folder, service) = filled();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    folder.must("user revoke u1 tester\nuser grant u1 tester\npermission add ROLE_X --url /x");
+    let query = format!("?after={version}&wait=20");
+    let newest = service.feed("")["version"].clone();
+    // The first poll may come before the last of the changes was seen.
+    let document = (0..100)
+        .map(|_| service.feed(&query))
+        .find(|document| document["version"] == newest)
+        .unwrap();
+    assert_eq!(document["since"], *version);
+    assert_eq!(changed_users(&document), ["u1"]);
+    assert_eq!(document["permissions"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn versions_outlive_a_restart() {
+    let (folder, service) = filled();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    drop(service);
+    let service = folder.serve();
+    assert_eq!(
+        service.get(&format!("/feed/permissions?after={version}&wait=0")).status,
+        304
+    );
+    drop(service);
+    folder.must("user revoke u2 tester2");
+    let document = folder.serve().feed(&format!("?after={version}&wait=20"));
+    assert_eq!(document["since"], *version);
+    assert_eq!(changed_users(&document), ["u2"]);
+}
+
+#[test]
+fn many_pollers_get_the_same_document() {
+    let (folder, service) = filled();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let address = service.address;
+    let pollers: Vec<_> = (0..100)
+        .map(|_| {
+            let target = format!("/feed/permissions?after={version}&wait=20");
+            std::thread::spawn(move || request(address, "GET", &target, &[BASIC], "").body)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    folder.must("user revoke u1 tester");
+    let bodies: Vec<String> = pollers.into_iter().map(|poller| poller.join().unwrap()).collect();
+    assert!(bodies[0].contains("u1"));
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+}
+
+#[test]
+fn changes_older_than_the_retention_are_forgotten() {
+    let folder = Folder::new("changed_user_retention: 1s");
+    folder.fill();
+    std::thread::sleep(Duration::from_millis(2100));
+    let service = folder.serve();
+    let document = service.feed("");
+    assert_eq!(changed_users(&document), Vec::<&str>::new());
+    assert_eq!(document["permissions"].as_array().unwrap().len(), 3);
+    let lineage = document["version"].as_str().unwrap().split_once('-').unwrap().0;
+    // The service forgets right after its start: from then on the beginning of the log is no place to start from.
+    let query = format!("?after={lineage}-0&wait=20");
+    let forgotten = (0..100).any(|_| service.feed(&query).get("since").is_none());
+    assert!(
+        forgotten,
+        "a delta from before the oldest change that is kept would not be complete"
+    );
+}

@@ -1,0 +1,173 @@
+//! The process: its configuration, its load, its end.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Answer, BASIC, Folder, request};
+
+#[test]
+fn configuration_errors_are_one_line_with_file_line_and_key() {
+    let good = "listen: 127.0.0.1:0\ndatabase: sqlite:login.db\ncredentials: [ \"gateway:secret\" ]\n";
+    for (yaml, start, hint) in [
+        (format!("{good}listn: 1\n"), "error: login.yaml:4:", "listn"),
+        ("listen: 127.0.0.1:0\n".into(), "error: login.yaml:", "database"),
+        (
+            good.replace("127.0.0.1:0", "nowhere"),
+            "error: login.yaml:1:",
+            "socket address",
+        ),
+        (
+            good.replace("sqlite:", "mysql:"),
+            "error: login.yaml:2:",
+            "write `sqlite:` and a file",
+        ),
+        (
+            good.replace("gateway:secret", "gateway"),
+            "error: login.yaml:3:",
+            "written `user:password`",
+        ),
+        (
+            good.replace("\"gateway:secret\"", ""),
+            "error: login.yaml:3: credentials:",
+            "the list is empty",
+        ),
+        (
+            format!("{good}changed_user_retention: 1 month\n"),
+            "error: login.yaml:4:",
+            "as in `30d`",
+        ),
+        (
+            format!("{good}password_checks: {{ concurrent: 0 }}\n"),
+            "error: login.yaml:4:",
+            "nonzero",
+        ),
+        ("listen: [\n".into(), "error: login.yaml:", ""),
+    ] {
+        let said = Folder::with(&yaml).run("check");
+        assert_eq!(said.code, Some(1), "{yaml}: {said:?}");
+        assert!(
+            said.stderr.starts_with(start) && said.stderr.contains(hint),
+            "{yaml}: {}",
+            said.stderr
+        );
+        assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
+    }
+    assert_eq!(Folder::with(good).run("check").stdout.lines().count(), 1);
+}
+
+#[test]
+fn the_schema_names_every_key() {
+    let said = Folder::new("").run("schema");
+    let schema: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    for key in [
+        "listen",
+        "database",
+        "credentials",
+        "danger_open_reserved",
+        "password_checks",
+        "changed_user_retention",
+    ] {
+        assert!(schema["properties"].get(key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn a_taken_port_and_a_missing_folder_are_one_line() {
+    let first = Folder::new("");
+    let service = first.serve();
+    let port = service.address.port();
+    let second = Folder::with(&format!(
+        "listen: 127.0.0.1:{port}\ndatabase: sqlite:login.db\ncredentials: [ \"gateway:secret\" ]\n"
+    ));
+    let said = second.run("serve");
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.stderr.starts_with(&format!(
+            "error: login.yaml:1: listen: cannot listen on 127.0.0.1:{port}"
+        )),
+        "{said:?}"
+    );
+    assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+
+    let third =
+        Folder::with("listen: 127.0.0.1:0\ndatabase: sqlite:none/login.db\ncredentials: [ \"gateway:secret\" ]\n");
+    let said = third.run("role list");
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.stderr
+            .starts_with("error: login.yaml:2: database: cannot use the database"),
+        "{said:?}"
+    );
+    assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+}
+
+#[test]
+fn too_many_password_checks_are_answered_503() {
+    let folder = Folder::new("password_checks: { concurrent: 1, queue: 1 }");
+    // A hash that takes long to check keeps the one place busy.
+    let hash = "$argon2id$v=19$m=65536,t=8,p=1$c2FsdHNhbHRzYWx0$VbWVGv8RIGbVyOyz0aSLqbIgvrM2dBlJIUKyBjkZP3E";
+    folder.must(&format!("user add slow --password-hash {hash}"));
+    let service = folder.serve();
+    let address = service.address;
+    let logins: Vec<_> = (0..6)
+        .map(|_| std::thread::spawn(move || request(address, "GET", "/login?username=slow&password=x", &[BASIC], "")))
+        .collect();
+    let answers: Vec<Answer> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!((3..=5).contains(&refused.len()), "{answers:?}");
+    assert_eq!(refused[0].header("retry-after"), Some("1"));
+    assert_eq!(
+        refused[0].timeless_body(),
+        r#"{"timestamp":0,"status":503,"error":"Service Unavailable","message":"Too many password checks at once, try again","path":"/login"}"#
+    );
+    assert!(
+        answers
+            .iter()
+            .filter(|answer| answer.status != 503)
+            .all(|answer| answer.status == 200)
+    );
+    assert_eq!(
+        service.get("/getAllPermission").status,
+        200,
+        "only passwords are bounded"
+    );
+}
+
+#[test]
+fn health_and_metrics_need_no_credentials() {
+    let folder = Folder::new("");
+    let service = folder.serve();
+    for target in ["/health/live", "/health/ready"] {
+        let answer = service.request("GET", target, &[], "");
+        assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"UP"}"#));
+    }
+    service.get("/login?username=u&password=p");
+    let metrics = service.request("GET", "/metrics", &[], "").body;
+    assert!(
+        metrics.contains("postern_login_logins_total{outcome=\"refused\"} 1\n"),
+        "{metrics}"
+    );
+    assert_eq!(service.get("/nowhere").status, 404);
+}
+
+#[test]
+fn the_service_stops_at_once_also_while_polls_are_held() {
+    let folder = Folder::new("");
+    let mut service = folder.serve();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let address = service.address;
+    let polls: Vec<_> = (0..5)
+        .map(|_| {
+            let target = format!("/feed/permissions?after={version}&wait=25");
+            std::thread::spawn(move || request(address, "GET", &target, &[BASIC], "").status)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    #[expect(clippy::disallowed_methods, reason = "this test measures how soon the service ends")]
+    let start = Instant::now();
+    service.terminate();
+    assert_eq!(service.wait(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    for poll in polls {
+        assert_eq!(poll.join().unwrap(), 304);
+    }
+}

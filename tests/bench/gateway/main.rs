@@ -1,0 +1,112 @@
+//! `cargo xtask bench gateway`: what a request costs the proxy, ours and others', side by side in one run.
+//!
+//! The one number is CPU microseconds per request of the proxy's processes: it hardly depends on the load generator. The
+//! proxy has core 0 for itself with one worker; wrk (1 thread) and the upstream (nginx, 3 bytes) share core 1. After two
+//! seconds of warm-up the subjects are measured in turn, in reverse order every other time. Only ratios within one run
+//! mean anything.
+
+mod load;
+mod measure;
+mod peers;
+mod report;
+mod tokens;
+mod tools;
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use xtask::{progress::Progress, workspace::Workspace};
+
+use crate::{measure::Sample, peers::Subject, tokens::Tokens, tools::Tools};
+
+/// What the command line says.
+struct Options {
+    seconds: u32,
+    repetitions: u32,
+    connections: u32,
+}
+
+/// Where everything of a run lies, and what it needs.
+struct Bench {
+    workspace: Workspace,
+    folder: PathBuf,
+    tools: Tools,
+    tokens: Tokens,
+    options: Options,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let options = Options::parse()?;
+    let workspace = Workspace::locate()?;
+    let progress = Progress::begin();
+    let tools = Tools::find(&workspace)?;
+    let folder = workspace.target.join("bench/gateway");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    progress.step("making keys and tokens");
+    let tokens = Tokens::make(&folder)?;
+    let bench = Bench {
+        workspace,
+        folder,
+        tools,
+        tokens,
+        options,
+    };
+
+    let _upstream = load::start_upstream(&bench)?;
+    let subjects = peers::subjects(&bench)?;
+    let mut samples: Vec<Vec<Sample>> = subjects.iter().map(|_| Vec::new()).collect();
+    for repetition in 0..bench.options.repetitions {
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
+        if repetition % 2 == 1 {
+            order.reverse();
+        }
+        for index in order {
+            let Subject { name, .. } = &subjects[index];
+            let sample = measure::measure(&bench, &subjects[index]).with_context(|| format!("measuring {name}"))?;
+            progress.step(format_args!(
+                "{}/{} {name}: {sample}",
+                repetition + 1,
+                bench.options.repetitions
+            ));
+            samples[index].push(sample);
+        }
+    }
+    report::report(&bench, &subjects, &samples)
+}
+
+impl Options {
+    fn parse() -> Result<Self> {
+        let mut options = Self {
+            seconds: 10,
+            repetitions: 3,
+            connections: 64,
+        };
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        for pair in words.chunks(2) {
+            let [flag, value] = pair else {
+                bail!("`{}` needs a value", pair.join(" "))
+            };
+            let place = match flag.as_str() {
+                "--seconds" => &mut options.seconds,
+                "--repetitions" => &mut options.repetitions,
+                "--connections" => &mut options.connections,
+                _ => bail!("`{flag}` is not known; there are --seconds, --repetitions and --connections"),
+            };
+            *place = match value.parse() {
+                Ok(0) | Err(_) => bail!("`{flag} {value}`: write a whole number above 0"),
+                Ok(number) => number,
+            };
+        }
+        Ok(options)
+    }
+}

@@ -1,0 +1,179 @@
+//! One measurement of one subject.
+
+use std::{fmt, fs, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use postern_e2e::client::Request;
+use xtask::{health, program::Program};
+
+use crate::{
+    Bench,
+    load::{self, PATH},
+    peers::{PROXY_PORT, Subject},
+};
+
+/// Long enough for every token to be in every cache.
+const WARM_UP_SECONDS: u32 = 2;
+
+/// What was measured.
+pub struct Sample {
+    /// CPU microseconds per request of the proxy's processes.
+    pub cpu: f64,
+    pub requests_per_second: f64,
+    /// Latency, microseconds.
+    pub p50: f64,
+    pub p99: f64,
+    /// Resident memory of the proxy's processes after the run, MiB.
+    pub rss: f64,
+    /// How busy the two cores were, 0 to 1.
+    pub busy: [f64; 2],
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cpu,
+            requests_per_second,
+            p50,
+            p99,
+            rss,
+            busy,
+        } = self;
+        let [proxy, load] = busy.map(|busy| 100.0 * busy);
+        write!(
+            f,
+            "{cpu:.1} µs CPU/request, {requests_per_second:.0}/s, p50 {p50:.0} µs, p99 {p99:.0} µs, {rss:.0} MiB, \
+             core 0 {proxy:.0} %, core 1 {load:.0} %"
+        )
+    }
+}
+
+/// Starts the subject, checks that it decides rightly, warms it up and measures it.
+pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
+    let mut proxy = Program::start("proxy", subject.command(), &bench.folder.join("proxy.log"))?;
+    let ready = if subject.guards { 401 } else { 200 };
+    health::wait(&mut proxy, PROXY_PORT, PATH, ready, Duration::from_secs(30))?;
+    check(bench, subject)?;
+    load::run(bench, subject, WARM_UP_SECONDS)?;
+
+    let processes = tree(proxy.id());
+    let (cpu, cores) = (cpu_ticks(&processes)?, core_ticks()?);
+    let load = load::run(bench, subject, bench.options.seconds)?;
+    let (cpu, cores) = (cpu_ticks(&processes)? - cpu, [cores, core_ticks()?]);
+    let busy = [0, 1].map(|core| {
+        let [before, after] = [cores[0][core], cores[1][core]];
+        (after.busy - before.busy) / (after.all - before.all).max(1.0)
+    });
+    let rss = rss_mib(&processes)?;
+    proxy.terminate();
+    proxy.wait_stopped();
+    Ok(Sample {
+        cpu: cpu / bench.tools.ticks_per_second / load.requests * 1e6,
+        requests_per_second: load.requests / load.seconds,
+        p50: load.p50,
+        p99: load.p99,
+        rss,
+        busy,
+    })
+}
+
+/// A proxy that lets everything pass is quick.
+fn check(bench: &Bench, subject: &Subject) -> Result<()> {
+    let (good, forged) = (bench.tokens.good(subject.tokens), bench.tokens.forged(subject.tokens));
+    let with = |path: &str, token: &str| Request::get(path).header("Authorization", &format!("Bearer {token}"));
+    let guarded = [
+        ("good token", with(PATH, good), 200),
+        ("missing role", with("/admin/x", good), 403),
+        ("forged token", with(PATH, &forged), 401),
+        ("no token", Request::get(PATH), 401),
+    ];
+    let open = [("any request", Request::get(PATH), 200)];
+    for (what, request, expected) in if subject.guards { &guarded[..] } else { &open[..] } {
+        let status = request.send(PROXY_PORT).status;
+        if status != *expected {
+            bail!("{what}: answered {status}, not {expected}");
+        }
+    }
+    Ok(())
+}
+
+/// A process and everything it started.
+fn tree(process: u32) -> Vec<u32> {
+    let mut all = vec![process];
+    let threads = fs::read_dir(format!("/proc/{process}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    for thread in threads {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        all.extend(
+            children
+                .split_whitespace()
+                .filter_map(|child| child.parse().ok())
+                .flat_map(tree),
+        );
+    }
+    all
+}
+
+/// utime + stime; proc(5), fields 14 and 15 of `stat`.
+fn cpu_ticks(processes: &[u32]) -> Result<f64> {
+    let mut ticks = 0.0;
+    for process in processes {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("the proxy ended")?;
+        // The name in field 2 may hold anything, also spaces.
+        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        ticks += after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum::<f64>();
+    }
+    Ok(ticks)
+}
+
+fn rss_mib(processes: &[u32]) -> Result<f64> {
+    let mut kib = 0.0;
+    for process in processes {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).context("the proxy ended")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or_default();
+        kib += line
+            .trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<f64>()
+            .unwrap_or_default();
+    }
+    Ok(kib / 1024.0)
+}
+
+#[derive(Clone, Copy)]
+struct CoreTicks {
+    busy: f64,
+    all: f64,
+}
+
+/// What cores 0 and 1 have done so far; proc(5), `/proc/stat`.
+fn core_ticks() -> Result<[CoreTicks; 2]> {
+    let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    let core = |name: &str| {
+        let fields = stat
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_default();
+        // user nice system idle iowait irq softirq steal
+        let ticks: Vec<f64> = fields
+            .split_whitespace()
+            .take(8)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        let all: f64 = ticks.iter().sum();
+        let idle: f64 = [3, 4, 7].iter().filter_map(|index| ticks.get(*index)).sum();
+        CoreTicks { busy: all - idle, all }
+    };
+    Ok([core("cpu0 "), core("cpu1 ")])
+}

@@ -1,0 +1,179 @@
+//! Medians with their spread, and the ratios that count.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::{Bench, measure::Sample, peers::Subject, tokens};
+
+/// Which ratios are shown, each with the goal for it.
+const RATIOS: &[(&str, &str, &str)] = &[
+    ("host-gateway", "Envoy", "at most 0.45"),
+    ("host-gateway + filter HS256", "host-gateway", "at most 1.2"),
+    ("host-gateway + filter RS256", "host-gateway", "at most 1.2"),
+    (
+        "host-gateway + filter HS256",
+        "Envoy jwt_authn (cache) + RBAC HS256",
+        "at most 0.40",
+    ),
+    (
+        "host-gateway + filter RS256",
+        "Envoy jwt_authn (cache) + RBAC RS256",
+        "at most 0.40",
+    ),
+    (
+        "Envoy + filter HS256",
+        "Envoy jwt_authn (cache) + RBAC HS256",
+        "at most 1.0",
+    ),
+    (
+        "Envoy + filter RS256",
+        "Envoy jwt_authn (cache) + RBAC RS256",
+        "at most 0.85",
+    ),
+];
+
+/// Prints the table and the ratios, and writes everything to `target/bench/gateway.json`.
+pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> Result<()> {
+    let rows: Vec<Row> = subjects
+        .iter()
+        .zip(samples)
+        .map(|(subject, samples)| Row::new(subject, samples))
+        .collect();
+    let conditions = format!(
+        "{} tokens of each algorithm, all warm; 4 rules, no revocations; {} connections; {} × {} s after 2 s of warm-up; \
+         HTTP/1.1 without TLS; medians (min–max)",
+        tokens::COUNT,
+        bench.options.connections,
+        bench.options.repetitions,
+        bench.options.seconds
+    );
+    println!("\n{conditions}\n");
+    println!(
+        "{:<42} {:>22} {:>9} {:>8} {:>8} {:>8}",
+        "", "CPU µs/request", "per s", "p50 µs", "p99 µs", "MiB"
+    );
+    for row in &rows {
+        println!(
+            "{:<42} {:>22} {:>9.0} {:>8.0} {:>8.0} {:>8.0}",
+            row.name,
+            row.cpu.to_string(),
+            row.requests_per_second.median,
+            row.p50.median,
+            row.p99.median,
+            row.rss.median
+        );
+    }
+    println!();
+    let mut ratios = Vec::new();
+    for (ours, theirs, goal) in RATIOS {
+        let cpu = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.cpu.median);
+        if let (Some(left), Some(right)) = (cpu(ours), cpu(theirs)) {
+            println!("{:>5.2}  {ours} ÷ {theirs} ({goal})", left / right);
+            ratios.push(json!({ "of": ours, "to": theirs, "ratio": left / right, "goal": goal }));
+        }
+    }
+    let document = json!({
+        "conditions": conditions,
+        "machine": machine(&bench.tools.envoy),
+        "subjects": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "ratios": ratios,
+    });
+    let path = bench.workspace.target.join("bench/gateway.json");
+    fs::write(&path, format!("{document:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\n{}", path.display());
+    Ok(())
+}
+
+struct Row {
+    name: String,
+    cpu: Spread,
+    requests_per_second: Spread,
+    p50: Spread,
+    p99: Spread,
+    rss: Spread,
+    proxy_core_busy: Spread,
+    load_core_busy: Spread,
+}
+
+impl Row {
+    fn new(subject: &Subject, samples: &[Sample]) -> Self {
+        let spread = |figure: fn(&Sample) -> f64| Spread::of(samples.iter().map(figure).collect());
+        Self {
+            name: subject.name.clone(),
+            cpu: spread(|sample| sample.cpu),
+            requests_per_second: spread(|sample| sample.requests_per_second),
+            p50: spread(|sample| sample.p50),
+            p99: spread(|sample| sample.p99),
+            rss: spread(|sample| sample.rss),
+            proxy_core_busy: spread(|sample| sample.busy[0]),
+            load_core_busy: spread(|sample| sample.busy[1]),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "cpu_microseconds_per_request": self.cpu.json(),
+            "requests_per_second": self.requests_per_second.json(),
+            "p50_microseconds": self.p50.json(),
+            "p99_microseconds": self.p99.json(),
+            "rss_mib": self.rss.json(),
+            "core_0_busy": self.proxy_core_busy.json(),
+            "core_1_busy": self.load_core_busy.json(),
+        })
+    }
+}
+
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
+        let (last, middle) = (figures.len().saturating_sub(1), figures.len() / 2);
+        let median = if figures.len() % 2 == 1 {
+            at(middle)
+        } else {
+            (at(middle.wrapping_sub(1)) + at(middle)) / 2.0
+        };
+        Self {
+            median,
+            min: at(0),
+            max: at(last),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "median": self.median, "min": self.min, "max": self.max })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} ({:.1}–{:.1})", self.median, self.min, self.max)
+    }
+}
+
+fn machine(envoy: &Path) -> Value {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or_default();
+    let version = Command::new(envoy)
+        .arg("--version")
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
+    json!({
+        "cpu": model.trim_start_matches(['\t', ' ', ':']),
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "envoy": String::from_utf8_lossy(&version).trim(),
+    })
+}

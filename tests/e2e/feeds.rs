@@ -1,0 +1,74 @@
+//! The feeds when the auth server is not there: at the start, and in between.
+
+use std::{thread, time::Duration};
+
+use postern_e2e::{
+    client::Request,
+    host::{Host, filter_plugin},
+    servers::Servers,
+    visit::{Visit, compare_hosts, password_grant, tokens},
+};
+
+/// How long a host may take to notice. Generous: the machine may be busy with other tests.
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn the_first_requests_are_held_until_the_first_snapshot() {
+    compare_hosts(|kind| {
+        let servers = Servers::start_without_auth("held");
+        servers.start_auth();
+        let direct = Request::form("/oauth/token", "grant_type=password&username=u1&password=password");
+        let token = tokens(&direct.basic("demo", "demo-secret").send(servers.stack.ports.auth)).access;
+        servers.kill_auth();
+
+        let host = Host::start(
+            &servers.stack,
+            kind,
+            &filter_plugin(&servers.stack, &[("hold", "30s".into())]),
+        );
+        let visit = Visit::new(&servers, &host);
+        thread::scope(|scope| {
+            let port = host.port;
+            let good = scope.spawn(move || Request::get("/demo/test").bearer(&token).send(port));
+            let missing = scope.spawn(move || Request::get("/demo/test").send(port));
+            thread::sleep(Duration::from_millis(500));
+            assert!(
+                !good.is_finished() && !missing.is_finished(),
+                "answered before there was anything to decide with"
+            );
+            servers.start_auth();
+            let answers = [good, missing].map(|thread| thread.join().expect("an answer"));
+            assert_eq!(answers.map(|answer| answer.status), [200, 401]);
+        });
+        visit.seen()
+    });
+}
+
+#[test]
+fn without_the_auth_server_it_goes_on_deciding_and_then_refuses() {
+    compare_hosts(|kind| {
+        let servers = Servers::start_without_auth("auth-server-down");
+        servers.start_auth();
+        let plugin = filter_plugin(&servers.stack, &[("max_stale", "2s".into())]);
+        let host = Host::start(&servers.stack, kind, &plugin);
+        let visit = Visit::new(&servers, &host);
+        let token = tokens(&visit.send(&password_grant("u1", "password"))).access;
+        let (allowed, forbidden) = ("/demo/test", "/demo/test2");
+        let call = |path: &str| Request::get(path).bearer(&token);
+
+        servers.kill_auth();
+        assert_eq!(visit.status(&call(allowed)), 200);
+        assert_eq!(visit.status(&call(forbidden)), 403);
+        assert_eq!(visit.status(&Request::get(allowed)), 401);
+
+        visit.wait(SOON, 503, &call(allowed));
+        let refusal = visit.send(&call(allowed));
+        assert_eq!(refusal.json()["status"], 503, "{refusal:?}");
+        assert!(refusal.header("retry-after").is_some(), "{refusal:?}");
+
+        servers.start_auth();
+        visit.wait(SOON, 200, &call(allowed));
+        assert_eq!(visit.status(&call(forbidden)), 403);
+        visit.seen()
+    });
+}

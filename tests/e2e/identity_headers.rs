@@ -1,0 +1,96 @@
+//! What the upstream learns of the caller comes from the filter alone.
+
+use postern_e2e::{
+    client::Request,
+    host::{Host, filter_plugin},
+    servers::{Servers, folder},
+    token,
+    upstream::EchoUpstream,
+    visit::{Visit, compare_hosts, on_each_host},
+};
+use xtask::stack::{ServerPorts, Stack};
+
+/// Spellings of identity headers that a client might try: some upstreams take `_` for `-`.
+const SPOOFED: &[(&str, &str)] = &[
+    ("x-user-id", "admin"),
+    ("X-User-Id", "admin"),
+    ("X_USER_ID", "admin"),
+    ("x-user_id", "admin"),
+    ("X-User-Name", "admin"),
+    ("x-client-id", "admin"),
+    ("X-Authorities", "ROLE_ADMIN"),
+    ("x_authorities", "ROLE_ADMIN"),
+    ("X-Scope", "everything"),
+];
+
+fn spoofed(request: Request) -> Request {
+    SPOOFED
+        .iter()
+        .fold(request, |request, (name, value)| request.header(name, value))
+}
+
+#[test]
+fn the_service_is_told_who_calls() {
+    on_each_host(|visit| {
+        let user = visit.user("identity", &["tester", "tester2"]);
+        let request = Request::get("/service/demo/echo?a=b").bearer(&visit.log_in(&user).access);
+        for request in [request.clone(), spoofed(request)] {
+            let answer = visit.send(&request);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let mut headers = answer.json()["headers"].clone();
+            headers.as_object_mut().expect("the echo shows headers").sort_keys();
+            let ours = serde_json::json!({
+                "x-authorities": "ROLE_TEST,ROLE_TEST2",
+                "x-client-id": "demo",
+                "x-scope": "all",
+                "x-user-id": user,
+                "x-user-name": user,
+            });
+            assert_eq!(headers, ours);
+            assert_eq!(answer.json()["path"], "/demo/echo");
+            assert_eq!(answer.json()["query"], "a=b");
+        }
+    });
+}
+
+#[test]
+fn no_spelling_of_an_identity_header_reaches_the_upstream() {
+    compare_hosts(|kind| {
+        let servers = Servers::shared();
+        let upstream = EchoUpstream::start();
+        let ports = ServerPorts {
+            service: upstream.port,
+            ..servers.stack.ports
+        };
+        let stack = Stack {
+            folder: folder("identity-headers"),
+            ports,
+            ..servers.stack.clone()
+        };
+        let public = serde_json::json!(["/login/**", "/demo/open"]);
+        let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("public", public)]));
+        let visit = Visit::new(servers, &host);
+        let user = visit.user("spelling", &[]);
+        let access = visit.log_in(&user).access;
+
+        assert_eq!(visit.send(&spoofed(Request::get("/demo/open"))).status, 200);
+        let head = upstream.heads().pop().expect("a request came");
+        assert!(!head.contains("admin") && !head.contains("everything"), "{head}");
+
+        assert_eq!(
+            visit.send(&spoofed(Request::get("/demo/echo").bearer(&access))).status,
+            200
+        );
+        let head = upstream.heads().pop().expect("a request came");
+        assert!(!head.contains("admin") && !head.contains("everything"), "{head}");
+        let told: Vec<&str> = head.lines().filter(|line| line.starts_with("x-user-id")).collect();
+        assert_eq!(
+            told,
+            [format!(
+                "x-user-id: {}",
+                token::claims(&access)["userId"].as_str().unwrap_or_default()
+            )]
+        );
+        visit.seen()
+    });
+}

@@ -1,0 +1,17 @@
+//! The whole path on real programs. Each scenario runs on host-gateway and on Envoy, and what a client sees must be the
+//! same on both.
+
+mod architecture;
+mod calls;
+mod feeds;
+mod identity_headers;
+mod key_rotation;
+mod logout;
+mod password_grant;
+mod paths;
+mod permissions;
+mod provider;
+mod refresh;
+mod samples;
+mod streaming;
+mod trap;

@@ -1,0 +1,90 @@
+//! The two hosts.
+
+use std::sync::LazyLock;
+
+use xtask::{
+    envoy,
+    program::Program,
+    stack::{HostKind, HostPorts, Plugin, Stack, demo_plugin},
+};
+
+use crate::{ports, servers::Servers};
+
+/// A running host. Dropped, it stops.
+pub struct Host {
+    /// Which one.
+    pub kind: HostKind,
+    /// Where clients connect.
+    pub port: u16,
+    _program: Program,
+}
+
+impl Host {
+    /// Starts a host with the plugin in front of a stack.
+    pub fn start(stack: &Stack, kind: HostKind, plugin: &Plugin) -> Self {
+        let ports = HostPorts {
+            gateway: ports::free(),
+            admin: ports::free(),
+        };
+        let name = format!("{}-{}", name(kind), ports.gateway);
+        let program = stack
+            .start_host(&name, kind, ports, plugin)
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        Self {
+            kind,
+            port: ports.gateway,
+            _program: program,
+        }
+    }
+
+    /// The host of this kind in front of [`Servers::shared`], with the demo's plugin configuration.
+    pub fn shared(kind: HostKind) -> &'static Self {
+        static GATEWAY: LazyLock<Host> = LazyLock::new(|| start_shared(HostKind::Gateway));
+        static ENVOY: LazyLock<Host> = LazyLock::new(|| start_shared(HostKind::Envoy));
+        match kind {
+            HostKind::Gateway => &GATEWAY,
+            HostKind::Envoy => &ENVOY,
+        }
+    }
+}
+
+fn start_shared(kind: HostKind) -> Host {
+    let stack = &Servers::shared().stack;
+    Host::start(stack, kind, &filter_plugin(stack, &[]))
+}
+
+/// The shipped filter with the demo's configuration, in which some keys have other values (JSON).
+pub fn filter_plugin(stack: &Stack, changes: &[(&str, serde_json::Value)]) -> Plugin {
+    let mut configuration: serde_json::Value =
+        serde_json::from_str(&demo_plugin()).expect("the demo's configuration is JSON");
+    for (key, value) in changes {
+        configuration[*key] = value.clone();
+    }
+    Plugin {
+        wasm: stack.workspace.filter(),
+        configuration: configuration.to_string(),
+    }
+}
+
+/// A short name, for files, logs and users.
+pub fn name(kind: HostKind) -> &'static str {
+    match kind {
+        HostKind::Gateway => "gateway",
+        HostKind::Envoy => "envoy",
+    }
+}
+
+/// The hosts to run on: Envoy may be missing where things may be skipped (`cargo xtask test` says so at the end).
+pub fn kinds() -> Vec<HostKind> {
+    let workspace = crate::servers::workspace();
+    let envoy = envoy::find(&workspace).unwrap_or_else(|error| panic!("{error:#}"));
+    let must = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(
+        envoy.is_some() || !must,
+        "Envoy is not there, and nothing may be skipped when CI=true"
+    );
+    [Some(HostKind::Gateway), envoy.map(|_| HostKind::Envoy)]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask test`: every check and every test, and at the end what ran and what did not.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+
+use crate::{
+    clock, demo, envoy, filter,
+    progress::Progress,
+    workspace::{Workspace, shown, succeed},
+};
+
+/// How one step ended.
+struct Outcome {
+    what: String,
+    took: Duration,
+    failed: bool,
+}
+
+/// Runs everything, also after a failure: one run shows all there is to mend.
+///
+/// # Errors
+/// When Envoy is missing where nothing may be skipped (`CI=true`), or `ENVOY_BIN` is wrong.
+pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
+    let mut skipped = Vec::new();
+    if envoy::find(workspace)?.is_none() {
+        if std::env::var("CI").is_ok_and(|value| value == "true") {
+            anyhow::bail!(
+                "Envoy is not there, and nothing may be skipped when CI=true; `cargo xtask envoy` installs it"
+            );
+        }
+        skipped.push("every scenario on Envoy: it is not there; `cargo xtask envoy` installs it");
+    }
+
+    let mut outcomes = vec![step("cargo xtask filter", || filter::build(workspace, progress))];
+    for words in COMMANDS {
+        let mut command = workspace.cargo(words);
+        let what = shown(&command);
+        progress.step(&what);
+        outcomes.push(step(&what, || succeed(&mut command)));
+    }
+    Ok(summary(&outcomes, &skipped))
+}
+
+/// Every cargo command, the quickest first. The filter links only for its own target and is checked apart.
+const COMMANDS: &[&[&str]] = &[
+    &["fmt", "--all", "--check"],
+    &[
+        "clippy",
+        "--workspace",
+        "--exclude",
+        "postern-filter",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ],
+    &[
+        "clippy",
+        "-p",
+        "postern-filter",
+        "--target",
+        filter::TARGET,
+        "--",
+        "-D",
+        "warnings",
+    ],
+    demo::PROGRAMS,
+    &["test", "--workspace", "--exclude", "postern-filter"],
+];
+
+fn step(what: &str, run: impl FnOnce() -> Result<()>) -> Outcome {
+    let began = clock::now();
+    let result = run();
+    if let Err(error) = &result {
+        eprintln!("error: {error:#}");
+    }
+    Outcome {
+        what: what.to_owned(),
+        took: began.elapsed(),
+        failed: result.is_err(),
+    }
+}
+
+fn summary(outcomes: &[Outcome], skipped: &[&str]) -> ExitCode {
+    println!("\nWhat ran:");
+    for Outcome { what, took, failed } in outcomes {
+        println!(
+            "  {} {:6.1} s  {what}",
+            if *failed { "FAILED" } else { "ok    " },
+            took.as_secs_f64()
+        );
+    }
+    match skipped {
+        [] => println!("Skipped: nothing."),
+        some => some.iter().for_each(|what| println!("Skipped: {what}")),
+    }
+    match outcomes.iter().filter(|outcome| outcome.failed).count() {
+        0 => {
+            println!("All is well.");
+            ExitCode::SUCCESS
+        }
+        failures => {
+            println!("{failures} of {} failed.", outcomes.len());
+            ExitCode::FAILURE
+        }
+    }
+}
