@@ -26,6 +26,7 @@ pub(crate) enum Status {
 #[repr(u32)]
 pub(crate) enum Errno {
     BadFileDescriptor = 8,
+    Fault = 21,
     InvalidArgument = 28,
     NoSuchFunction = 52,
     NotSupported = 58,
@@ -36,6 +37,8 @@ pub(crate) enum Errno {
 pub(crate) enum Failure {
     /// The guest is told and goes on.
     Code(u32),
+    /// The guest named memory it does not have. It is told, in the words of the interface it used.
+    OutsideMemory,
     /// The guest is not asked again: its VM is poisoned.
     Unwind(Unwind),
 }
@@ -71,11 +74,13 @@ impl From<Unwind> for Failure {
     }
 }
 
-/// The value a host function returns to the guest, or the error that unwinds it.
-pub(crate) fn to_guest(answer: Answer) -> wasmtime::Result<u32> {
+/// The value a host function returns to the guest, or the error that unwinds it. `fault` is the interface's word for
+/// memory that the guest does not have.
+pub(crate) fn to_guest(answer: Answer, fault: u32) -> wasmtime::Result<u32> {
     match answer {
         Ok(()) => Ok(0),
         Err(Failure::Code(code)) => Ok(code),
+        Err(Failure::OutsideMemory) => Ok(fault),
         Err(Failure::Unwind(Unwind::Guest(trap))) => Err(trap),
         Err(Failure::Unwind(unwind)) => Err(wasmtime::Error::new(unwind)),
     }

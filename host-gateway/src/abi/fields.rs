@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
                         _ => None,
                     };
                 }
-                if name.eq_ignore_ascii_case(b"host") {
+                if is_authority(name) {
                     return authority(head);
                 }
                 &head.headers
@@ -177,7 +177,7 @@ impl FieldsMut<'_> {
     }
 
     fn is_pseudo(&self, name: &[u8]) -> bool {
-        name.first() == Some(&b':') || (matches!(self, Self::Request { .. }) && name.eq_ignore_ascii_case(b"host"))
+        name.first() == Some(&b':') || (matches!(self, Self::Request { .. }) && is_authority(name))
     }
 
     fn check_pseudo(&self, name: &[u8], value: &[u8]) -> Result<(), Failure> {
@@ -185,7 +185,7 @@ impl FieldsMut<'_> {
             (Self::Request { .. }, b":path") => path_and_query(value).is_some(),
             (Self::Request { .. }, b":method") => Method::from_bytes(value).is_ok(),
             (Self::Request { .. }, b":scheme") => std::str::from_utf8(value).is_ok(),
-            (Self::Request { .. }, _) if !matches!(name, b":status") => Authority::try_from(value).is_ok(),
+            (Self::Request { .. }, name) if is_authority(name) => Authority::try_from(value).is_ok(),
             (Self::Response(_), b":status") => StatusCode::from_bytes(value).is_ok(),
             _ => false,
         };
@@ -211,7 +211,7 @@ impl FieldsMut<'_> {
                 let value = std::str::from_utf8(value).map_err(|_| Status::BadArgument)?;
                 **scheme = Some(value.into());
             }
-            (Self::Request { head, .. }, name) if name == b":authority" || name.first() != Some(&b':') => {
+            (Self::Request { head, .. }, name) if is_authority(name) => {
                 let authority = Authority::try_from(value).map_err(|_| Status::BadArgument)?;
                 let host = HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?;
                 if head.uri.authority().is_some() {
@@ -253,6 +253,11 @@ pub(crate) fn authority(head: &request::Parts) -> Option<&[u8]> {
         Some(authority) => Some(authority.as_str().as_bytes()),
         None => head.headers.get(HOST).map(HeaderValue::as_bytes),
     }
+}
+
+/// `host` is another name of `:authority`.
+fn is_authority(name: &[u8]) -> bool {
+    name == b":authority" || name.eq_ignore_ascii_case(b"host")
 }
 
 fn path_and_query(value: &[u8]) -> Option<PathAndQuery> {

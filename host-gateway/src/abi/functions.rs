@@ -3,7 +3,7 @@
 use wasmtime::{Caller, ExternType, Linker, Module, Val, ValType};
 
 use super::HostState;
-use super::failure::{Errno, to_guest};
+use super::failure::{Errno, Status, to_guest};
 use super::{
     buffers, clocks_and_timers, contexts, foreign_functions, grpc_calls, http_calls, http_fields, local_response,
     logging, metrics, properties, shared_data, shared_queues, stream_operations, wasi,
@@ -21,34 +21,24 @@ pub(crate) enum When {
     Always,
 }
 
+/// One `func_wrap` per row. `$fault` is what a guest is told that names memory it does not have.
 macro_rules! rows {
-    ($linker:ident, $module:expr; $( $name:literal ( $($type:ident)* ) $when:ident $function:path; )*) => {
-        $( rows!(@row $linker, $module, $name, $when, $function; $($type)*); )*
+    ($linker:ident, $module:expr, $fault:expr; $( $name:literal ( $($type:ident)* ) $when:ident $function:path; )*) => {
+        $( rows!(@name [$linker, $module, $fault, $name, $when, $function] [$($type)*] [a b c d e f g h i j k l] []); )*
     };
-    (@row $linker:ident, $module:expr, $name:literal, $when:ident, $function:path;) => {
-        row!($linker, $module, $name, $when, $function;)
+    // Gives each parameter a name, so that the closure below can be written down.
+    (@name $row:tt [$type:ident $($types:ident)*] [$arg:ident $($args:ident)*] [$($named:tt)*]) => {
+        rows!(@name $row [$($types)*] [$($args)*] [$($named)* ($arg $type)])
     };
-    (@row $linker:ident, $module:expr, $name:literal, $when:ident, $function:path; $($type:ident)+) => {
-        rows!(@name $linker, $module, $name, $when, $function; [$($type)+] [a b c d e f g h i j k l m] [])
-    };
-    (@name $linker:ident, $module:expr, $name:literal, $when:ident, $function:path;
-     [$type:ident $($types:ident)*] [$arg:ident $($args:ident)*] [$($done:tt)*]) => {
-        rows!(@name $linker, $module, $name, $when, $function; [$($types)*] [$($args)*] [$($done)* ($arg $type)])
-    };
-    (@name $linker:ident, $module:expr, $name:literal, $when:ident, $function:path;
-     [] [$($left:ident)*] [$(($arg:ident $type:ident))*]) => {
-        row!($linker, $module, $name, $when, $function; $($arg: $type),*)
-    };
-}
-
-macro_rules! row {
-    ($linker:ident, $module:expr, $name:literal, $when:ident, $function:path; $($arg:ident: $type:ident),*) => {
+    (@name [$linker:ident, $module:expr, $fault:expr, $name:literal, $when:ident, $function:path]
+     [] [$($unused:ident)*] [$(($arg:ident $type:ident))*]) => {
         $linker.func_wrap(
             $module,
             $name,
             |caller: Caller<'_, HostState>, $($arg: $type),*| -> wasmtime::Result<u32> {
                 let mut host = Host::new(caller);
-                to_guest(host.permit($name, When::$when).and_then(|()| $function(&mut host, $($arg),*)))
+                let answer = host.permit($name, When::$when).and_then(|()| $function(&mut host, $($arg),*));
+                to_guest(answer, $fault as u32)
             },
         )?;
     };
@@ -68,7 +58,7 @@ const WASI_MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
 #[rustfmt::skip]
 fn link_proxy(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    rows! { linker, "env";
+    rows! { linker, "env", Status::InvalidMemoryAccess;
         // Logging
         "proxy_log" (u32 u32 u32)                                            Always   logging::log;
         "proxy_get_log_level" (u32)                                          Always   logging::get_log_level;
@@ -132,7 +122,7 @@ fn link_proxy(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 
 #[rustfmt::skip]
 fn link_wasi(linker: &mut Linker<HostState>, module: &'static str) -> wasmtime::Result<()> {
-    rows! { linker, module;
+    rows! { linker, module, Errno::Fault;
         "fd_write" (u32 u32 u32 u32)          Always   wasi::fd_write;
         "clock_time_get" (u32 u64 u32)        Always   wasi::clock_time_get;
         "poll_oneoff" (u32 u32 u32 u32)       Always   wasi::poll_oneoff;
@@ -152,7 +142,7 @@ fn link_wasi(linker: &mut Linker<HostState>, module: &'static str) -> wasmtime::
     }
     // Returns nothing, so it cannot be a row.
     linker.func_wrap(module, "proc_exit", |caller: Caller<'_, HostState>, code: u32| -> wasmtime::Result<()> {
-        to_guest(wasi::proc_exit(&mut Host::new(caller), code)).map(|_| ())
+        to_guest(wasi::proc_exit(&mut Host::new(caller), code), Errno::Fault as u32).map(|_| ())
     })?;
     Ok(())
 }

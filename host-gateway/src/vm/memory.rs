@@ -4,7 +4,7 @@ use wasmtime::{AsContext, AsContextMut, Caller};
 
 use crate::abi::HostState;
 use crate::abi::contexts::{Effective, StreamContext};
-use crate::abi::failure::{Failure, Status, Unwind};
+use crate::abi::failure::{Failure, Unwind};
 use crate::abi::functions::When;
 use crate::abi::types::Phase;
 use std::rc::Rc;
@@ -53,14 +53,13 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Bytes of the guest's memory; `INVALID_MEMORY_ACCESS` when they are not all inside.
+    /// Bytes of the guest's memory; [`Failure::OutsideMemory`] when they are not all inside.
     pub(crate) fn read(&self, address: u32, size: u32) -> Result<&[u8], Failure> {
         let Some(memory) = &self.state().memory else {
-            return Err(Status::InvalidMemoryAccess.into());
+            return Err(Failure::OutsideMemory);
         };
         let data = memory.data(self.caller.as_context());
-        data.get(range(address, size))
-            .ok_or_else(|| Status::InvalidMemoryAccess.into())
+        data.get(range(address, size)).ok_or(Failure::OutsideMemory)
     }
 
     /// Whether an out-parameter can be written: asked before anything happens that cannot be taken back.
@@ -89,14 +88,14 @@ impl<'a> Host<'a> {
     /// Memory the host fills in place.
     pub(crate) fn bytes_mut(&mut self, address: u32, size: usize) -> Result<&mut [u8], Failure> {
         let Some(memory) = self.state().memory else {
-            return Err(Status::InvalidMemoryAccess.into());
+            return Err(Failure::OutsideMemory);
         };
         let start = address as usize;
         let data = memory.data_mut(self.caller.as_context_mut());
         start
             .checked_add(size)
             .and_then(|end| data.get_mut(start..end))
-            .ok_or_else(|| Status::InvalidMemoryAccess.into())
+            .ok_or(Failure::OutsideMemory)
     }
 
     /// Hands `bytes` to the guest in memory of its own allocator, address and size in the two out-parameters.

@@ -1,0 +1,17 @@
+//! The plugin host against guests written for one purpose each, without a proxy around it.
+
+mod harness;
+
+mod bodies;
+mod contexts;
+mod failures;
+mod fields;
+mod http_calls;
+mod local_responses;
+mod metrics;
+mod properties;
+mod shared_data;
+mod start;
+mod stubs;
+mod timers;
+mod wasi;
