@@ -51,7 +51,7 @@ pub(crate) struct Identity {
 /// entered twice.
 #[derive(Debug)]
 pub(crate) enum Order {
-    HttpCall(HttpCall),
+    HttpCall(Box<HttpCall>),
     /// `None` stops the ticks. In milliseconds otherwise.
     TickPeriod(Option<u32>),
 }

@@ -52,6 +52,9 @@ pub(crate) enum HeadersCallback {
     V0_2(TypedFunc<(u32, u32, u32), u32>),
 }
 
+/// Root context, call, and how many headers, body bytes and trailers the answer has.
+pub(crate) type HttpCallResponse = TypedFunc<(u32, u32, u32, u32, u32), ()>;
+
 /// The callbacks of one VM.
 pub(crate) struct Callbacks {
     pub(crate) context_create: Option<TypedFunc<(u32, u32), ()>>,
@@ -64,7 +67,7 @@ pub(crate) struct Callbacks {
     pub(crate) response_headers: Option<HeadersCallback>,
     pub(crate) response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
     pub(crate) response_trailers: Option<TypedFunc<(u32, u32), u32>>,
-    pub(crate) http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub(crate) http_call_response: Option<HttpCallResponse>,
     pub(crate) done: Option<TypedFunc<u32, u32>>,
     pub(crate) log: Option<TypedFunc<u32, ()>>,
     pub(crate) delete: Option<TypedFunc<u32, ()>>,

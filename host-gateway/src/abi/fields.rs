@@ -5,6 +5,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Method, StatusCode, Uri, request, response};
 
 use super::failure::{Failure, Status};
+use super::pairs::Pair;
 
 /// A header map to read.
 #[derive(Clone, Copy)]
@@ -139,7 +140,7 @@ impl FieldsMut<'_> {
 
     /// Replaces the whole map; either all pairs are taken over or none. Pseudo-headers that are missing keep
     /// their values.
-    pub(crate) fn replace_all<'p>(&mut self, pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Result<(), Failure> {
+    pub(crate) fn replace_all<'p>(&mut self, pairs: impl Iterator<Item = Pair<'p>>) -> Result<(), Failure> {
         let mut headers = HeaderMap::new();
         let mut pseudo = Vec::new();
         for (name, value) in pairs {

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri, response};
 
+use super::Order;
 use super::failure::{Answer, Failure, Status};
 use super::fields::{self, Fields};
+use super::pairs::{self, Pair};
 use super::types::MapType;
-use super::{Order, pairs};
 use crate::vm::memory::Host;
 
 /// What a timeout of zero means: Envoy waits without end; a call that nobody can cancel should not.
@@ -26,6 +27,7 @@ pub(crate) struct HttpCall {
 
 /// How a call ended.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made and looked at one by one")]
 pub(crate) enum CallAnswer {
     Answered {
         head: response::Parts,
@@ -96,12 +98,13 @@ pub(crate) fn http_call(
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
     };
     let id = next_id(&mut host.state_mut().next_call);
-    host.state_mut().orders.push(Order::HttpCall(HttpCall {
+    let call = Box::new(HttpCall {
         id,
         cluster,
         request,
         timeout,
-    }));
+    });
+    host.state_mut().orders.push(Order::HttpCall(call));
     host.write_u32(id_out, id)
 }
 
@@ -123,7 +126,7 @@ fn next_id(next: &mut u32) -> u32 {
     id
 }
 
-fn request(pairs: &[(&[u8], &[u8])], body: Bytes) -> Result<Request<Bytes>, Failure> {
+fn request(pairs: &[Pair<'_>], body: Bytes) -> Result<Request<Bytes>, Failure> {
     let (mut head, body) = Request::new(body).into_parts();
     let (mut method, mut path, mut authority) = (None, None, None);
     for (name, value) in pairs {

@@ -7,6 +7,9 @@ const MOST_PAIRS: usize = 1024;
 /// Most bytes a guest may send in one list.
 const MOST_BYTES: usize = 1 << 20;
 
+/// A name and a value.
+pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Bytes that one pair takes, without the count.
 pub(crate) const fn pair_size(name: &[u8], value: &[u8]) -> usize {
     8 + name.len() + 1 + value.len() + 1
@@ -45,7 +48,7 @@ impl<'a> Writer<'a> {
 }
 
 /// The pairs a guest sent. Nothing, or a single zero byte, is the empty list; so is a count of zero.
-pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Failure> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Failure> {
     if bytes.is_empty() || bytes == [0] {
         return Ok(Vec::new());
     }
@@ -55,7 +58,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Failure> {
     parse(bytes).ok_or_else(|| Status::BadArgument.into())
 }
 
-fn parse(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+fn parse(bytes: &[u8]) -> Option<Vec<Pair<'_>>> {
     let (count, rest) = split_u32(bytes)?;
     let count = usize::try_from(count).ok().filter(|count| *count <= MOST_PAIRS)?;
     let (mut lengths, mut data) = rest.split_at_checked(count * 8)?;

@@ -10,7 +10,7 @@ use super::fields::{self, Fields};
 use super::http_fields;
 use super::types::MapType;
 use super::{HostState, Identity};
-use crate::stream::exchange::Exchange;
+use crate::stream::exchange::{Exchange, Property};
 use crate::vm::memory::Host;
 
 /// Most bytes all properties of an exchange may take that plugins set.
@@ -35,14 +35,17 @@ pub(crate) fn set_property(host: &mut Host<'_>, path: u32, path_size: u32, value
     let taken: usize = exchange
         .properties
         .iter()
-        .map(|(path, value)| path.len() + value.len())
+        .map(|set| set.path.len() + set.value.len())
         .sum();
     if taken + path.len() + value.len() > MOST_SET {
         return Err(Status::InternalFailure.into());
     }
-    match exchange.properties.iter_mut().find(|(known, _)| **known == *path) {
-        Some((_, old)) => *old = value.into(),
-        None => exchange.properties.push((path.into(), value.into())),
+    match exchange.properties.iter_mut().find(|set| *set.path == *path) {
+        Some(set) => set.value = value.into(),
+        None => exchange.properties.push(Property {
+            path: path.into(),
+            value: value.into(),
+        }),
     }
     Ok(())
 }
@@ -71,8 +74,8 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         exchange
             .properties
             .iter()
-            .find(|(known, _)| **known == *path)
-            .map(|(_, value)| value.to_vec())
+            .find(|set| *set.path == *path)
+            .map(|set| set.value.to_vec())
     })
 }
 

@@ -55,9 +55,12 @@ pub(crate) struct SharedData {
     values: Mutex<Values>,
 }
 
+/// Values with the cas of their last write.
+type ByKey = HashMap<Box<[u8]>, (Bytes, u32)>;
+
 #[derive(Debug, Default)]
 struct Values {
-    by_vm: HashMap<String, HashMap<Box<[u8]>, (Bytes, u32)>>,
+    by_vm: HashMap<String, ByKey>,
     last_cas: u32,
 }
 

@@ -70,7 +70,7 @@ impl Guest {
     fn carry_out(self: &Rc<Self>, orders: Vec<Order>) {
         for order in orders {
             match order {
-                Order::HttpCall(call) => self.send(call),
+                Order::HttpCall(call) => self.send(*call),
                 Order::TickPeriod(period) => self.tick_every(period),
             }
         }

@@ -20,7 +20,6 @@ pub struct PluginProcess {
 
 impl PluginProcess {
     /// An empty one.
-    #[expect(clippy::new_ret_no_self, reason = "only useful when shared between workers")]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             shared_data: SharedData::default(),

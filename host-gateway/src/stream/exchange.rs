@@ -80,8 +80,8 @@ pub(crate) struct Exchange {
     pub(crate) response: Half<response::Parts>,
     /// `:scheme` as a plugin set it.
     pub(crate) scheme: Option<Box<str>>,
-    /// `proxy_set_property`: path and value.
-    pub(crate) properties: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// What plugins set by `proxy_set_property`.
+    pub(crate) properties: Vec<Property>,
     /// The route and the upstream, once the proxy chose them.
     pub(crate) destination: Option<Destination>,
     /// The first local response any plugin gave; taken when the stream acts on it.
@@ -96,6 +96,13 @@ pub(crate) struct Exchange {
     pub(crate) waker: Option<Waker>,
     /// When the exchange began; only kept when a guest can ask.
     pub(crate) began: Option<Began>,
+}
+
+/// A property that a plugin set.
+#[derive(Debug)]
+pub(crate) struct Property {
+    pub(crate) path: Box<[u8]>,
+    pub(crate) value: Box<[u8]>,
 }
 
 /// Where the proxy sends the request, as properties show it.

@@ -1,5 +1,11 @@
 //! The plugin host against guests written for one purpose each, without a proxy around it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
+
 mod harness;
 
 mod bodies;
