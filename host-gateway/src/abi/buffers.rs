@@ -8,6 +8,9 @@ use super::types::{BufferType, Direction};
 use crate::stream::body::BodyBuffer;
 use crate::vm::memory::Host;
 
+/// Most bytes a guest may make of a body: what it writes is held by the host, beyond the guest's own memory limit.
+const MOST_WRITTEN: usize = 16 << 20;
+
 /// `proxy_get_buffer_bytes(buffer, start, max, **data, *size)`: what lies outside is left out, as in Envoy.
 pub(crate) fn get_buffer_bytes(
     host: &mut Host<'_>,
@@ -54,6 +57,9 @@ pub(crate) fn set_buffer_bytes(
     let with = host.read(data, data_size)?;
     stream.flow(direction, |flow| {
         let body = flow.body.as_mut().ok_or(Status::BadArgument)?;
+        if body.len() + with.len() > MOST_WRITTEN {
+            return Err(Status::InternalFailure.into());
+        }
         if start == 0 {
             body.replace_front((size as usize).min(body.len()), with);
         } else if start as usize >= body.len() {

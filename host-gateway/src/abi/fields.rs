@@ -109,7 +109,7 @@ impl FieldsMut<'_> {
         }
         let (name, value) = field(name, value)?;
         if !belongs_to_the_connection(&name) {
-            self.headers().append(name, value);
+            append(self.headers(), name, value)?;
         }
         Ok(())
     }
@@ -121,7 +121,9 @@ impl FieldsMut<'_> {
         }
         let (name, value) = field(name, value)?;
         if !belongs_to_the_connection(&name) {
-            self.headers().insert(name, value);
+            self.headers()
+                .try_insert(name, value)
+                .map_err(|_| Status::InternalFailure)?;
         }
         Ok(())
     }
@@ -150,7 +152,7 @@ impl FieldsMut<'_> {
             } else {
                 let (name, value) = field(name, value)?;
                 if !belongs_to_the_connection(&name) {
-                    headers.append(name, value);
+                    append(&mut headers, name, value)?;
                 }
             }
         }
@@ -187,7 +189,7 @@ impl FieldsMut<'_> {
             (Self::Request { .. }, b":method") => Method::from_bytes(value).is_ok(),
             (Self::Request { .. }, b":scheme") => std::str::from_utf8(value).is_ok(),
             (Self::Request { .. }, name) if is_authority(name) => Authority::try_from(value).is_ok(),
-            (Self::Response(_), b":status") => StatusCode::from_bytes(value).is_ok(),
+            (Self::Response(_), b":status") => final_status(value).is_some(),
             _ => false,
         };
         if fits { Ok(()) } else { Err(Status::BadArgument.into()) }
@@ -201,7 +203,7 @@ impl FieldsMut<'_> {
         match (self, name) {
             (Self::Request { head, .. }, b":path") => {
                 let path = path_and_query(value).ok_or(Status::BadArgument)?;
-                let mut parts = std::mem::take(&mut head.uri).into_parts();
+                let mut parts = head.uri.clone().into_parts();
                 parts.path_and_query = Some(path);
                 head.uri = Uri::from_parts(parts).map_err(|_| Status::BadArgument)?;
             }
@@ -216,14 +218,14 @@ impl FieldsMut<'_> {
                 let authority = Authority::try_from(value).map_err(|_| Status::BadArgument)?;
                 let host = HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?;
                 if head.uri.authority().is_some() {
-                    let mut parts = std::mem::take(&mut head.uri).into_parts();
+                    let mut parts = head.uri.clone().into_parts();
                     parts.authority = Some(authority);
                     head.uri = Uri::from_parts(parts).map_err(|_| Status::BadArgument)?;
                 }
                 head.headers.insert(HOST, host);
             }
             (Self::Response(head), b":status") => {
-                head.status = StatusCode::from_bytes(value).map_err(|_| Status::BadArgument)?;
+                head.status = final_status(value).ok_or(Status::BadArgument)?;
             }
             _ => return Err(Status::BadArgument.into()),
         }
@@ -236,6 +238,14 @@ pub(crate) fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValu
     let name = HeaderName::from_bytes(name).map_err(|_| Status::BadArgument)?;
     let value = HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?;
     Ok((name, value))
+}
+
+/// Adds a value unless the map is full: hyper's maps hold so many and no more.
+pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Failure> {
+    headers
+        .try_append(name, value)
+        .map(|_| ())
+        .map_err(|_| Status::InternalFailure.into())
 }
 
 /// Fields that frame messages on one connection: the proxy's business, so what a guest sets there is dropped.
@@ -259,6 +269,13 @@ pub(crate) fn authority(head: &request::Parts) -> Option<&[u8]> {
 /// `host` is another name of `:authority`.
 fn is_authority(name: &[u8]) -> bool {
     name == b":authority" || name.eq_ignore_ascii_case(b"host")
+}
+
+/// An interim status cannot be that of a response.
+fn final_status(value: &[u8]) -> Option<StatusCode> {
+    StatusCode::from_bytes(value)
+        .ok()
+        .filter(|status| !status.is_informational())
 }
 
 fn path_and_query(value: &[u8]) -> Option<PathAndQuery> {

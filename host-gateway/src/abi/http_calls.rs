@@ -139,7 +139,7 @@ fn request(pairs: &[Pair<'_>], body: Bytes) -> Result<Request<Bytes>, Failure> {
                 let (name, value) = fields::field(name, value)?;
                 // The length is that of the body; a second opinion would let a guest smuggle requests.
                 if !fields::belongs_to_the_connection(&name) && name != CONTENT_LENGTH && name != HOST {
-                    head.headers.append(name, value);
+                    fields::append(&mut head.headers, name, value)?;
                 }
             }
         }

@@ -65,7 +65,7 @@ fn response_fields(bytes: &[u8]) -> Result<HeaderMap, Failure> {
         }
         let (name, value) = fields::field(name, value)?;
         if !fields::belongs_to_the_connection(&name) && name != CONTENT_LENGTH {
-            headers.append(name, value);
+            fields::append(&mut headers, name, value)?;
         }
     }
     Ok(headers)

@@ -237,3 +237,34 @@ fn a_plugin_that_does_not_start_again_is_tried_later() {
         go_on(open(&plugins).request_headers(get("/good/path"), true).await);
     });
 }
+
+#[test]
+fn fields_and_bodies_without_end_are_refused() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (local $status i32)
+                 (loop $again
+                   (local.set $status (call $add_header_map_value (i32.const 0) {x-many} {1}))
+                   (br_if $again (i32.eqz (local.get $status))))
+                 (drop (call $remove_header_map_value (i32.const 0) {x-many}))
+                 (call $report (local.get $status)) (i32.const 0))
+               (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+                 (local $status i32)
+                 (loop $again
+                   (local.set $status
+                     (call $set_buffer_bytes (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 0) (i32.const 262144)))
+                   (br_if $again (i32.eqz (local.get $status))))
+                 (i32.const 0))"#,
+        );
+        let mut config = config(&wasm);
+        config.limits.call = CallTime(Duration::from_secs(5));
+        let mut stream = open(&plugins(&[config]));
+        let head = go_on(stream.request_headers(get("/"), false).await);
+        assert_eq!(values(&head.headers, "r"), ["10"]);
+        assert_eq!(
+            go_on(stream.request_body(Bytes::from("a"), true).await).len(),
+            1 + (16 << 20) - (256 << 10)
+        );
+    });
+}
