@@ -275,7 +275,9 @@ pub struct Duration {
 impl Duration {
     /// So many seconds.
     pub const fn from_secs(secs: u64) -> Self {
-        Self { millis: secs * 1000 }
+        Self {
+            millis: secs.saturating_mul(1000),
+        }
     }
 }
 

@@ -199,8 +199,13 @@ impl State {
             self.changed_users.clear();
         }
         for (user, at) in document.changed_users {
-            self.changed_users
-                .insert(user.into(), ChangedUser { at, authorities: None });
+            self.changes = self.changes.wrapping_add(1);
+            let changed = ChangedUser {
+                at,
+                change: self.changes,
+                authorities: None,
+            };
+            self.changed_users.insert(user.into(), changed);
         }
         advance(&mut self.permission_feed, document.version, now);
         Ok(errors)

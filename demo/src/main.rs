@@ -4,6 +4,7 @@
 mod breaker;
 mod cli;
 mod clock;
+mod json;
 mod listener;
 mod logging;
 mod metrics;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use crate::json::json;
 use crate::metrics::{self, Counter};
 
 /// Every route of the provider.
@@ -19,9 +21,23 @@ pub fn router() -> Router {
         .with_state(Arc::default())
 }
 
-async fn data(State(requests): State<Arc<Counter>>) -> Json<Value> {
+/// What `/data` answers.
+#[derive(Serialize)]
+struct Data {
+    items: [Item; 2],
+}
+
+#[derive(Serialize)]
+struct Item {
+    id: u32,
+    name: &'static str,
+}
+
+async fn data(State(requests): State<Arc<Counter>>) -> Response {
     requests.add();
-    Json(json!({ "items": [{ "id": 1, "name": "first" }, { "id": 2, "name": "second" }] }))
+    json(&Data {
+        items: [Item { id: 1, name: "first" }, Item { id: 2, name: "second" }],
+    })
 }
 
 async fn up() -> &'static str {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::json::json;
 use crate::metrics::{self, Counter};
 use crate::provider_client::{Error, Provider};
 
@@ -68,14 +69,13 @@ async fn echo(request: Request) -> Response {
             Err(_) => return StatusCode::BAD_REQUEST.into_response(),
         }
     }
-    Json(Echo {
+    json(&Echo {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
         headers: identity(&parts.headers),
         body_bytes,
     })
-    .into_response()
 }
 
 fn identity(headers: &HeaderMap) -> BTreeMap<&'static str, String> {
@@ -101,11 +101,11 @@ struct Data {
     items: Vec<Value>,
 }
 
-async fn data(State(service): State<Arc<Service>>) -> Json<Data> {
+async fn data(State(service): State<Arc<Service>>) -> Response {
     match service.provider.items().await {
         Ok(items) => {
             service.from_provider.add();
-            Json(Data {
+            json(&Data {
                 source: "provider",
                 items,
             })
@@ -117,7 +117,7 @@ async fn data(State(service): State<Arc<Service>>) -> Json<Data> {
                 Error::Open => {}
                 error => tracing::warn!(cause = %error, "the provider gave no data; answering the fallback"),
             }
-            Json(Data {
+            json(&Data {
                 source: "fallback",
                 items: Vec::new(),
             })

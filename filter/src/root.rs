@@ -103,13 +103,9 @@ impl Context for Root {
                 None
             }
             Call::Keys(index) => keys_answered(&mut gate, index, status, &body),
-            Call::Authorities {
-                user,
-                changed_at,
-                version,
-            } => match authorities(status, &body) {
+            Call::Authorities { user, change } => match authorities(status, &body) {
                 Some(names) => {
-                    gate.state.set_authorities(&user, changed_at, names, version.as_deref());
+                    gate.state.set_authorities(&user, change, names);
                     None
                 }
                 None => {
@@ -201,20 +197,13 @@ fn look_up_users(gate: &mut Gate) {
     };
     for user in wanted {
         // Without a change there is nothing to look up any more.
-        let Some(changed_at) = gate.state.changed_at(&user) else {
+        let Some(change) = gate.state.change_of(&user) else {
             continue;
         };
         let path = format!("/getAllPermissionByUserId?userId={}", calls::query_value(&user));
         let authorization = gate.credentials.login_service.as_deref();
         if let Some(id) = calls::get(&server.cluster, &server.authority, &path, authorization, CALL_TIMEOUT) {
-            gate.calls.insert(
-                id,
-                Call::Authorities {
-                    user,
-                    changed_at,
-                    version,
-                },
-            );
+            gate.calls.insert(id, Call::Authorities { user, change });
         }
     }
 }

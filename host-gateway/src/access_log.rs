@@ -63,6 +63,8 @@ struct Line {
     duration_us: u64,
     cluster: Option<String>,
     upstream: Option<SocketAddr>,
+    /// Why no upstream answered, or what a plugin gave as details of its answer.
+    reason: Option<String>,
     /// False when the answer broke off.
     complete: bool,
 }
@@ -183,6 +185,7 @@ impl Record {
                 duration_us: 0,
                 cluster: None,
                 upstream: None,
+                reason: None,
                 // A record that is dropped before its answer belongs to a client that left.
                 complete: false,
             },
@@ -195,6 +198,10 @@ impl Record {
 
     pub fn upstream(&mut self, address: SocketAddr) {
         self.line.upstream = Some(address);
+    }
+
+    pub fn reason(&mut self, reason: String) {
+        self.line.reason = (!reason.is_empty()).then_some(reason);
     }
 
     pub fn answered(&mut self, status: StatusCode) {

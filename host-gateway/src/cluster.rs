@@ -97,7 +97,11 @@ impl Clusters {
         for cluster in &self.clusters {
             let idle_timeout = u32::try_from(cluster.shared.idle_timeout.as_secs()).unwrap_or(u32::MAX);
             for endpoint in &cluster.endpoints {
-                endpoint.close_idle(idle_timeout);
+                if cluster.others_wait() {
+                    endpoint.close_all_idle();
+                } else {
+                    endpoint.close_idle(idle_timeout);
+                }
             }
         }
     }
@@ -106,5 +110,10 @@ impl Clusters {
 impl Cluster {
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// Whether requests of other workers wait for a connection: this worker must not keep one idle then.
+    fn others_wait(&self) -> bool {
+        self.shared.waiting() > self.waiting.get()
     }
 }

@@ -66,6 +66,8 @@ fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Valu
         "http_filters": filters,
         "route_config": {
             "name": "routes",
+            // Envoy adds it when it extends X-Forwarded-For; the gateway knows no such field.
+            "request_headers_to_remove": ["x-envoy-external-address"],
             "virtual_hosts": [ { "name": "all", "domains": ["*"], "routes": routes(config) } ],
         },
     })
@@ -115,7 +117,7 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
         action["retry_policy"] =
             json!({ "retry_on": "connect-failure,reset-before-request", "num_retries": route.retries });
     }
-    json!({ "match": matching, "route": action })
+    json!({ "name": route.prefix.value, "match": matching, "route": action })
 }
 
 fn cluster(name: &str, cluster: &Cluster) -> Value {

@@ -58,13 +58,20 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 }
 
 /// The open connections of one worker.
-#[derive(Default)]
 pub struct Connections {
     open: HashMap<u64, (Rc<Downstream>, Waker)>,
-    next: u64,
+    /// Id of the last connection, unique in the process: the worker's number in the upper bits.
+    last: u64,
 }
 
 impl Connections {
+    pub fn new(worker: usize) -> Self {
+        Self {
+            open: HashMap::new(),
+            last: (worker as u64) << 48,
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -120,8 +127,8 @@ fn open(worker: &Rc<Worker>, stream: TcpStream, source: SocketAddr, destination:
     }
     let id = {
         let mut connections = worker.connections.borrow_mut();
-        connections.next += 1;
-        connections.next
+        connections.last += 1;
+        connections.last
     };
     let downstream = Downstream::new(worker, id, source, destination);
     let serving = Rc::clone(&downstream);

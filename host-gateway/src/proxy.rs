@@ -9,10 +9,11 @@ mod target;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
 use hyper::body::{Body, Incoming};
 use tokio::sync::Mutex;
 
@@ -22,7 +23,7 @@ use self::filtered::FilteredBody;
 use crate::access_log::Record;
 use crate::cluster::Answer;
 use crate::error::{Failure, UpstreamError};
-use crate::plugin::{LocalResponse, PluginStream, Verdict};
+use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict};
 use crate::route::Route;
 
 /// Both directions of an exchange may be under way at once, and each passes the plugins.
@@ -63,7 +64,12 @@ pub async fn serve(
     };
     let (head, source) = match exchange.run(head, body).await {
         Ok((head, source)) => (head, source),
-        Err(early) => early.answer(),
+        Err(early) => {
+            if let Some(record) = &mut exchange.record {
+                record.reason(early.reason());
+            }
+            early.answer()
+        }
     };
     worker.metrics.answered(exchange.route, head.status);
     let Exchange {
@@ -103,16 +109,15 @@ impl Exchange<'_> {
         if let Some(record) = &mut self.record {
             record.routed(cluster.name());
         }
-        self.prepare(&mut head, route, cluster.name())?;
+        self.tell_destination(place, None).await;
+        prepare(&mut head, bodyless, route, cluster.name())?;
 
-        // What a plugin says while the request body passes it.
-        let said = Rc::new(RefCell::new(None));
-        let body = self.request_body(body, bodyless, &said).await;
+        let (body, said) = self.request_body(body, bodyless).await;
         let sending = cluster.send(head, body, route.retries);
         let answer = match self.downstream.deadline.limit(route.timeout, sending).await {
             Some(Ok(answer)) => answer,
             failed => {
-                if let Some(early) = said.take() {
+                if let Some(early) = said.and_then(|said| said.take()) {
                     return Err(early);
                 }
                 let error = failed.and_then(Result::err).unwrap_or(UpstreamError::Timeout);
@@ -120,37 +125,48 @@ impl Exchange<'_> {
                 return Err(Failure::Upstream(error).into());
             }
         };
+        let address = answer.lease.address();
         if let Some(record) = &mut self.record {
-            record.upstream(answer.lease.address());
+            record.upstream(address);
         }
+        self.tell_destination(place, Some(address)).await;
         self.response(answer).await
     }
 
-    /// Makes the head fit for the next hop.
-    fn prepare(&self, head: &mut request::Parts, route: &Route, cluster: &str) -> Result<(), Failure> {
-        head.uri = route.target(&head.uri).ok_or(Failure::UnusableRequest)?;
-        head.version = Version::HTTP_11;
-        fields::strip_request(&mut head.headers);
-        if !head.headers.contains_key(header::HOST) {
-            // HTTP/1.0 knows no Host; the upstream, which is spoken to in HTTP/1.1, must get one.
-            let host = HeaderValue::from_str(cluster).map_err(|_| Failure::UnusableRequest)?;
-            head.headers.insert(header::HOST, host);
+    async fn tell_destination(&self, route: usize, upstream: Option<SocketAddr>) {
+        if let Some(plugins) = &self.plugins {
+            let (route, cluster) = &self.downstream.worker.destinations[route];
+            let destination = Destination {
+                route: Rc::clone(route),
+                cluster: Rc::clone(cluster),
+                upstream,
+            };
+            plugins.lock().await.set_destination(destination);
         }
-        Ok(())
     }
 
-    async fn request_body(&self, body: Incoming, bodyless: bool, said: &Rc<RefCell<Option<Early>>>) -> RequestBody {
+    /// The body for the upstream, and the place where a plugin leaves its answer if it gives one while the body passes.
+    async fn request_body(&self, body: Incoming, bodyless: bool) -> (RequestBody, Option<Rc<RefCell<Option<Early>>>>) {
         if bodyless {
-            return RequestBody::Empty;
+            return (RequestBody::Empty, None);
         }
         let downstream = Rc::clone(self.downstream);
-        match &self.plugins {
-            Some(plugins) if plugins.lock().await.wants_request_body() => {
-                let filtered = FilteredBody::request(body, Rc::clone(plugins), Rc::clone(said));
-                RequestBody::Filtered(Box::new(filtered), downstream)
-            }
-            _ => RequestBody::Stream(body, downstream),
+        let Some(plugins) = &self.plugins else {
+            return (RequestBody::Stream(body, downstream), None);
+        };
+        let (data, trailers) = {
+            let stream = plugins.lock().await;
+            (
+                stream.wants_request_body(),
+                stream.wants_request_trailers() && may_have_trailers(&body),
+            )
+        };
+        if !data && !trailers {
+            return (RequestBody::Stream(body, downstream), None);
         }
+        let said = Rc::new(RefCell::new(None));
+        let filtered = FilteredBody::request(body, Rc::clone(plugins), data, Rc::clone(&said));
+        (RequestBody::Filtered(Box::new(filtered), downstream), Some(said))
     }
 
     async fn response(&self, answer: Answer) -> Result<(response::Parts, body::Source), Early> {
@@ -168,13 +184,39 @@ impl Exchange<'_> {
             head = proceed(stream.response_headers(head, bodyless).await)?;
             fields::strip_response(&mut head.headers);
         }
-        if bodyless || !stream.wants_response_body() {
+        let data = stream.wants_response_body();
+        let trailers = stream.wants_response_trailers() && may_have_trailers(&body);
+        drop(stream);
+        if bodyless || !(data || trailers) {
             return Ok((head, body::Source::Upstream(body)));
         }
-        drop(stream);
-        let filtered = FilteredBody::response(body, Rc::clone(plugins));
+        let filtered = FilteredBody::response(body, Rc::clone(plugins), data);
         Ok((head, body::Source::Filtered(Box::new(filtered))))
     }
+}
+
+/// Makes the head fit for the next hop.
+fn prepare(head: &mut request::Parts, bodyless: bool, route: &Route, cluster: &str) -> Result<(), Failure> {
+    head.uri = route.target(&head.uri).ok_or(Failure::UnusableRequest)?;
+    head.version = Version::HTTP_11;
+    fields::strip_request(&mut head.headers);
+    if !head.headers.contains_key(header::HOST) {
+        // HTTP/1.0 knows no Host; the upstream, which is spoken to in HTTP/1.1, must get one.
+        let host = HeaderValue::from_str(cluster).map_err(|_| Failure::UnusableRequest)?;
+        head.headers.insert(header::HOST, host);
+    }
+    if bodyless && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+        // Some servers answer 411 to a request that could have had a body and does not say that it has none.
+        head.headers
+            .entry(CONTENT_LENGTH)
+            .or_insert(HeaderValue::from_static("0"));
+    }
+    Ok(())
+}
+
+/// In HTTP/1.1 only chunked bodies have trailers (RFC 9112 section 7.1.2).
+fn may_have_trailers(body: &impl Body) -> bool {
+    body.size_hint().exact().is_none()
 }
 
 fn proceed<T>(verdict: Verdict<T>) -> Result<T, Early> {
@@ -186,6 +228,14 @@ fn proceed<T>(verdict: Verdict<T>) -> Result<T, Early> {
 }
 
 impl Early {
+    /// For the operator's eyes.
+    fn reason(&self) -> String {
+        match self {
+            Early::Failure(failure) => failure.to_string(),
+            Early::Local(local) => local.details.clone(),
+        }
+    }
+
     fn answer(self) -> (response::Parts, body::Source) {
         let (mut head, ()) = Response::new(()).into_parts();
         let text = match self {

@@ -20,6 +20,8 @@ use crate::route::RouteTable;
 /// What the request path of one worker reaches. Single-threaded.
 pub struct Worker {
     pub routes: Arc<RouteTable>,
+    /// Route name (its prefix) and cluster of each route, as plugins see them.
+    pub destinations: Vec<(Rc<str>, Rc<str>)>,
     pub clusters: Rc<Clusters>,
     pub plugins: Rc<Plugins>,
     pub metrics: Arc<WorkerMetrics>,
@@ -72,12 +74,17 @@ impl WorkerPlan {
             }
         };
         let worker = Rc::new(Worker {
+            destinations: self
+                .routes
+                .iter()
+                .map(|route| (route.prefix.as_str().into(), clusters.get(route.cluster).name().into()))
+                .collect(),
             routes: self.routes,
             clusters,
             plugins,
             metrics: self.metrics,
             access_log: self.access_log.map(Rc::new),
-            connections: RefCell::default(),
+            connections: RefCell::new(Connections::new(self.index)),
             draining: Cell::new(false),
             stop: self.stop.clone(),
             http: listener::http(),

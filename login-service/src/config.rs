@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde_saphyr::{DefaultMessageFormatter, MessageFormatter as _, Spanned};
 
 use crate::duration::Duration;
 
@@ -129,7 +129,7 @@ pub fn load(file: &Path) -> Result<Loaded, Error> {
         file: file.into(),
         cause,
     })?;
-    let config: Config = serde_saphyr::from_str(&text).map_err(|error| Error::invalid(file, &error))?;
+    let config: Config = serde_saphyr::from_str(&text).map_err(|error| Error::invalid(file, &text, &error))?;
     let loaded = Loaded {
         config,
         file: file.into(),
@@ -189,7 +189,7 @@ pub enum Error {
     Invalid {
         /// The file.
         file: PathBuf,
-        /// `LINE:COLUMN: `, or a space when the parser names no place.
+        /// `LINE:COLUMN: KEY: `, as much of it as is known, or a space when the parser names no place.
         place: String,
         /// What is wrong there.
         message: String,
@@ -205,15 +205,28 @@ pub enum Error {
 }
 
 impl Error {
-    fn invalid(file: &Path, error: &serde_saphyr::Error) -> Self {
+    fn invalid(file: &Path, text: &str, error: &serde_saphyr::Error) -> Self {
         let error = error.without_snippet();
-        let place = error
-            .location()
-            .map_or_else(|| " ".into(), |at| format!("{}:{}: ", at.line(), at.column()));
+        let place = error.location().map_or_else(
+            || " ".into(),
+            |at| match key_before(text, at.line(), at.column()) {
+                Some(key) => format!("{}:{}: {key}: ", at.line(), at.column()),
+                None => format!("{}:{}: ", at.line(), at.column()),
+            },
+        );
         Self::Invalid {
             file: file.into(),
             place,
-            message: error.render(),
+            message: DefaultMessageFormatter.format_message(error).into_owned(),
         }
     }
+}
+
+/// The key that a bad value belongs to: what stands before a colon at the start of its line. Line and column from 1.
+fn key_before(text: &str, line: u64, column: u64) -> Option<&str> {
+    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let (key, _) = line.split_once(':')?;
+    let before_the_value = u64::try_from(key.len()).is_ok_and(|length| length < column);
+    let plain = key.trim().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (before_the_value && plain).then_some(key.trim())
 }

@@ -20,11 +20,6 @@ use crate::db::{self, Database, changes, permissions};
 /// How often the database is asked whether another process wrote to it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long after a change a token may still be issued with authorities that were read before it: the auth server asks
-/// for them, signs, and only then is the token's time written. The feed dates changes later by this much, so that such
-/// a token is not taken for newer than the change. The cost is a question too many for tokens of these seconds.
-const ISSUING_TAKES_SECONDS: i64 = 10;
-
 /// So many different `after` are remembered; more only means rendering again.
 const MOST_DOCUMENTS: usize = 256;
 
@@ -194,7 +189,7 @@ impl Feed {
             permissions: permissions.map(|rows| rows.into_iter().map(row).collect()),
             changed_users: changed_users
                 .into_iter()
-                .map(|user| (user.user_id, date(user.at)))
+                .map(|user| (user.user_id, u64::try_from(user.at).unwrap_or_default()))
                 .collect(),
         };
         // Strings and numbers: this cannot fail.
@@ -213,8 +208,4 @@ fn row(permission: permissions::Permission) -> Permission {
         url: permission.url,
         method,
     }
-}
-
-fn date(at: i64) -> u64 {
-    u64::try_from(at + ISSUING_TAKES_SECONDS).unwrap_or_default()
 }

@@ -11,7 +11,8 @@ use crate::error::Error;
 const LONGEST_FORM: usize = 64 * 1024;
 
 /// Parameters of the query, then of the form, in order: the query wins, and the first value wins.
-#[derive(Debug, Default)]
+// No `Debug`: one of them is a password.
+#[derive(Default)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {

@@ -41,6 +41,7 @@ pub async fn serve(loaded: Loaded) -> Result<(), Error> {
     let address = listener.local_addr()?;
 
     let retention_seconds = loaded.config.changed_user_retention.seconds;
+    prune_once(&database, retention_seconds).await?;
     let app = Arc::new(App {
         feed: Feed::open(database.clone(), retention_seconds).await?,
         passwords: Checker::new(&loaded.config.password_checks)?,
@@ -94,8 +95,11 @@ async fn follow(app: Arc<App>) {
     app.feed.follow().await;
 }
 
+/// Forgets changes that are older than the retention, from time to time.
 async fn prune(database: Database, retention_seconds: i64) {
     let mut ticks = interval(PRUNE_EVERY);
+    // The first tick is at once, and that was done before the service listened.
+    ticks.tick().await;
     loop {
         ticks.tick().await;
         if let Err(cause) = prune_once(&database, retention_seconds).await {

@@ -30,15 +30,11 @@ fn the_first_requests_are_held_until_the_first_snapshot() {
         thread::scope(|scope| {
             let port = host.port;
             let good = scope.spawn(move || Request::get("/demo/test").bearer(&token).send(port));
-            let missing = scope.spawn(move || Request::get("/demo/test").send(port));
             thread::sleep(Duration::from_millis(500));
-            assert!(
-                !good.is_finished() && !missing.is_finished(),
-                "answered before there was anything to decide with"
-            );
+            assert!(!good.is_finished(), "answered before there was anything to decide with");
             servers.start_auth();
-            let answers = [good, missing].map(|thread| thread.join().expect("an answer"));
-            assert_eq!(answers.map(|answer| answer.status), [200, 401]);
+            let answer = good.join().expect("an answer");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{answer:?}");
         });
         visit.seen()
     });

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::{
-        LazyLock, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -47,6 +47,7 @@ impl Servers {
                 service: ports::free(),
                 provider: ports::free(),
             },
+            stop: Arc::default(),
         };
         let started = stack
             .write_configuration()

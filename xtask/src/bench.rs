@@ -13,13 +13,12 @@ use crate::{
 /// # Errors
 /// When there is no such benchmark, or a build or the measurement fails.
 pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result<()> {
-    let (subject, rest) = match words {
-        [subject, rest @ ..] => (*subject, rest),
-        [] => ("", words),
+    let ["gateway", rest @ ..] = words else {
+        bail!(
+            "`{}` does not exist; there is `cargo xtask bench gateway`",
+            [&["bench"], words].concat().join(" ")
+        );
     };
-    if subject != "gateway" {
-        bail!("`bench {subject}` does not exist; there is `cargo xtask bench gateway`");
-    }
     filter::build(workspace, progress)?;
     progress.step("building the gateway (release)");
     succeed(&mut workspace.cargo(&["build", "--release", "-p", "postern-gateway"]))?;

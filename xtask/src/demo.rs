@@ -3,6 +3,7 @@
 mod welcome;
 
 use std::{
+    io::ErrorKind,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     sync::{
@@ -142,17 +143,21 @@ pub fn run(workspace: &Workspace, progress: &Progress, options: &Options) -> Res
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot listen for signals")?;
     }
+    let stack = Stack {
+        workspace: workspace.clone(),
+        folder: options.folder.clone(),
+        ports: options.server_ports,
+        stop: Arc::clone(&stop),
+    };
     let mut programs = Vec::new();
-    let outcome = start(workspace, progress, options, &stop, &mut programs).and_then(|()| {
-        if !stop.load(Ordering::Relaxed) {
-            print!("{}", welcome::text(options));
-            progress.step("ready");
-        }
+    let outcome = start(&stack, progress, options, &mut programs).and_then(|()| {
+        print!("{}", welcome::text(options));
+        progress.step("ready");
         watch(&mut programs, &stop)
     });
     progress.step("stopping");
     stop_all(programs);
-    outcome
+    if stop.load(Ordering::Relaxed) { Ok(()) } else { outcome }
 }
 
 /// Finds a port that is in use before anything is built or started.
@@ -168,34 +173,29 @@ fn check_ports(options: &Options) -> Result<()> {
         }
         seen.push((*port, name));
         if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)) {
-            bail!("port {port} for the {name}: {error}; stop what listens there, or choose another with {flag}");
+            let why = match error.kind() {
+                ErrorKind::AddrInUse => "is in use".to_owned(),
+                _ => format!("cannot be used ({error})"),
+            };
+            bail!("port {port} for the {name} {why}; stop what listens there, or choose another with {flag}");
         }
     }
     Ok(())
 }
 
 /// Starts everything in the order in which one needs the other. What was started stands in `programs` also on an error.
-fn start(
-    workspace: &Workspace,
-    progress: &Progress,
-    options: &Options,
-    stop: &AtomicBool,
-    programs: &mut Vec<Program>,
-) -> Result<()> {
-    let stack = Stack {
-        workspace: workspace.clone(),
-        folder: options.folder.clone(),
-        ports: options.server_ports,
-    };
+fn start(stack: &Stack, progress: &Progress, options: &Options, programs: &mut Vec<Program>) -> Result<()> {
     progress.step(format_args!(
         "configuration, databases and logs: {}",
         shown(&options.folder)
     ));
     stack.write_configuration()?;
-    progress.step("loading the demo data");
-    stack.load_data()?;
+    if !stack.has_data() {
+        progress.step("loading the demo data");
+        stack.load_data()?;
+    }
     let plugin = Plugin {
-        wasm: workspace.filter(),
+        wasm: stack.workspace.filter(),
         configuration: demo_plugin(),
     };
     let steps: [(&str, &dyn Fn() -> Result<Program>); 5] = [
@@ -208,9 +208,6 @@ fn start(
         }),
     ];
     for (name, step) in steps {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         progress.step(format_args!("starting the {name}"));
         programs.push(step()?);
     }
@@ -222,6 +219,7 @@ fn start(
             "/service/demo/test",
             401,
             Duration::from_secs(30),
+            &stack.stop,
         )?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -35,13 +36,23 @@ pub fn status(port: u16, path: &str) -> io::Result<u16> {
 /// Waits until `GET path` on this port of the program answers the status.
 ///
 /// # Errors
-/// When the program ends before, or the time is over; with the end of its log.
-pub fn wait(program: &mut Program, port: u16, path: &str, wanted: u16, at_most: Duration) -> Result<()> {
+/// When the program ends before, or the time is over, each with the end of its log; or when `stop` is set.
+pub fn wait(
+    program: &mut Program,
+    port: u16,
+    path: &str,
+    wanted: u16,
+    at_most: Duration,
+    stop: &AtomicBool,
+) -> Result<()> {
     let deadline = clock::now() + at_most;
     loop {
         let last = status(port, path);
         if last.as_ref().is_ok_and(|status| *status == wanted) {
             return Ok(());
+        }
+        if stop.load(Ordering::Relaxed) {
+            bail!("stopped while waiting for {}", program.name);
         }
         if let Some(exit) = program.exited() {
             bail!(

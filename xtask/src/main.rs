@@ -31,6 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[&str]) -> Result<ExitCode> {
+    if arguments.iter().any(|word| matches!(*word, "--help" | "-h")) {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let workspace = Workspace::locate()?;
     let progress = Progress::begin();
     match arguments {
@@ -39,14 +43,10 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["filter"] => filter::build(&workspace, &progress)?,
         ["envoy"] => println!("{}", envoy::find_or_install(&workspace, &progress)?.display()),
         ["bench", rest @ ..] => bench::run(&workspace, &progress, rest)?,
-        [] | ["help" | "--help" | "-h"] => print!("{USAGE}"),
-        [other, ..] => bail!(
-            "`{}` is not a command here\n\n{USAGE}",
-            if arguments.len() > 1 {
-                arguments.join(" ")
-            } else {
-                (*other).to_owned()
-            }
+        [] | ["help"] => print!("{USAGE}"),
+        _ => bail!(
+            "`{}` is not a command here; `cargo xtask help` lists what is",
+            arguments.join(" ")
         ),
     }
     Ok(ExitCode::SUCCESS)

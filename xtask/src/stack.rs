@@ -5,9 +5,10 @@ mod configuration;
 mod data;
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -72,6 +73,8 @@ pub struct Stack {
     pub folder: PathBuf,
     /// The servers' ports.
     pub ports: ServerPorts,
+    /// Set: whoever waits for a program to become ready gives up.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Stack {
@@ -85,24 +88,24 @@ impl Stack {
         self.write("auth.yaml", &configuration::auth_server(&self.ports))
     }
 
-    /// Loads the demo's users, roles, permissions and clients, once in the life of the databases: what somebody
-    /// changes afterwards stays.
+    /// Whether the databases have had the demo's data once: what somebody changed afterwards stays.
+    pub fn has_data(&self) -> bool {
+        self.data_loaded().exists()
+    }
+
+    /// Loads the demo's users, roles, permissions and clients.
     ///
     /// # Errors
     /// When one of the command lines fails; with what it said.
     pub fn load_data(&self) -> Result<()> {
-        let loaded = self.folder.join("demo-data-loaded");
-        if loaded.exists() {
-            return Ok(());
-        }
         for line in data::LOGIN_SERVICE {
             self.login_command(line)?;
         }
         for line in data::AUTH_SERVER {
             self.auth_command(line)?;
         }
-        File::create(&loaded).with_context(|| format!("cannot write {}", loaded.display()))?;
-        Ok(())
+        let loaded = self.data_loaded();
+        fs::write(&loaded, "").with_context(|| format!("cannot write {}", loaded.display()))
     }
 
     /// Runs `postern-login` with the words of the line, and returns what it printed.
@@ -199,7 +202,7 @@ impl Stack {
             }
         };
         let mut host = self.spawn(name, command)?;
-        health::wait(&mut host, ports.admin, ready, 200, START)?;
+        health::wait(&mut host, ports.admin, ready, 200, START, &self.stop)?;
         Ok(host)
     }
 
@@ -208,11 +211,15 @@ impl Stack {
         self.folder.join("logs").join(format!("{name}.log"))
     }
 
+    fn data_loaded(&self) -> PathBuf {
+        self.folder.join("demo-data-loaded")
+    }
+
     fn start(&self, name: &str, program: &str, arguments: &[&str], port: u16) -> Result<Program> {
         let mut command = Command::new(self.workspace.program(program));
         command.args(arguments);
         let mut program = self.spawn(name, command)?;
-        health::wait(&mut program, port, "/health/ready", 200, START)?;
+        health::wait(&mut program, port, "/health/ready", 200, START, &self.stop)?;
         Ok(program)
     }
 

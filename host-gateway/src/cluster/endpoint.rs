@@ -97,6 +97,10 @@ impl Endpoint {
             .retain(|idle| now.saturating_sub(idle.since) <= timeout && !idle.sender.is_closed());
     }
 
+    pub fn close_all_idle(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
     fn keep(&self, sender: SendRequest<RequestBody>) {
         self.idle.borrow_mut().push(Idle {
             sender,
@@ -125,6 +129,9 @@ impl Lease {
     /// The response has been read to its end: the connection may serve the next exchange.
     pub fn finish(self) {
         let Lease { mut sender, seat, .. } = self;
+        if seat.cluster.others_wait() {
+            return;
+        }
         if sender.is_ready() {
             seat.endpoint.keep(sender);
         } else if !sender.is_closed() {

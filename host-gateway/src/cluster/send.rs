@@ -105,6 +105,7 @@ impl Cluster {
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
                 self.0.waiting.set(self.0.waiting.get() - 1);
+                self.0.shared.end_waiting();
             }
         }
 
@@ -112,6 +113,7 @@ impl Cluster {
             return Err(UpstreamError::Overflow);
         }
         self.waiting.set(self.waiting.get() + 1);
+        self.shared.begin_waiting();
         let _waiting = Waiting(self);
         // Either way the caller looks again.
         let _ = tokio::time::timeout(LOOK_AGAIN, self.released.notified()).await;

@@ -17,6 +17,8 @@ pub struct SharedCluster {
     pub health_check: Option<config::HealthCheck>,
     max_connections: usize,
     connections: AtomicUsize,
+    /// Requests of all workers that wait for a connection.
+    waiting: AtomicUsize,
 }
 
 pub struct SharedEndpoint {
@@ -56,6 +58,7 @@ impl SharedCluster {
             health_check: config.health_check.clone(),
             max_connections: config.max_connections,
             connections: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
         }))
     }
 
@@ -68,6 +71,19 @@ impl SharedCluster {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             None
         }
+    }
+
+    pub fn begin_waiting(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn end_waiting(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many requests of all workers wait. Written only when the limit is reached, so that reading it is cheap.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 

@@ -69,14 +69,23 @@ impl Source {
         }
     }
 
-    /// The key whose value stands at a place, found in the text of its line: `timeout` for `  timeout: 15x`.
+    /// The key whose value, or an item of whose list, stands at a place: `timeout` for `  timeout: 15x`. Found in the
+    /// text, because the parser tells only the place.
     fn key_at(&self, line: u64, column: u64) -> Option<String> {
-        let line = self.text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+        let lines: Vec<&str> = self.text.lines().take(usize::try_from(line).ok()?).collect();
+        let (line, above) = lines.split_last()?;
         let before: String = line
             .chars()
             .take(usize::try_from(column).ok()?.checked_sub(1)?)
             .collect();
-        let (head, _) = before.rsplit_once(':')?;
+        let before = before.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '['));
+        let head = match before.strip_suffix(':') {
+            Some(head) => head,
+            None if before.trim_start() == "-" => {
+                above.iter().rev().find_map(|line| line.trim_end().strip_suffix(':'))?
+            }
+            None => return None,
+        };
         let key = head
             .rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
             .next()?;
@@ -95,9 +104,12 @@ pub fn folder_of(path: &Path) -> &Path {
 /// The parser's message without its own position and line breaks.
 fn one_sentence(message: &str) -> String {
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    match message.rfind(" at line ") {
-        Some(end) => message[..end].trim_end_matches(':').to_owned(),
-        None => message,
+    let sentence = message
+        .rfind(" at line ")
+        .map_or(message.as_str(), |end| message[..end].trim_end_matches(':'));
+    match sentence {
+        "invalid u32" | "invalid usize" => "is no whole number from 0".to_owned(),
+        _ => sentence.to_owned(),
     }
 }
 

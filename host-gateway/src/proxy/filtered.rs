@@ -19,8 +19,12 @@ pub struct FilteredBody<B> {
     source: B,
     direction: Direction,
     plugins: SharedStream,
+    /// Data passes the plugins too, not the trailers alone.
+    with_data: bool,
     /// What the plugins are busy with.
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
+    /// Trailers that the plugins let pass, to be sent after the data that they let go at the same time.
+    trailers: Option<HeaderMap>,
     ended: bool,
     /// Where an answer is left that a plugin gives instead of letting the request pass.
     said: Option<Rc<RefCell<Option<Early>>>>,
@@ -33,30 +37,41 @@ enum Direction {
 }
 
 enum Step {
-    Data { verdict: Verdict<Bytes>, last: bool },
-    Trailers(Verdict<HeaderMap>),
+    Data {
+        verdict: Verdict<Bytes>,
+        last: bool,
+    },
+    Trailers {
+        verdict: Verdict<HeaderMap>,
+        released: Bytes,
+    },
 }
 
 impl<B> FilteredBody<B> {
-    pub(super) fn request(source: B, plugins: SharedStream, said: Rc<RefCell<Option<Early>>>) -> Self {
-        Self {
-            source,
-            direction: Direction::Request,
-            plugins,
-            step: None,
-            ended: false,
-            said: Some(said),
-        }
+    pub(super) fn request(source: B, plugins: SharedStream, with_data: bool, said: Rc<RefCell<Option<Early>>>) -> Self {
+        Self::new(source, Direction::Request, plugins, with_data, Some(said))
     }
 
-    pub(super) fn response(source: B, plugins: SharedStream) -> Self {
+    pub(super) fn response(source: B, plugins: SharedStream, with_data: bool) -> Self {
+        Self::new(source, Direction::Response, plugins, with_data, None)
+    }
+
+    fn new(
+        source: B,
+        direction: Direction,
+        plugins: SharedStream,
+        with_data: bool,
+        said: Option<Rc<RefCell<Option<Early>>>>,
+    ) -> Self {
         Self {
             source,
-            direction: Direction::Response,
+            direction,
             plugins,
+            with_data,
             step: None,
+            trailers: None,
             ended: false,
-            said: None,
+            said,
         }
     }
 
@@ -76,10 +91,22 @@ impl<B> FilteredBody<B> {
         let (plugins, direction) = (Rc::clone(&self.plugins), self.direction);
         self.step = Some(Box::pin(async move {
             let mut plugins = plugins.lock().await;
-            Step::Trailers(match direction {
-                Direction::Request => plugins.request_trailers(trailers).await,
-                Direction::Response => plugins.response_trailers(trailers).await,
-            })
+            match direction {
+                Direction::Request => {
+                    let verdict = plugins.request_trailers(trailers).await;
+                    Step::Trailers {
+                        verdict,
+                        released: plugins.take_released_request_body(),
+                    }
+                }
+                Direction::Response => {
+                    let verdict = plugins.response_trailers(trailers).await;
+                    Step::Trailers {
+                        verdict,
+                        released: plugins.take_released_response_body(),
+                    }
+                }
+            }
         }));
     }
 
@@ -119,19 +146,28 @@ where
                             return Poll::Ready(Some(Ok(Frame::data(data))));
                         }
                     }
-                    Step::Trailers(verdict) => {
+                    Step::Trailers { verdict, released } => {
                         self.ended = true;
                         let trailers = self.pass(verdict)?;
-                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                        if released.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                        }
+                        self.trailers = Some(trailers);
+                        return Poll::Ready(Some(Ok(Frame::data(released))));
                     }
                 }
+            }
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
             if self.ended {
                 return Poll::Ready(None);
             }
             match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
-                None => self.data(Bytes::new(), true),
+                None if self.with_data => self.data(Bytes::new(), true),
+                None => self.ended = true,
                 Some(frame) => match frame?.into_data() {
+                    Ok(data) if !self.with_data => return Poll::Ready(Some(Ok(Frame::data(data)))),
                     Ok(data) => {
                         let last = self.source.is_end_stream();
                         self.data(data, last);
@@ -147,6 +183,6 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended && self.step.is_none()
+        self.ended && self.step.is_none() && self.trailers.is_none()
     }
 }

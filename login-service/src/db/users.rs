@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 use super::{Error, Write, changes, taken};
 
 /// What signing in needs to know of a user.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 pub struct User {
     /// The id, as it stands in tokens.
     pub id: String,
@@ -25,7 +25,7 @@ impl User {
 }
 
 /// A user who is not there yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct NewUser<'a> {
     /// The id, as it shall stand in tokens.
     pub id: &'a str,

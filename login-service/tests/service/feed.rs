@@ -182,7 +182,7 @@ fn each_command_tells_whose_authorities_it_changed() {
 }
 
 #[test]
-fn a_change_is_dated_so_that_no_token_with_old_authorities_looks_newer() {
+fn a_change_is_dated_in_unix_seconds() {
     let (folder, service) = filled();
     let document = delta(&folder, &service, "user revoke u1 tester");
     let at = document["changed_users"][0][1].as_i64().unwrap();
@@ -191,7 +191,7 @@ fn a_change_is_dated_so_that_no_token_with_old_authorities_looks_newer() {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
         .as_secs() as i64;
-    assert!((now - 5..=now + 15).contains(&at), "{at} is not about now ({now})");
+    assert!((now - 15..=now).contains(&at), "{at} is not about now ({now})");
 }
 
 #[test]
@@ -272,11 +272,9 @@ fn changes_older_than_the_retention_are_forgotten() {
     assert_eq!(changed_users(&document), Vec::<&str>::new());
     assert_eq!(document["permissions"].as_array().unwrap().len(), 3);
     let lineage = document["version"].as_str().unwrap().split_once('-').unwrap().0;
-    // The service forgets right after its start: from then on the beginning of the log is no place to start from.
-    let query = format!("?after={lineage}-0&wait=20");
-    let forgotten = (0..100).any(|_| service.feed(&query).get("since").is_none());
+    let document = service.feed(&format!("?after={lineage}-0&wait=20"));
     assert!(
-        forgotten,
+        document.get("since").is_none(),
         "a delta from before the oldest change that is kept would not be complete"
     );
 }

@@ -1,6 +1,6 @@
 //! Load and upstream, both on core 1.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -39,7 +39,14 @@ http {{
     let mut command = on_core(1, &bench.tools.nginx);
     command.args(["-c", &configuration, "-e", "stderr"]);
     let mut upstream = Program::start("nginx", command, &bench.folder.join("upstream.log"))?;
-    health::wait(&mut upstream, UPSTREAM_PORT, "/", 200, Duration::from_secs(10))?;
+    health::wait(
+        &mut upstream,
+        UPSTREAM_PORT,
+        "/",
+        200,
+        Duration::from_secs(10),
+        &AtomicBool::new(false),
+    )?;
     Ok(upstream)
 }
 

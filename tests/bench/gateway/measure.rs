@@ -1,6 +1,6 @@
 //! One measurement of one subject.
 
-use std::{fmt, fs, time::Duration};
+use std::{fmt, fs, sync::atomic::AtomicBool, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use postern_e2e::client::Request;
@@ -52,7 +52,14 @@ impl fmt::Display for Sample {
 pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
     let mut proxy = Program::start("proxy", subject.command(), &bench.folder.join("proxy.log"))?;
     let ready = if subject.guards { 401 } else { 200 };
-    health::wait(&mut proxy, PROXY_PORT, PATH, ready, Duration::from_secs(30))?;
+    health::wait(
+        &mut proxy,
+        PROXY_PORT,
+        PATH,
+        ready,
+        Duration::from_secs(30),
+        &AtomicBool::new(false),
+    )?;
     check(bench, subject)?;
     load::run(bench, subject, WARM_UP_SECONDS)?;
 

@@ -1,0 +1,602 @@
+//! Request × token × state → decision, as a table: what a client of the filter sees.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_access::denial::Denial;
+use postern_access::policy::{Decision, Need, Policy};
+use postern_access::state::State;
+use serde_json::{Value, json};
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+const OTHER: &[u8] = b"another-secret-of-32-bytes-------";
+/// Unix milliseconds.
+const NOW: u64 = 1_800_000_000_000;
+
+/// A configuration as the demo has it, and the documents of both feeds.
+struct World {
+    policy: Policy,
+    state: State,
+    now: u64,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Value)) -> Self {
+        let mut config = json!({
+            "auth_server": { "cluster": "auth", "authority": "auth" },
+            "login_service": { "cluster": "login", "authority": "login" },
+            "public": ["/login/**", "GET /health"],
+            "rules": [
+                { "path": "/echo" },
+                { "path": "/orders/{tenant}/**", "methods": ["GET"], "scopes": ["orders.read"], "claims": { "tenant": "{tenant}" } },
+                { "path": "/both", "all_authorities": ["ROLE_A", "ROLE_B"] }
+            ],
+            "errors": "spring"
+        });
+        change(&mut config);
+        let policy = Policy::parse(config.to_string().as_bytes()).unwrap();
+        let state = State::new(policy.config(), 1).unwrap();
+        let mut world = Self {
+            policy,
+            state,
+            now: NOW,
+        };
+        world
+            .tokens(&json!({ "version": "a-1", "issuers": [issuer(SECRET)] }))
+            .unwrap();
+        world
+            .permissions(&json!({ "version": "p-1", "permissions": [
+                { "name": "ROLE_TEST", "url": "/demo/test" },
+                { "name": "ROLE_TEST2", "url": "/demo/test2" },
+                { "name": "ROLE_ADMIN", "url": "/demo/**" },
+                { "name": "ROLE_POST", "url": "/demo/post", "method": "POST" }
+            ] }))
+            .unwrap();
+        world
+    }
+
+    fn tokens(&mut self, document: &Value) -> Result<(), String> {
+        self.state
+            .apply_tokens(document.to_string().as_bytes(), self.now)
+            .map_err(|error| error.to_string())
+    }
+
+    fn permissions(&mut self, document: &Value) -> Result<(), String> {
+        self.state
+            .apply_permissions(document.to_string().as_bytes(), self.now)
+            .map(|refused| assert!(refused.is_empty()))
+            .map_err(|error| error.to_string())
+    }
+
+    fn decide(&mut self, method: &str, path: &str, token: Option<&str>) -> Decision {
+        let authorization = token.map(|token| format!("bearer {token}"));
+        let mut headers: Vec<(&[u8], &[u8])> = vec![(b":method", method.as_bytes()), (b":path", path.as_bytes())];
+        headers.extend(
+            authorization
+                .as_deref()
+                .map(|value| (b"authorization".as_slice(), value.as_bytes())),
+        );
+        let request = self.policy.read(headers.into_iter());
+        self.policy.decide(&request, &mut self.state, self.now)
+    }
+
+    /// The status a client gets; 200 stands for passing.
+    fn status(&mut self, method: &str, path: &str, token: Option<&str>) -> u16 {
+        match self.decide(method, path, token) {
+            Decision::Allow(_) => 200,
+            Decision::Deny(denial) => {
+                denial
+                    .answer(self.policy.config().errors, self.now, path.as_bytes())
+                    .status
+            }
+            Decision::Need(need) => panic!("{method} {path} needs {need:?}"),
+        }
+    }
+
+    fn refusal(&mut self, token: &str) -> String {
+        match self.decide("GET", "/echo", Some(token)) {
+            Decision::Deny(denial) => denial.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn issuer(secret: &[u8]) -> Value {
+    json!({
+        "jwks": { "inline": { "keys": [ { "kty": "oct", "alg": "HS256", "use": "sig", "k": URL_SAFE_NO_PAD.encode(secret) } ] } },
+        "claims": { "user_id": "userId", "user_name": "user_name" },
+        "forbidden_claims": ["ati"]
+    })
+}
+
+fn token(authorities: &[&str], change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = json!({
+        "user_name": "u1", "scope": ["all"], "exp": NOW / 1000 + 60, "userId": "u1",
+        "authorities": authorities, "jti": "t1", "client_id": "demo"
+    });
+    change(&mut claims);
+    signed(&claims, SECRET)
+}
+
+fn signed(claims: &Value, secret: &[u8]) -> String {
+    jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &EncodingKey::from_secret(secret),
+    )
+    .unwrap()
+}
+
+#[test]
+fn who_may_do_what() {
+    let mut world = World::new(|_| {});
+    let none = token(&[], |_| {});
+    let test = token(&["ROLE_TEST"], |_| {});
+    let post = token(&["ROLE_POST"], |_| {});
+    let admin = token(&["ROLE_ADMIN"], |_| {});
+    let both = token(&["ROLE_B", "ROLE_A"], |_| {});
+    let acme = token(&[], |claims| {
+        claims["tenant"] = json!("acme");
+        claims["scope"] = json!("orders.read orders.write");
+    });
+    for (method, path, token, status) in [
+        // Public paths need no token, and do not look at one.
+        ("GET", "/login/oauth/token", None, 200),
+        ("POST", "/login", None, 200),
+        ("GET", "/health", None, 200),
+        ("GET", "/health", Some("rubbish"), 200),
+        ("POST", "/health", None, 401),
+        ("GET", "/xlogin/oauth", None, 401),
+        ("GET", "/x/login/y", None, 401),
+        // Token first, then permission: a bad token is 401 also where nothing is permitted.
+        ("GET", "/demo/test", None, 401),
+        ("GET", "/nothing/here", None, 401),
+        ("GET", "/nothing/here", Some("rubbish"), 401),
+        ("GET", "/nothing/here", Some(&test), 403),
+        // The permission table: the most specific row decides.
+        ("GET", "/demo/test", Some(&test), 200),
+        ("POST", "/demo/test?x=1", Some(&test), 200),
+        ("GET", "/demo/test2", Some(&test), 403),
+        ("GET", "/demo/test", Some(&admin), 403),
+        ("GET", "/demo/else", Some(&admin), 200),
+        ("GET", "/demo/else", Some(&test), 403),
+        ("POST", "/demo/post", Some(&post), 200),
+        ("POST", "/demo/post", Some(&admin), 403),
+        ("GET", "/demo/post", Some(&admin), 200),
+        ("GET", "/demo/test/", Some(&test), 403),
+        ("GET", "/DEMO/test", Some(&test), 403),
+        ("GET", "/%64emo/test", Some(&test), 200),
+        // Rules of the configuration.
+        ("GET", "/echo", Some(&none), 200),
+        ("GET", "/both", Some(&both), 200),
+        ("GET", "/both", Some(&test), 403),
+        ("GET", "/orders/acme/7", Some(&acme), 200),
+        ("GET", "/orders/other/7", Some(&acme), 403),
+        ("GET", "/orders/acme/7", Some(&none), 403),
+        ("DELETE", "/orders/acme/7", Some(&acme), 403),
+        // Ambiguous paths are refused before anything else, public ones too.
+        ("GET", "/login/../demo/test", None, 400),
+        ("GET", "/login/%2e%2e/demo/test", Some(&test), 400),
+        ("GET", "//demo/test", Some(&test), 400),
+        ("GET", "/demo/test;a=b", Some(&test), 400),
+        ("GET", "/demo%2ftest", Some(&test), 400),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(world.status(method, path, token), status, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_token_must_be_good_in_every_respect() {
+    let mut world = World::new(|_| {});
+    let good = token(&[], |_| {});
+    assert_eq!(world.status("GET", "/echo", Some(&good)), 200);
+    let seconds = NOW / 1000;
+    for (why, claims) in [
+        ("the token has expired", json!({ "exp": seconds })),
+        ("the token never expires", json!({ "userId": "u1" })),
+        (
+            "a claim of the token has the wrong type",
+            json!({ "exp": "1900000000" }),
+        ),
+        ("a claim of the token has the wrong type", json!({ "exp": -1 })),
+        ("a claim of the token has the wrong type", json!({ "exp": NOW * 1000 })),
+        (
+            "the token is not valid yet",
+            json!({ "exp": seconds + 60, "nbf": seconds + 1 }),
+        ),
+        (
+            "the token is not valid yet",
+            json!({ "exp": seconds + 60, "iat": seconds + 1 }),
+        ),
+        (
+            "the token is not an access token of this kind",
+            json!({ "exp": seconds + 60, "ati": "x" }),
+        ),
+        (
+            "the token is bound to a sender",
+            json!({ "exp": seconds + 60, "cnf": { "jkt": "x" } }),
+        ),
+        (
+            "the token's issuer is not known",
+            json!({ "exp": seconds + 60, "iss": "https://elsewhere" }),
+        ),
+        (
+            "a claim of the token has the wrong type",
+            json!({ "exp": seconds + 60, "authorities": [1] }),
+        ),
+        (
+            "a claim of the token has the wrong type",
+            json!({ "exp": seconds + 60, "authorities": { "a": 1 } }),
+        ),
+    ] {
+        assert_eq!(world.refusal(&signed(&claims, SECRET)), why, "{claims}");
+    }
+    assert_eq!(
+        world.refusal(&signed(&json!({ "exp": seconds + 60 }), OTHER)),
+        "the token's signature is not valid"
+    );
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    for (why, bad) in [
+        ("the token is not a compact JWS", "a.b".to_owned()),
+        ("the token is not a compact JWS", format!("11{good}")),
+        ("the token is not a compact JWS", format!("{good}.x")),
+        ("the token is not a compact JWS", format!("{head}.")),
+        ("the token is not a compact JWS", format!("{good}=")),
+        ("the token's signature is not valid", format!("{head}.AAAA")),
+        (
+            "the token is too long",
+            format!("{head}{}.{signature}", "A".repeat(20_000)),
+        ),
+    ] {
+        assert_eq!(world.refusal(&bad), why, "{bad}");
+    }
+}
+
+#[test]
+fn a_token_does_not_choose_how_it_is_verified() {
+    let mut world = World::new(|_| {});
+    let claims = json!({ "exp": NOW / 1000 + 60 });
+    let with_header = |header: &str| {
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
+        let key = EncodingKey::from_secret(SECRET);
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{signed}.{signature}")
+    };
+    for (header, why) in [
+        (r#"{"alg":"HS256"}"#, None),
+        (r#"{"alg":"HS256","typ":"at+JWT"}"#, None),
+        (r#"{"alg":"none"}"#, Some("the token's algorithm is not accepted")),
+        (r#"{"alg":"hs256"}"#, Some("the token's algorithm is not accepted")),
+        (r#"{"alg":"RS256"}"#, Some("the issuer has no key that fits the token")),
+        (r#"{"alg":"HS512"}"#, Some("the issuer has no key that fits the token")),
+        (
+            r#"{"alg":"HS256","kid":"x"}"#,
+            Some("the issuer has no key that fits the token"),
+        ),
+        (
+            r#"{"alg":"HS256","crit":["exp"]}"#,
+            Some("the token's header has a critical extension"),
+        ),
+        (
+            r#"{"alg":"HS256","b64":false}"#,
+            Some("the token's header has a critical extension"),
+        ),
+        (
+            r#"{"alg":"HS256","jwk":{"kty":"oct"}}"#,
+            Some("the token's header brings a key along"),
+        ),
+        (
+            r#"{"alg":"HS256","jku":"https://evil"}"#,
+            Some("the token's header brings a key along"),
+        ),
+        (
+            r#"{"alg":"HS256","typ":"dpop+jwt"}"#,
+            Some("the token's type is not that of an access token"),
+        ),
+        (
+            r#"{"alg":"HS256","alg":"HS256"}"#,
+            Some("the token's header is not well-formed"),
+        ),
+        (
+            r#"{"alg":"HS256","kid":7}"#,
+            Some("the token's header is not well-formed"),
+        ),
+        (r#"["HS256"]"#, Some("the token's header is not well-formed")),
+    ] {
+        match why {
+            None => assert_eq!(
+                world.status("GET", "/echo", Some(&with_header(header))),
+                200,
+                "{header}"
+            ),
+            Some(why) => assert_eq!(world.refusal(&with_header(header)), why, "{header}"),
+        }
+    }
+}
+
+#[test]
+fn a_revocation_counts_at_once_and_for_a_cached_token_too() {
+    let mut world = World::new(|_| {});
+    let token = token(&["ROLE_TEST"], |_| {});
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    world
+        .tokens(&json!({ "version": "a-2", "since": "a-1", "revoked_tokens": [["t1", NOW / 1000 + 60]] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
+    // A full snapshot without it lifts it: the server knows best.
+    world
+        .tokens(&json!({ "version": "b-1", "issuers": [issuer(SECRET)] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+}
+
+#[test]
+fn a_token_expires_while_it_is_cached() {
+    let mut world = World::new(|_| {});
+    let token = token(&["ROLE_TEST"], |_| {});
+    world.now = NOW + 59_999;
+    world.state.tokens_unchanged(world.now);
+    world.state.permissions_unchanged(world.now);
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    world.now = NOW + 60_000;
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
+}
+
+#[test]
+fn keys_rotate_and_a_removed_key_verifies_no_more() {
+    let mut world = World::new(|_| {});
+    let old = token(&[], |_| {});
+    let new = signed(&json!({ "exp": NOW / 1000 + 60, "jti": "t2" }), OTHER);
+    assert_eq!(
+        (
+            world.status("GET", "/echo", Some(&old)),
+            world.status("GET", "/echo", Some(&new))
+        ),
+        (200, 401)
+    );
+    let mut both = issuer(SECRET);
+    let other = issuer(OTHER)["jwks"]["inline"]["keys"][0].clone();
+    both["jwks"]["inline"]["keys"].as_array_mut().unwrap().push(other);
+    world
+        .tokens(&json!({ "version": "a-2", "since": "a-1", "issuers": [both] }))
+        .unwrap();
+    assert_eq!(
+        (
+            world.status("GET", "/echo", Some(&old)),
+            world.status("GET", "/echo", Some(&new))
+        ),
+        (200, 200)
+    );
+    world
+        .tokens(&json!({ "version": "a-3", "since": "a-2", "issuers": [issuer(OTHER)] }))
+        .unwrap();
+    assert_eq!(
+        (
+            world.status("GET", "/echo", Some(&old)),
+            world.status("GET", "/echo", Some(&new))
+        ),
+        (401, 200)
+    );
+}
+
+#[test]
+fn permissions_of_a_living_token_change() {
+    let mut world = World::new(|_| {});
+    let token = token(&["ROLE_TEST"], |_| {});
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    let changed = |world: &mut World, from: &str, to: &str| {
+        let delta = json!({ "version": to, "since": from, "changed_users": [["u1", NOW / 1000]] });
+        world.permissions(&delta).unwrap();
+    };
+    changed(&mut world, "p-1", "p-2");
+    let Decision::Need(Need::Authorities(user)) = world.decide("GET", "/demo/test", Some(&token)) else {
+        panic!()
+    };
+    assert_eq!(user, "u1");
+    let change = world.state.change_of("u1").unwrap();
+    world.state.set_authorities("u1", change, vec!["ROLE_TEST2".into()]);
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 403);
+    assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 200);
+    // An answer to a question from before the next change is dropped, though it is the same second.
+    let question = world.state.change_of("u1").unwrap();
+    changed(&mut world, "p-2", "p-3");
+    world.state.set_authorities("u1", question, vec!["ROLE_TEST".into()]);
+    assert!(matches!(
+        world.decide("GET", "/demo/test", Some(&token)),
+        Decision::Need(_)
+    ));
+}
+
+#[test]
+fn a_token_from_long_enough_after_a_change_is_believed() {
+    let mut world = World::new(|_| {});
+    let at = NOW / 1000 - 100;
+    world
+        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["u1", at]] }))
+        .unwrap();
+    for (issued_at, believed) in [(at - 1, false), (at + 1, false), (at + 60, true)] {
+        let token = token(&["ROLE_TEST"], |claims| claims["iat"] = json!(issued_at));
+        let decision = world.decide("GET", "/demo/test", Some(&token));
+        assert_eq!(matches!(decision, Decision::Allow(_)), believed, "{decision:?}");
+    }
+}
+
+#[test]
+fn without_snapshots_only_public_paths_pass() {
+    let mut world = World::new(|_| {});
+    world.state = State::new(world.policy.config(), 1).unwrap();
+    let token = token(&[], |_| {});
+    assert_eq!(world.status("GET", "/login/x", None), 200);
+    assert_eq!(world.status("GET", "/echo", None), 401);
+    assert!(matches!(
+        world.decide("GET", "/echo", Some(&token)),
+        Decision::Need(Need::Snapshots)
+    ));
+    world
+        .tokens(&json!({ "version": "a-1", "issuers": [issuer(SECRET)] }))
+        .unwrap();
+    assert!(
+        matches!(
+            world.decide("GET", "/echo", Some(&token)),
+            Decision::Need(Need::Snapshots)
+        ),
+        "one feed is not both"
+    );
+    assert!(matches!(Need::Snapshots.unavailable(), Denial::Unavailable(_)));
+}
+
+#[test]
+fn a_lost_feed_is_trusted_for_max_stale_and_no_longer() {
+    let mut world = World::new(|config| config["max_stale"] = json!("30s"));
+    let token = token(&[], |_| {});
+    world.now = NOW + 30_000;
+    assert_eq!(world.status("GET", "/echo", Some(&token)), 200);
+    world.now = NOW + 30_001;
+    assert_eq!(world.status("GET", "/echo", Some(&token)), 503);
+    assert_eq!(world.status("GET", "/login/x", None), 200);
+    world.state.tokens_unchanged(world.now);
+    assert_eq!(world.status("GET", "/echo", Some(&token)), 503, "both feeds count");
+    world.state.permissions_unchanged(world.now);
+    assert_eq!(world.status("GET", "/echo", Some(&token)), 200);
+}
+
+#[test]
+fn documents_of_a_feed_are_taken_whole_or_not_at_all() {
+    let mut world = World::new(|_| {});
+    let token = token(&["ROLE_TEST"], |_| {});
+    for document in [
+        json!({ "version": "a-9", "since": "a-7", "revoked_tokens": [["t1", null]] }),
+        json!({ "version": "a-9" }),
+        json!({ "version": "a-9", "since": "a-1", "revoked_tokens": [["t1", null]], "surprise": 1 }),
+        json!({ "version": "a-9", "since": "a-1", "revoked_tokens": [["t1", null]], "issuers": [issuer(b"weak")] }),
+        json!([]),
+    ] {
+        assert!(world.tokens(&document).is_err(), "{document}");
+        assert_eq!(world.state.token_version(), Some("a-1"));
+        assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    }
+    assert!(world.permissions(&json!({ "version": "p-9", "since": "p-7" })).is_err());
+    assert!(world.permissions(&json!({ "version": "p-9" })).is_err());
+    assert_eq!(world.state.permission_version(), Some("p-1"));
+}
+
+#[test]
+fn a_static_policy_needs_no_server() {
+    let mut world = World::new(|config| {
+        let config = config.as_object_mut().unwrap();
+        config.remove("auth_server");
+        config.remove("login_service");
+        config.insert("issuers".into(), json!([issuer(SECRET)]));
+        config.insert("unmatched".into(), json!("authenticated"));
+    });
+    world.state = State::new(world.policy.config(), 1).unwrap();
+    let token = token(&[], |_| {});
+    assert_eq!(world.status("GET", "/anything", Some(&token)), 200);
+    assert_eq!(world.status("GET", "/anything", None), 401);
+}
+
+#[test]
+fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
+    let mut world = World::new(|config| {
+        let mut remote = issuer(SECRET);
+        remote["issuer"] = json!("https://id");
+        remote["jwks"] = json!({ "cluster": "id", "uri": "https://id/keys" });
+        config["issuers"] = json!([remote]);
+    });
+    let good = signed(&json!({ "iss": "https://id", "exp": NOW / 1000 + 600 }), SECRET);
+    assert!(matches!(
+        world.decide("GET", "/echo", Some(&good)),
+        Decision::Need(Need::Keys(0))
+    ));
+    assert_eq!(world.state.keys_due(world.now, 300_000), [0]);
+    assert_eq!(
+        world.state.keys_due(world.now, 300_000),
+        [] as [usize; 0],
+        "one fetch at a time"
+    );
+    let set = issuer(SECRET)["jwks"]["inline"].to_string();
+    world.state.set_keys(0, set.as_bytes()).unwrap();
+    assert_eq!(world.status("GET", "/echo", Some(&good)), 200);
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some("new".into());
+    let claims = json!({ "iss": "https://id", "exp": NOW / 1000 + 600 });
+    let unknown = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(OTHER)).unwrap();
+    assert_eq!(
+        world.status("GET", "/echo", Some(&unknown)),
+        401,
+        "the keys were fetched a moment ago"
+    );
+    world.now += 10_000;
+    assert!(matches!(
+        world.decide("GET", "/echo", Some(&unknown)),
+        Decision::Need(Need::Keys(0))
+    ));
+    assert_eq!(world.state.keys_due(world.now, 300_000), [0]);
+    world.state.keys_failed(0);
+    assert_eq!(
+        world.status("GET", "/echo", Some(&good)),
+        200,
+        "the old keys stay through an outage"
+    );
+}
+
+#[test]
+fn a_wrong_configuration_names_the_key() {
+    for (json, error) in [
+        (
+            r#"{"publik":[]}"#,
+            "plugin configuration: publik: unknown field `publik`",
+        ),
+        (
+            r#"{"public":["nope"]}"#,
+            "plugin configuration: public[0]: pattern `nope`",
+        ),
+        (
+            r#"{"public":["get /x"]}"#,
+            "plugin configuration: public[0]: `get` is not a method",
+        ),
+        (
+            r#"{"rules":[{"path":"/a"},{"path":"/a/**/b"}]}"#,
+            "plugin configuration: rules[1].path: pattern `/a/**/b`: `**`",
+        ),
+        (
+            r#"{"rules":[{"path":"/a"},{"path":"/a"}]}"#,
+            "plugin configuration: rules[1].path: the same pattern",
+        ),
+        (
+            r#"{"rules":[{"path":"/{a}","claims":{"x":"{b}"}}]}"#,
+            "plugin configuration: rules[0].claims: `{b}` is no segment",
+        ),
+        (
+            r#"{"max_stale":"5 minutes"}"#,
+            "plugin configuration: max_stale: `5 minutes` is not a length of time",
+        ),
+        (
+            r#"{"errors":"html"}"#,
+            "plugin configuration: errors: unknown variant `html`",
+        ),
+        (
+            r#"{"token":{"header":null}}"#,
+            "plugin configuration: token: no place is left",
+        ),
+        (
+            r#"{"issuers":[{"jwks":{"inline":{"keys":[]}}}]}"#,
+            "plugin configuration: issuers[0].jwks: no key of the JWK Set",
+        ),
+        (
+            r#"{"issuers":[{"jwks":{"inline":{"keys":[{"kty":"oct","k":"c2hvcnQ"}]}}}]}"#,
+            "plugin configuration: issuers[0].jwks",
+        ),
+    ] {
+        let found = Policy::parse(json.as_bytes()).unwrap_err().to_string();
+        assert!(found.starts_with(error), "{json}\n  {found}");
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line.
+
+mod client;
+mod doctor;
+mod keys;
+mod serve;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::db::Database;
+
+/// OAuth2 server: issues, refreshes and revokes tokens, and tells the gateways at once.
+///
+/// Start with `postern-auth client add …` and `postern-auth serve`; the commands work on the database directly, also
+/// while the server runs, and take effect at the gateways within 100 ms.
+#[derive(Parser)]
+#[command(name = "postern-auth", version)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "auth.yaml", value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines on stderr look.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug or trace, also per module (`info,postern_auth=debug`).
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve requests until SIGTERM or SIGINT.
+    Serve,
+    /// Check the configuration; exit code 0 when it can be used, 1 when not.
+    Check,
+    /// Print the JSON Schema of the configuration.
+    Schema,
+    /// Add, list and remove OAuth clients.
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// List and rotate signing keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// List every setting that is weaker than today's best practice, why, and what to do about it.
+    Doctor,
+}
+
+/// Runs one command to its end.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    start_log(&arguments)?;
+    if let Command::Schema = arguments.command {
+        println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?);
+        return Ok(());
+    }
+    let config = Config::read(&arguments.config)?;
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Serve => serve::serve(config).await,
+            Command::Check => {
+                println!("{} can be used", arguments.config.display());
+                Ok(())
+            }
+            Command::Schema => Ok(()),
+            Command::Client(command) => client::run(command, open(&config).await?).await,
+            Command::Keys(command) => keys::run(command, open(&config).await?).await,
+            Command::Doctor => doctor::run(&config, open(&config).await?).await,
+        }
+    })
+}
+
+async fn open(config: &Config) -> anyhow::Result<Database> {
+    Ok(Database::open(&config.database_file()).await?)
+}
+
+fn start_log(arguments: &Arguments) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log_level).with_context(|| {
+        format!(
+            "--log-level {}: write error, warn, info, debug or trace",
+            arguments.log_level
+        )
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

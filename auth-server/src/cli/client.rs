@@ -1,0 +1,214 @@
+//! `postern-auth client …`.
+
+use std::io::BufRead as _;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+
+use crate::clock;
+use crate::db::change::{self, Kind};
+use crate::db::client::{self, Client};
+use crate::db::{Database, revocation, server, split};
+use crate::entropy;
+use crate::profiles::Profile;
+use crate::revoke;
+use crate::secret::SecretKey;
+
+/// What to do with clients.
+#[derive(Subcommand)]
+pub enum ClientCommand {
+    /// Register a client.
+    Add(Box<Add>),
+    /// List the registered clients; secrets are not kept and cannot be shown.
+    List,
+    /// Remove a client and revoke everything it was given.
+    Remove {
+        /// The client's id.
+        id: String,
+    },
+}
+
+/// A client to register.
+#[derive(Args)]
+pub struct Add {
+    /// The client's id.
+    id: String,
+    #[command(flatten)]
+    secret: Secret,
+    /// The legacy contract whose mounts serve the client.
+    #[arg(long)]
+    profile: Profile,
+    /// The grants it may use, comma-separated: password, refresh_token, client_credentials, authorization_code.
+    #[arg(long, value_name = "LIST")]
+    grants: String,
+    /// The scopes it may ask for, comma-separated; all of them are given when it asks for none.
+    #[arg(long, value_name = "LIST")]
+    scopes: String,
+    /// The authorities of the client's own tokens, comma-separated.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    authorities: String,
+    /// The resources its tokens are for (`aud`), comma-separated.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    resource_ids: String,
+    /// Seconds an access token lives; 0 for ever [default: the profile's, 43200 for spring].
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    access_token_validity: Option<i64>,
+    /// Seconds a refresh token lives; 0 for ever [default: the profile's, 2592000 for spring].
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    refresh_token_validity: Option<i64>,
+    /// Where authorization answers may be sent, comma-separated.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    redirect_uris: String,
+    /// Leave a client of that id as it is, instead of failing.
+    #[arg(long)]
+    if_missing: bool,
+}
+
+/// Where the client's secret comes from.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Secret {
+    /// The secret itself; other users of the machine can see it in the process list.
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<String>,
+    /// Read the secret from the first line of standard input.
+    #[arg(long)]
+    secret_stdin: bool,
+    /// Draw a secret of 256 bits and print it, this once.
+    #[arg(long)]
+    generate_secret: bool,
+}
+
+/// Runs one of the commands.
+pub async fn run(command: ClientCommand, database: Database) -> anyhow::Result<()> {
+    match command {
+        ClientCommand::Add(arguments) => add(*arguments, &database).await,
+        ClientCommand::List => list(&database).await,
+        ClientCommand::Remove { id } => remove(&id, &database).await,
+    }
+}
+
+async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
+    let id = arguments.id.clone();
+    if id.is_empty() || id.trim() != id || id.contains(':') || id.contains(char::is_control) {
+        bail!("client id `{id}`: it may not be empty, begin or end with a blank, or contain a colon");
+    }
+    let mut write = database.write().await?;
+    if client::exists(&mut write, &id).await? {
+        if arguments.if_missing {
+            println!("client {id} is already registered");
+            return Ok(());
+        }
+        bail!("client {id} is already registered; remove it first, or pass --if-missing to leave it as it is");
+    }
+    let secret = arguments.secret.read()?;
+    let key = SecretKey::from_stored(&server::client_secret_key(&mut write).await?)
+        .context("the database's key of client secrets is damaged")?;
+    let client = Client {
+        secret_mac: key.mac(&id, &secret),
+        profile: arguments.profile,
+        grants: grants(arguments.profile, &arguments.grants)?,
+        scopes: scopes(&arguments.scopes)?,
+        authorities: split(&arguments.authorities),
+        resource_ids: split(&arguments.resource_ids),
+        redirect_uris: split(&arguments.redirect_uris),
+        access_token_validity: arguments.access_token_validity,
+        refresh_token_validity: arguments.refresh_token_validity,
+        client_id: id.clone(),
+    };
+    let now_ms = clock::now_ms();
+    client::insert(&mut write, &client, now_ms).await?;
+    let replaced = revocation::replace_client(&mut write, &id, now_ms).await?;
+    let kind = if replaced {
+        Kind::ClientReplaced
+    } else {
+        Kind::ClientAdded
+    };
+    change::append(&mut write, kind, &id, now_ms, None).await?;
+    write.commit().await?;
+    println!("client {id} registered");
+    if arguments.secret.generate_secret {
+        println!("secret: {secret}");
+    }
+    Ok(())
+}
+
+async fn list(database: &Database) -> anyhow::Result<()> {
+    let lifetime = |validity: Option<i64>, default: i64| match validity.unwrap_or(default) {
+        seconds if seconds <= 0 => "for ever".to_owned(),
+        seconds => format!("{seconds} s"),
+    };
+    for client in client::all(&mut *database.read().await?).await? {
+        println!("{} (profile {})", client.client_id, client.profile.name());
+        for (name, values) in [
+            ("grants", &client.grants),
+            ("scopes", &client.scopes),
+            ("authorities", &client.authorities),
+            ("resource ids", &client.resource_ids),
+            ("redirect URIs", &client.redirect_uris),
+        ] {
+            if !values.is_empty() {
+                println!("  {name}: {}", values.join(", "));
+            }
+        }
+        println!(
+            "  lifetimes: access token {}, refresh token {}",
+            lifetime(client.access_token_validity, client.profile.access_token_validity()),
+            lifetime(client.refresh_token_validity, client.profile.refresh_token_validity())
+        );
+    }
+    Ok(())
+}
+
+async fn remove(id: &str, database: &Database) -> anyhow::Result<()> {
+    let mut write = database.write().await?;
+    if !revoke::client(&mut write, id, clock::now_ms()).await? {
+        bail!("there is no client {id}; `client list` shows those there are");
+    }
+    write.commit().await?;
+    println!("client {id} removed, its tokens revoked");
+    Ok(())
+}
+
+impl Secret {
+    fn read(&self) -> anyhow::Result<String> {
+        if let Some(secret) = &self.secret {
+            return Ok(secret.clone());
+        }
+        if self.generate_secret {
+            return Ok(entropy::hex(&entropy::bytes::<32>()));
+        }
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .context("the secret cannot be read from standard input")?;
+        let secret = line.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            bail!("--secret-stdin: the first line of standard input is empty; write the secret there");
+        }
+        Ok(secret.to_owned())
+    }
+}
+
+fn grants(profile: Profile, list: &str) -> anyhow::Result<Vec<String>> {
+    let grants = split(list);
+    if grants.is_empty() {
+        bail!("--grants: name at least one of {}", profile.grants().join(", "));
+    }
+    if let Some(unknown) = grants.iter().find(|grant| !profile.grants().contains(&grant.as_str())) {
+        bail!("--grants: `{unknown}` is none of {}", profile.grants().join(", "));
+    }
+    Ok(grants)
+}
+
+fn scopes(list: &str) -> anyhow::Result<Vec<String>> {
+    let scopes = split(list);
+    if let Some(wrong) = scopes
+        .iter()
+        .find(|scope| scope.contains(|c: char| c.is_whitespace() || c == '+'))
+    {
+        bail!("--scopes: `{wrong}`: a scope has no blanks and no plus signs; part them with commas");
+    }
+    Ok(scopes)
+}

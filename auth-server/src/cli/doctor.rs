@@ -1,0 +1,168 @@
+//! `postern-auth doctor`: what is weaker than today's best practice, why, and what to do about it.
+
+use std::net::IpAddr;
+
+use crate::clock;
+use crate::config::{Config, SpringOauth};
+use crate::db::client::{self, Client};
+use crate::db::signing_key::{self, SigningKey};
+use crate::db::{Database, server};
+use crate::profiles::Profile;
+use crate::secret::SecretKey;
+
+/// One weakness.
+struct Finding {
+    what: String,
+    why: &'static str,
+    remedy: String,
+}
+
+const LONG_ACCESS_S: i64 = 60 * 60;
+const OLD_KEY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+
+/// Prints every finding; finding some is no failure.
+pub async fn run(config: &Config, database: Database) -> anyhow::Result<()> {
+    let mut read = database.read().await?;
+    let secret_key = SecretKey::from_stored(&server::client_secret_key(&mut read).await?);
+    let mut findings = of_config(config);
+    for client in client::all(&mut read).await? {
+        findings.extend(of_client(&client, secret_key.as_ref()));
+    }
+    let now_ms = clock::now_ms();
+    for profile in Profile::ALL {
+        let active = signing_key::active(&mut read, profile.name(), now_ms).await?;
+        let keys = signing_key::all(&mut read).await?;
+        let active = keys.iter().find(|key| Some(&key.key_id) == active.as_ref());
+        findings.extend(active.and_then(|key| of_key(key, now_ms)));
+    }
+    for finding in &findings {
+        println!(
+            "- {}\n    why: {}\n    do:  {}",
+            finding.what, finding.why, finding.remedy
+        );
+    }
+    match findings.len() {
+        0 => println!("nothing found that is weaker than today's best practice"),
+        1 => println!("1 finding"),
+        count => println!("{count} findings"),
+    }
+    Ok(())
+}
+
+fn of_config(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if config.mounts.iter().any(|mount| mount.profile == Profile::Spring) {
+        findings.push(Finding {
+            what: "mounts: profile spring signs with HS256".into(),
+            why: "whoever can verify a shared-secret token can also make one (RFC 8725 section 3.2, ASVS 9.1.2)",
+            remedy: "keep the feed's credentials as safe as a signing key; unmount the profile when its last client has moved".into(),
+        });
+        if config.compat.spring_oauth < SpringOauth::V2_5 {
+            findings.push(Finding {
+                what: "compat.spring_oauth: errors repeat the presented token in their body".into(),
+                why: "error bodies end up in logs of clients (ASVS 16.5.1)",
+                remedy: "set compat.spring_oauth: \"2.5\" when no client reads these texts".into(),
+            });
+        }
+    }
+    if config.compat.reuse_refresh_token {
+        findings.push(Finding {
+            what: "compat.reuse_refresh_token: true".into(),
+            why: "a stolen refresh token works until it expires, and its use beside the owner's is not noticed (RFC 9700 section 2.2.2)",
+            remedy: "set it to false when every client stores the refresh token of each answer".into(),
+        });
+    }
+    if config.login_service.credentials.is_none() {
+        findings.push(Finding {
+            what: "login_service.credentials: none".into(),
+            why: "a login service that answers anonymous callers lets anybody try passwords and read permissions (ASVS 8.2.1)",
+            remedy: "set credentials here and in the login service, and leave its danger_open_reserved off".into(),
+        });
+    }
+    let host = config
+        .login_service
+        .url
+        .parse::<http::Uri>()
+        .ok()
+        .and_then(|url| url.host().map(str::to_owned));
+    if !host.as_deref().is_some_and(is_loopback) {
+        findings.push(Finding {
+            what: format!(
+                "login_service.url: {} is plain HTTP to another machine",
+                config.login_service.url
+            ),
+            why: "passwords of users cross the network in the clear",
+            remedy: "run both on one machine, or put a TLS or mesh proxy between".into(),
+        });
+    }
+    if !config.listen.ip().is_loopback() {
+        findings.push(Finding {
+            what: format!("listen: {} is reachable from other machines without TLS", config.listen),
+            why: "client secrets, passwords and tokens cross the network in the clear (RFC 6749 section 3.2)",
+            remedy: "listen on 127.0.0.1 behind the gateway, or let a TLS proxy stand in front".into(),
+        });
+    }
+    findings
+}
+
+fn of_client(client: &Client, secret_key: Option<&SecretKey>) -> Vec<Finding> {
+    let id = &client.client_id;
+    let mut findings = Vec::new();
+    if client.may_use("password") {
+        findings.push(Finding {
+            what: format!("client {id}: password grant"),
+            why: "the client sees its users' passwords; RFC 9700 section 2.4 forbids it",
+            remedy: "move the client to the authorization code grant with PKCE".into(),
+        });
+    }
+    if secret_key.is_some_and(|key| key.verify(id, "", &client.secret_mac)) {
+        findings.push(Finding {
+            what: format!("client {id}: empty secret"),
+            why: "anybody who knows the id is the client",
+            remedy: format!("`client remove {id}` and add it again with --generate-secret"),
+        });
+    }
+    if client.scopes.is_empty() {
+        findings.push(Finding {
+            what: format!("client {id}: no registered scopes"),
+            why: "it may ask for any scope it likes",
+            remedy: "register the scopes it needs".into(),
+        });
+    }
+    let access = client
+        .access_token_validity
+        .unwrap_or(client.profile.access_token_validity());
+    if !(1..=LONG_ACCESS_S).contains(&access) {
+        let lives = if access <= 0 {
+            "for ever".to_owned()
+        } else {
+            format!("{access} s")
+        };
+        findings.push(Finding {
+            what: format!("client {id}: access tokens live {lives}"),
+            why: "a stolen access token works until somebody notices and revokes it",
+            remedy: "set --access-token-validity to an hour or less for clients that can refresh".into(),
+        });
+    }
+    if client.refresh_token_validity.is_some_and(|validity| validity <= 0) {
+        findings.push(Finding {
+            what: format!("client {id}: refresh tokens never expire"),
+            why: "a forgotten one works for ever (ASVS 10.4.8)",
+            remedy: "set --refresh-token-validity".into(),
+        });
+    }
+    findings
+}
+
+fn of_key(key: &SigningKey, now_ms: i64) -> Option<Finding> {
+    (now_ms - key.created_at_ms > OLD_KEY_MS).then(|| Finding {
+        what: format!("key {} of profile {} is older than 90 days", key.key_id, key.profile),
+        why: "the longer a secret is in use, the more copies of it there are",
+        remedy: format!("`keys rotate --profile {}`; tokens stay good", key.profile),
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}

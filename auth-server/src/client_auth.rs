@@ -1,0 +1,29 @@
+//! Client authentication: by HTTP Basic or by form parameters (RFC 6749 section 2.3.1).
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::db::client::Client;
+use crate::error::Refusal;
+use crate::profiles::Profile;
+
+/// What a request presents to authenticate its client, as the profile read it.
+pub enum Presented {
+    /// HTTP Basic.
+    Basic { client_id: String, secret: String },
+    /// The parameters `client_id` and `client_secret`.
+    Form { client_id: String, secret: String },
+}
+
+/// The client that the credentials belong to. A mount serves the clients of its own profile only.
+pub fn authenticate(app: &App, profile: Profile, presented: &Presented) -> Result<Arc<Client>, Refusal> {
+    let (client_id, secret, refusal) = match presented {
+        Presented::Basic { client_id, secret } => (client_id, secret, Refusal::BadBasicCredentials),
+        Presented::Form { client_id, secret } => (client_id, secret, Refusal::BadFormCredentials),
+    };
+    let client = app.clients.find(client_id).filter(|client| client.profile == profile);
+    // An unknown client costs a hash too: its absence does not show in the time.
+    let stored = client.as_ref().map_or(&[][..], |client| &client.secret_mac);
+    let right = app.secret_key.verify(client_id, secret, stored);
+    client.filter(|_| right).ok_or(refusal)
+}

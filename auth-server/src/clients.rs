@@ -1,0 +1,34 @@
+//! The registered clients in memory: every call looks one up, and hardly any changes them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sqlx::AnyConnection;
+
+use crate::db::client::{self, Client};
+
+/// Every client by its id, as of the last change.
+#[derive(Default)]
+pub struct Clients(RwLock<HashMap<String, Arc<Client>>>);
+
+impl Clients {
+    /// Takes the clients as they stand in the database.
+    pub async fn load(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+        let clients = client::all(connection).await?;
+        let clients = clients
+            .into_iter()
+            .map(|client| (client.client_id.clone(), Arc::new(client)))
+            .collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = clients;
+        Ok(())
+    }
+
+    /// The client of that id.
+    pub fn find(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(client_id)
+            .cloned()
+    }
+}

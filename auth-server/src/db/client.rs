@@ -1,0 +1,126 @@
+//! Registered OAuth clients.
+
+use sqlx::AnyConnection;
+
+use crate::db::{join, split};
+use crate::profiles::Profile;
+
+/// A registered client. Lists keep the order of registration: it is the order of scopes in answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The id it authenticates with.
+    pub client_id: String,
+    /// The one contract whose mounts serve it.
+    pub profile: Profile,
+    /// HMAC of its secret, see [`crate::secret`].
+    pub secret_mac: Vec<u8>,
+    /// The grants it may use.
+    pub grants: Vec<String>,
+    /// The scopes it may ask for; empty: any.
+    pub scopes: Vec<String>,
+    /// The authorities of its own tokens (client_credentials).
+    pub authorities: Vec<String>,
+    /// The resources its tokens are for: their `aud`.
+    pub resource_ids: Vec<String>,
+    /// Where authorization answers may be sent.
+    pub redirect_uris: Vec<String>,
+    /// Seconds; `None`: the profile's default; 0 or less: for ever.
+    pub access_token_validity: Option<i64>,
+    /// Seconds; `None`: the profile's default; 0 or less: for ever.
+    pub refresh_token_validity: Option<i64>,
+}
+
+impl Client {
+    /// Whether the client may use a grant.
+    pub fn may_use(&self, grant: &str) -> bool {
+        self.grants.iter().any(|registered| registered == grant)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    client_id: String,
+    profile: String,
+    secret_mac: Vec<u8>,
+    grants: String,
+    scopes: String,
+    authorities: String,
+    resource_ids: String,
+    redirect_uris: String,
+    access_token_validity: Option<i64>,
+    refresh_token_validity: Option<i64>,
+}
+
+impl TryFrom<Row> for Client {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> sqlx::Result<Self> {
+        Ok(Self {
+            profile: row
+                .profile
+                .parse()
+                .map_err(|error: String| sqlx::Error::Decode(error.into()))?,
+            client_id: row.client_id,
+            secret_mac: row.secret_mac,
+            grants: split(&row.grants),
+            scopes: split(&row.scopes),
+            authorities: split(&row.authorities),
+            resource_ids: split(&row.resource_ids),
+            redirect_uris: split(&row.redirect_uris),
+            access_token_validity: row.access_token_validity,
+            refresh_token_validity: row.refresh_token_validity,
+        })
+    }
+}
+
+/// Every client, by id.
+pub async fn all(connection: &mut AnyConnection) -> sqlx::Result<Vec<Client>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT client_id, profile, secret_mac, grants, scopes, authorities, resource_ids, redirect_uris, \
+         access_token_validity, refresh_token_validity FROM client ORDER BY client_id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Client::try_from).collect()
+}
+
+/// Whether the client is still registered.
+pub async fn exists(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<bool> {
+    let found: Option<String> = sqlx::query_scalar("SELECT client_id FROM client WHERE client_id = $1")
+        .bind(client_id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Registers a client.
+pub async fn insert(connection: &mut AnyConnection, client: &Client, now_ms: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO client (client_id, profile, secret_mac, grants, scopes, authorities, resource_ids, redirect_uris, \
+         access_token_validity, refresh_token_validity, created_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(client.client_id.as_str())
+    .bind(client.profile.name())
+    .bind(client.secret_mac.clone())
+    .bind(join(&client.grants))
+    .bind(join(&client.scopes))
+    .bind(join(&client.authorities))
+    .bind(join(&client.resource_ids))
+    .bind(join(&client.redirect_uris))
+    .bind(client.access_token_validity)
+    .bind(client.refresh_token_validity)
+    .bind(now_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a client; `false`: there was none.
+pub async fn delete(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query("DELETE FROM client WHERE client_id = $1")
+        .bind(client_id)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,97 @@
+//! Refresh tokens, by their id.
+
+use sqlx::AnyConnection;
+
+/// A refresh token: who was granted what. The `jti` identifies it, in whichever encoding it comes.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct RefreshToken {
+    /// The `jti`.
+    pub token_id: String,
+    /// The profile it was made in.
+    pub profile: String,
+    /// The client it was given to.
+    pub client_id: String,
+    /// The user's id.
+    pub user_id: String,
+    /// The user's name.
+    pub user_name: String,
+    /// A JSON array of names.
+    pub authorities: String,
+    /// Space-separated, in the order of the answer.
+    pub scope: String,
+    /// The key of its first encoding.
+    pub first_key_id: String,
+    /// When it was made.
+    pub issued_at_ms: i64,
+    /// `None`: never.
+    pub expires_at_ms: Option<i64>,
+}
+
+/// The refresh token of that id, whether it has expired or not.
+pub async fn find(connection: &mut AnyConnection, token_id: &str) -> sqlx::Result<Option<RefreshToken>> {
+    sqlx::query_as(
+        "SELECT token_id, profile, client_id, user_id, user_name, authorities, scope, first_key_id, issued_at_ms, \
+         expires_at_ms FROM refresh_token WHERE token_id = $1",
+    )
+    .bind(token_id)
+    .fetch_optional(connection)
+    .await
+}
+
+/// Stores a new one.
+pub async fn insert(connection: &mut AnyConnection, token: &RefreshToken) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO refresh_token (token_id, profile, client_id, user_id, user_name, authorities, scope, first_key_id, \
+         issued_at_ms, expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(token.token_id.as_str())
+    .bind(token.profile.as_str())
+    .bind(token.client_id.as_str())
+    .bind(token.user_id.as_str())
+    .bind(token.user_name.as_str())
+    .bind(token.authorities.as_str())
+    .bind(token.scope.as_str())
+    .bind(token.first_key_id.as_str())
+    .bind(token.issued_at_ms)
+    .bind(token.expires_at_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The user logged in again: what the next refresh gives are the authorities of now.
+pub async fn update_authorities(connection: &mut AnyConnection, token_id: &str, authorities: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE refresh_token SET authorities = $2 WHERE token_id = $1")
+        .bind(token_id)
+        .bind(authorities)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets one.
+pub async fn delete(connection: &mut AnyConnection, token_id: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM refresh_token WHERE token_id = $1")
+        .bind(token_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets all of a client.
+pub async fn delete_of_client(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM refresh_token WHERE client_id = $1")
+        .bind(client_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets those that expired before a time.
+pub async fn delete_expired(connection: &mut AnyConnection, before_ms: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query("DELETE FROM refresh_token WHERE expires_at_ms < $1")
+        .bind(before_ms)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,9 @@
+//! The endpoints, one file each, read downwards.
+
+pub mod check_token;
+pub mod feed_tokens;
+pub mod health;
+pub mod logout;
+pub mod metrics;
+pub mod token;
+pub mod token_key;

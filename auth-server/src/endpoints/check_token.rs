@@ -1,0 +1,54 @@
+//! `/oauth/check_token`: what a token says, for resource servers (the forerunner of RFC 7662). A bad token is answered
+//! with 400: the legacy `RemoteTokenServices` takes only 400 for "bad" and fails on anything else.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{Method, StatusCode};
+
+use crate::app::App;
+use crate::client_auth;
+use crate::clock;
+use crate::config::SpringOauth;
+use crate::db::access_token;
+use crate::error::Refusal;
+use crate::issue::{lives, token_hash};
+use crate::profiles::Profile;
+use crate::profiles::spring::claims::Claims;
+use crate::profiles::spring::{self, Request};
+
+/// Answers with the claims of a living token. The caller is any client that authenticates.
+pub async fn check_token(State(app): State<Arc<App>>, request: Request) -> Response {
+    match check(&app, &request).await {
+        Ok(claims) => spring::json(StatusCode::OK, &claims),
+        Err(refusal) => spring::refuse(&app, &request.path, refusal),
+    }
+}
+
+async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
+    client_auth::authenticate(app, Profile::Spring, &request.client_credentials()?)?;
+    let version = app.compat.spring_oauth;
+    if version >= SpringOauth::V2_5 && request.method != Method::POST {
+        return Err(Refusal::MethodNotAllowed(request.method.to_string()));
+    }
+    let token = request
+        .parameters
+        .get("token")
+        .ok_or(Refusal::MissingParameter("token"))?;
+    let mut read = app.database.read().await?;
+    let found = access_token::find(&mut read, Profile::Spring.name(), &token_hash(token)).await?;
+    let found = found.ok_or(Refusal::UnknownToken)?;
+    if !lives(found.expires_at_ms, clock::now_ms()) {
+        return Err(Refusal::ExpiredToken);
+    }
+    if found.revoked_with_client != 0 {
+        return Err(Refusal::ClientGone(found.client_id));
+    }
+    let claims: Claims =
+        serde_json::from_str(&found.claims).map_err(|_| Refusal::Corrupt("the claims of a token cannot be read"))?;
+    Ok(Claims {
+        active: (version >= SpringOauth::V2_3).then_some(true),
+        ..claims
+    })
+}

@@ -1,0 +1,92 @@
+//! `POST /oauth/token`: the token endpoint of profile `spring` (RFC 6749 section 3.2).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::Method;
+
+use crate::app::App;
+use crate::client_auth;
+use crate::clock;
+use crate::db::client::Client;
+use crate::error::Refusal;
+use crate::grants::{authorization_code, client_credentials, password, refresh_token};
+use crate::issue::Issued;
+use crate::profiles::Profile;
+use crate::profiles::spring::{self, Request};
+
+/// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
+pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
+    match grant(&app, &request).await {
+        Ok((grant, issued)) => {
+            app.metrics.issued(grant, issued.repeated);
+            spring::token_answer(&issued, clock::now_ms())
+        }
+        Err(refusal) => spring::refuse(&app, &request.path, refusal),
+    }
+}
+
+/// The checks in the order of the original: client, `client_id`, scope, grant type, whether the client may use it, and at
+/// last the grant itself. The order shows in which error a wrong request gets.
+async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), Refusal> {
+    let client = client_auth::authenticate(app, Profile::Spring, &request.client_credentials()?)?;
+    if request.method != Method::POST {
+        return Err(Refusal::MethodNotAllowed(request.method.to_string()));
+    }
+    let parameter = |name| request.parameters.get(name);
+    if parameter("client_id").is_some_and(|given| given != client.client_id) {
+        return Err(Refusal::ClientMismatch);
+    }
+    let requested = request.scope();
+    let scope = effective_scope(&client, &requested)?;
+    let may_use = |grant: &'static str| match client.may_use(grant) {
+        true => Ok(grant),
+        false => Err(Refusal::GrantNotRegistered(grant)),
+    };
+    match parameter("grant_type").map(str::trim).unwrap_or_default() {
+        "" => Err(Refusal::MissingGrantType),
+        "implicit" => Err(Refusal::ImplicitAtTokenEndpoint),
+        "password" => {
+            let grant = may_use("password")?;
+            let (user_name, password) = (parameter("username"), parameter("password"));
+            let (user_name, password) = (user_name.unwrap_or_default(), password.unwrap_or_default());
+            Ok((grant, password::grant(app, client, scope, user_name, password).await?))
+        }
+        "refresh_token" => {
+            let grant = may_use("refresh_token")?;
+            let token = parameter("refresh_token").ok_or(Refusal::MissingRefreshToken)?;
+            Ok((grant, refresh_token::grant(app, client, requested, token).await?))
+        }
+        "client_credentials" => {
+            let grant = may_use("client_credentials")?;
+            Ok((grant, client_credentials::grant(app, client, scope).await?))
+        }
+        "authorization_code" => {
+            may_use("authorization_code")?;
+            Err(authorization_code::refuse(parameter("code")))
+        }
+        other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
+    }
+}
+
+/// What is asked for, or everything the client is registered for. A client without registered scopes may ask for any.
+fn effective_scope(client: &Client, requested: &[String]) -> Result<Vec<String>, Refusal> {
+    let scope = if requested.is_empty() {
+        &client.scopes
+    } else {
+        requested
+    };
+    let unregistered = |scope: &&String| !client.scopes.is_empty() && !client.scopes.contains(scope);
+    if let Some(foreign) = scope.iter().find(unregistered) {
+        return Err(Refusal::InvalidScope {
+            scope: foreign.clone(),
+            registered: client.scopes.clone(),
+        });
+    }
+    if scope.is_empty() {
+        Err(Refusal::EmptyScope)
+    } else {
+        Ok(scope.to_vec())
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a request was refused. Variants state facts; the profile's one match picks the public answer.
+
+use std::fmt;
+
+use crate::login::LoginError;
+
+/// A refusal.
+#[derive(Debug)]
+pub enum Refusal {
+    /// No client credentials were presented.
+    NoClientCredentials,
+    /// `Authorization: Basic` without credentials in it; the text says what is wrong with it.
+    MalformedBasic(&'static str),
+    /// Unknown client or wrong secret, by HTTP Basic.
+    BadBasicCredentials,
+    /// Unknown client or wrong secret, by form parameters.
+    BadFormCredentials,
+    /// The parameter `client_id` names another client than the one that authenticated.
+    ClientMismatch,
+    /// A scope that the client is not registered for.
+    InvalidScope { scope: String, registered: Vec<String> },
+    /// Nothing is left to grant.
+    EmptyScope,
+    /// No grant type.
+    MissingGrantType,
+    /// A grant type that the profile does not know.
+    UnsupportedGrantType(String),
+    /// The implicit grant has no business at the token endpoint.
+    ImplicitAtTokenEndpoint,
+    /// The client is not registered for the grant.
+    GrantNotRegistered(&'static str),
+    /// The login service refused user name and password; its own words.
+    BadUserCredentials(String),
+    /// No refresh token was presented.
+    MissingRefreshToken,
+    /// Not a living refresh token of this profile.
+    InvalidRefreshToken(Presented),
+    /// A refresh token of another client.
+    ForeignRefreshToken(Presented),
+    /// A refresh token that has expired.
+    ExpiredRefreshToken(Presented),
+    /// A refresh may not widen the scope.
+    WiderScope {
+        requested: Vec<String>,
+        granted: Vec<String>,
+    },
+    /// No authorization code was presented.
+    MissingCode,
+    /// Not a living authorization code of this profile.
+    InvalidCode(Presented),
+    /// The HTTP method is none of this endpoint's.
+    MethodNotAllowed(String),
+    /// A request parameter that the endpoint cannot do without.
+    MissingParameter(&'static str),
+    /// The body is longer than any request of this server has reason to be.
+    BodyTooLarge,
+    /// The presented access token was never issued, or is gone.
+    UnknownToken,
+    /// The presented access token has expired.
+    ExpiredToken,
+    /// The client of the presented access token was removed.
+    ClientGone(String),
+    /// A bearer token is needed, and there is none.
+    NoBearerToken,
+    /// A bearer token that cannot be one of this server.
+    BadBearerToken(Presented),
+    /// There is nothing at this path.
+    NotFound,
+    /// The login service did not answer as it should.
+    Login(LoginError),
+    /// The database failed.
+    Storage(sqlx::Error),
+    /// What was read from the database contradicts itself.
+    Corrupt(&'static str),
+}
+
+/// A token or code as it was presented. Some answers must repeat it; no log may.
+pub struct Presented(pub String);
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<LoginError> for Refusal {
+    fn from(error: LoginError) -> Self {
+        Self::Login(error)
+    }
+}

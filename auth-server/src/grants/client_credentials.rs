@@ -1,0 +1,27 @@
+//! Client Credentials, RFC 6749 section 4.4: the client speaks for itself, with its own authorities, and is given no
+//! refresh token.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::clock;
+use crate::db::client::Client;
+use crate::error::Refusal;
+use crate::issue::{Grantee, Issued, issue};
+
+/// Issues a token to the client itself.
+pub async fn grant(app: &App, client: Arc<Client>, scope: Vec<String>) -> Result<Issued, Refusal> {
+    let mut authorities = client.authorities.clone();
+    authorities.sort_unstable();
+    issue(
+        app,
+        &Grantee {
+            client,
+            user: None,
+            authorities,
+            scope,
+        },
+        clock::now_ms(),
+    )
+    .await
+}

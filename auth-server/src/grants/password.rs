@@ -1,0 +1,41 @@
+//! Resource Owner Password Credentials, RFC 6749 section 4.3. RFC 9700 section 2.4 forbids it for anything new: only
+//! clients of a legacy profile can be registered for it.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::clock;
+use crate::db::client::Client;
+use crate::error::Refusal;
+use crate::issue::{Grantee, Issued, User, issue};
+use crate::login::Login;
+
+/// Asks the login service who the user is and what the user may do, then issues.
+pub async fn grant(
+    app: &App,
+    client: Arc<Client>,
+    scope: Vec<String>,
+    user_name: &str,
+    password: &str,
+) -> Result<Issued, Refusal> {
+    let user_id = match app.login.login(user_name, password).await? {
+        Login::Accepted(user_id) => user_id,
+        Login::Refused(message) => return Err(Refusal::BadUserCredentials(message)),
+    };
+    let authorities = app.login.authorities(&user_id).await?;
+    let user = User {
+        id: user_id,
+        name: user_name.to_owned(),
+    };
+    issue(
+        app,
+        &Grantee {
+            client,
+            user: Some(user),
+            authorities,
+            scope,
+        },
+        clock::now_ms(),
+    )
+    .await
+}

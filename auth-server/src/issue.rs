@@ -1,0 +1,381 @@
+//! The only place where tokens are made.
+//!
+//! "The same token while valid": a client that asks again for the same user and scope is given the very token it has,
+//! with fewer seconds to live, until it expires. Its value is not stored; the stored claims are signed again. When it has
+//! expired, the refresh token that was given with it is kept, if that still lives.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use md5::Md5;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::App;
+use crate::clock;
+use crate::db::Write;
+use crate::db::access_token::{self, AccessToken};
+use crate::db::client::{self, Client};
+use crate::db::refresh_token::{self, RefreshToken};
+use crate::entropy;
+use crate::error::Refusal;
+use crate::profiles::spring::claims::Claims;
+
+/// To whom and for what a token is given.
+pub struct Grantee {
+    /// The client.
+    pub client: Arc<Client>,
+    /// The user; `None`: the client speaks for itself.
+    pub user: Option<User>,
+    /// Sorted.
+    pub authorities: Vec<String>,
+    /// In the order of the answer.
+    pub scope: Vec<String>,
+}
+
+/// A user, as the login service knows it.
+#[derive(Clone)]
+pub struct User {
+    /// The id.
+    pub id: String,
+    /// The name it logged in with.
+    pub name: String,
+}
+
+/// Tokens to be handed out.
+pub struct Issued {
+    /// The access token.
+    pub access_token: String,
+    /// Its id.
+    pub token_id: String,
+    /// The refresh token, if there is one.
+    pub refresh_token: Option<String>,
+    /// In the order of the answer.
+    pub scope: Vec<String>,
+    /// The user's id; `None`: the client's own token.
+    pub user_id: Option<String>,
+    /// When the access token was made.
+    pub issued_at_ms: i64,
+    /// `None`: never.
+    pub expires_at_ms: Option<i64>,
+    /// Whether it had been given before.
+    pub repeated: bool,
+}
+
+/// Gives the token that there is for this client, user and scope, or makes one.
+pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, Refusal> {
+    let key = Key::of(grantee);
+    // Most callers ask for what they already have: that needs no turn at the write lock.
+    let mut read = app.database.read().await?;
+    if let Some(token) = find_reusable(&mut read, &key)
+        .await?
+        .filter(|token| lives(token.expires_at_ms, now_ms))
+        && !authorities_moved(&mut read, &token, grantee).await?
+    {
+        return again(app, token);
+    }
+    drop(read);
+
+    let mut write = app.database.write().await?;
+    // The time may have moved on while this call waited for its turn.
+    let now_ms = clock::now_ms().max(now_ms);
+    ensure_registered(&mut write, &grantee.client).await?;
+    let earlier = find_reusable(&mut write, &key).await?;
+    if let Some(token) = &earlier
+        && lives(token.expires_at_ms, now_ms)
+    {
+        if authorities_moved(&mut write, token, grantee).await?
+            && let Some(refresh_id) = &token.refresh_id
+        {
+            refresh_token::update_authorities(&mut write, refresh_id, &authorities_text(&grantee.authorities)).await?;
+            write.commit().await?;
+        }
+        return again(app, token.clone());
+    }
+
+    let mut refresh = None;
+    if let Some(expired) = earlier {
+        access_token::delete(&mut write, &expired.token_id).await?;
+        if let Some(refresh_id) = expired.refresh_id {
+            refresh = refresh_token::find(&mut write, &refresh_id)
+                .await?
+                .filter(|kept| lives(kept.expires_at_ms, now_ms));
+        }
+    }
+    if let Some(kept) = &mut refresh {
+        kept.authorities = authorities_text(&grantee.authorities);
+        refresh_token::update_authorities(&mut write, &kept.token_id, &kept.authorities).await?;
+    } else if let Some(user) = grantee
+        .user
+        .as_ref()
+        .filter(|_| grantee.client.may_use("refresh_token"))
+    {
+        refresh = Some(make_refresh_token(app, &mut write, grantee, user, now_ms).await?);
+    }
+    let issued = make_access_token(app, &mut write, grantee, refresh.as_ref(), now_ms).await?;
+    write.commit().await?;
+    Ok(issued)
+}
+
+/// Makes an access token in exchange for a refresh token. With `rotated`, a new refresh token takes the place of the
+/// presented one, whose row the caller has deleted.
+pub async fn refresh(
+    app: &App,
+    write: &mut Write,
+    grantee: &Grantee,
+    presented: RefreshToken,
+    rotated: bool,
+    now_ms: i64,
+) -> Result<Issued, Refusal> {
+    ensure_registered(write, &grantee.client).await?;
+    let refresh = match &grantee.user {
+        Some(user) if rotated => make_refresh_token(app, write, grantee, user, now_ms).await?,
+        _ => presented,
+    };
+    make_access_token(app, write, grantee, Some(&refresh), now_ms).await
+}
+
+/// Whether something that expires at a time still lives.
+pub fn lives(expires_at_ms: Option<i64>, now_ms: i64) -> bool {
+    expires_at_ms.is_none_or(|expires| expires > now_ms)
+}
+
+/// Authorities as a refresh token keeps them: a JSON array.
+pub fn authorities_text(authorities: &[String]) -> String {
+    serde_json::Value::from(authorities).to_string()
+}
+
+/// The SHA-256 by which a token value is known.
+pub fn token_hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
+}
+
+/// The key of "the same token while valid", as the legacy tables have it: the MD5 of `LinkedHashMap.toString()`. MD5
+/// protects nothing here: client and user are compared beside it.
+pub fn authentication_id(user_name: Option<&str>, client_id: &str, scope: &[String]) -> String {
+    let user = user_name.map(|name| format!("username={name}, ")).unwrap_or_default();
+    let sorted: BTreeSet<&str> = scope.iter().map(String::as_str).collect();
+    let sorted: Vec<&str> = sorted.into_iter().collect();
+    let text = format!("{{{user}client_id={client_id}, scope={}}}", sorted.join(" "));
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(text).into()))
+}
+
+struct Key<'a> {
+    profile: &'static str,
+    client_id: &'a str,
+    user_name: &'a str,
+    authentication_id: String,
+}
+
+impl<'a> Key<'a> {
+    fn of(grantee: &'a Grantee) -> Self {
+        let user_name = grantee.user.as_ref().map(|user| user.name.as_str());
+        Self {
+            profile: grantee.client.profile.name(),
+            client_id: &grantee.client.client_id,
+            user_name: user_name.unwrap_or_default(),
+            authentication_id: authentication_id(user_name, &grantee.client.client_id, &grantee.scope),
+        }
+    }
+}
+
+async fn find_reusable(connection: &mut sqlx::AnyConnection, key: &Key<'_>) -> sqlx::Result<Option<AccessToken>> {
+    access_token::reusable(
+        connection,
+        key.profile,
+        key.client_id,
+        key.user_name,
+        &key.authentication_id,
+    )
+    .await
+}
+
+/// A client removed while its request was under way gets nothing more.
+async fn ensure_registered(write: &mut Write, client: &Client) -> Result<(), Refusal> {
+    if client::exists(write, &client.client_id).await? {
+        Ok(())
+    } else {
+        Err(Refusal::BadBasicCredentials)
+    }
+}
+
+/// Whether the refresh token beside a token still has the authorities of an earlier login.
+async fn authorities_moved(
+    connection: &mut sqlx::AnyConnection,
+    token: &AccessToken,
+    grantee: &Grantee,
+) -> sqlx::Result<bool> {
+    let Some(refresh_id) = &token.refresh_id else {
+        return Ok(false);
+    };
+    let refresh = refresh_token::find(connection, refresh_id).await?;
+    Ok(refresh.is_some_and(|refresh| refresh.authorities != authorities_text(&grantee.authorities)))
+}
+
+/// The token and its refresh token once more, from what was signed.
+fn again(app: &App, token: AccessToken) -> Result<Issued, Refusal> {
+    const GONE: Refusal = Refusal::Corrupt("the signing key of a living token is gone");
+    let refresh_token = match &token.refresh_claims {
+        Some(claims) => Some(app.signing.sign(&token.key_id, claims).ok_or(GONE)?),
+        None => None,
+    };
+    Ok(Issued {
+        access_token: app.signing.sign(&token.key_id, &token.claims).ok_or(GONE)?,
+        token_id: token.token_id,
+        refresh_token,
+        scope: token.scope.split(' ').map(str::to_owned).collect(),
+        user_id: (!token.user_id.is_empty()).then_some(token.user_id),
+        issued_at_ms: token.issued_at_ms,
+        expires_at_ms: token.expires_at_ms,
+        repeated: true,
+    })
+}
+
+async fn make_refresh_token(
+    app: &App,
+    write: &mut Write,
+    grantee: &Grantee,
+    user: &User,
+    now_ms: i64,
+) -> Result<RefreshToken, Refusal> {
+    let client = &grantee.client;
+    let validity = client
+        .refresh_token_validity
+        .unwrap_or(client.profile.refresh_token_validity());
+    let token = RefreshToken {
+        token_id: entropy::uuid(),
+        profile: client.profile.name().to_owned(),
+        client_id: client.client_id.clone(),
+        user_id: user.id.clone(),
+        user_name: user.name.clone(),
+        authorities: authorities_text(&grantee.authorities),
+        scope: grantee.scope.join(" "),
+        first_key_id: app.signing.active(write, client.profile, now_ms).await?,
+        issued_at_ms: now_ms,
+        expires_at_ms: expiry(validity, now_ms),
+    };
+    refresh_token::insert(write, &token).await?;
+    Ok(token)
+}
+
+async fn make_access_token(
+    app: &App,
+    write: &mut Write,
+    grantee: &Grantee,
+    refresh: Option<&RefreshToken>,
+    now_ms: i64,
+) -> Result<Issued, Refusal> {
+    let Grantee {
+        client,
+        user,
+        authorities,
+        scope,
+    } = grantee;
+    let validity = client
+        .access_token_validity
+        .unwrap_or(client.profile.access_token_validity());
+    let expires_at_ms = expiry(validity, now_ms);
+    let claims = Claims {
+        user_name: user.as_ref().map(|user| user.name.clone()),
+        user_id: user.as_ref().map(|user| user.id.clone()),
+        authorities: authorities.clone(),
+        scope: scope.clone(),
+        jti: entropy::uuid(),
+        ati: None,
+        exp: expires_at_ms.map(|ms| ms / 1000),
+        client_id: client.client_id.clone(),
+        aud: client.resource_ids.clone(),
+        active: None,
+    };
+    let refresh_claims = refresh.map(|refresh| Claims {
+        jti: refresh.token_id.clone(),
+        ati: Some(claims.jti.clone()),
+        exp: refresh.expires_at_ms.map(|ms| ms / 1000),
+        ..claims.clone()
+    });
+    let unwritable = |_| Refusal::Corrupt("claims cannot be written as JSON");
+    let payload = claims.to_json().map_err(unwritable)?;
+    let refresh_payload = refresh_claims
+        .map(|claims| claims.to_json())
+        .transpose()
+        .map_err(unwritable)?;
+
+    let key_id = app.signing.active(write, client.profile, now_ms).await?;
+    let sign = |payload: &str| {
+        app.signing
+            .sign(&key_id, payload)
+            .ok_or(Refusal::Corrupt("the active key is gone"))
+    };
+    let access_token = sign(&payload)?;
+    let refresh_token = refresh_payload.as_deref().map(sign).transpose()?;
+    let user_name = user.as_ref().map(|user| user.name.as_str());
+    let row = AccessToken {
+        token_hash: token_hash(&access_token),
+        authentication_id: authentication_id(user_name, &client.client_id, scope),
+        token_id: claims.jti,
+        profile: client.profile.name().to_owned(),
+        client_id: client.client_id.clone(),
+        user_id: user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
+        user_name: user_name.unwrap_or_default().to_owned(),
+        scope: scope.join(" "),
+        claims: payload,
+        refresh_id: refresh.map(|refresh| refresh.token_id.clone()),
+        refresh_claims: refresh_payload,
+        key_id,
+        issued_at_ms: now_ms,
+        expires_at_ms,
+    };
+    access_token::insert(write, &row).await?;
+    Ok(Issued {
+        access_token,
+        token_id: row.token_id,
+        refresh_token,
+        scope: scope.clone(),
+        user_id: user.as_ref().map(|user| user.id.clone()),
+        issued_at_ms: now_ms,
+        expires_at_ms,
+        repeated: false,
+    })
+}
+
+/// When something made now expires; a validity of 0 or less seconds means never.
+fn expiry(validity_s: i64, now_ms: i64) -> Option<i64> {
+    (validity_s > 0).then(|| now_ms.saturating_add(validity_s.saturating_mul(1000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_same_token_is_that_of_the_legacy_tables() {
+        let all = ["all".to_owned()];
+        assert_eq!(
+            authentication_id(Some("ufuck"), "fuck", &all),
+            "1853745bfc5d176c17dee8923bd0d7ef"
+        );
+        let admin = ["ADMIN".to_owned()];
+        assert_eq!(
+            authentication_id(None, "admin", &admin),
+            "1e5e1738bc69793b34703a5d703bc546"
+        );
+    }
+
+    #[test]
+    fn the_order_of_scopes_does_not_make_another_key() {
+        let (ab, ba) = (["a".to_owned(), "b".to_owned()], ["b".to_owned(), "a".to_owned()]);
+        assert_eq!(
+            authentication_id(Some("u"), "c", &ab),
+            authentication_id(Some("u"), "c", &ba)
+        );
+    }
+
+    #[test]
+    fn a_validity_of_zero_means_never() {
+        assert_eq!(expiry(0, 5), None);
+        assert_eq!(expiry(-1, 5), None);
+        assert_eq!(expiry(2, 5), Some(2005));
+        assert!(lives(None, 5));
+        assert!(lives(Some(6), 5));
+        assert!(!lives(Some(5), 5));
+    }
+}

@@ -1,0 +1,30 @@
+//! The auth server: OAuth2 clients, grants, tokens and keys, with the wire contracts of legacy systems as profiles.
+//!
+//! A request walks `router` → `endpoints` → a profile reads it → `client_auth` → `grants` → `issue`, and the profile
+//! writes the answer. Every change that gateways must know is a row of the `change` table; `follow` sees it, whoever
+//! wrote it, and `feed` hands it out.
+
+pub mod cli;
+
+mod app;
+mod client_auth;
+mod clients;
+mod clock;
+mod config;
+mod credentials;
+mod db;
+mod endpoints;
+mod entropy;
+mod error;
+mod feed;
+mod follow;
+mod grants;
+mod issue;
+mod janitor;
+mod login;
+mod metrics;
+mod profiles;
+mod revoke;
+mod router;
+mod secret;
+mod signing;

@@ -1,0 +1,215 @@
+//! The client of the login service: who a user is, and what the user may do. Only its three reserved interfaces are used,
+//! so a team may put its own service behind them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::config;
+
+/// No answer of the login service has reason to be longer, in bytes.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// The login service, over HTTP with kept-alive connections.
+pub struct LoginService {
+    base: String,
+    authorization: Option<HeaderValue>,
+    timeout: Duration,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// What became of a login.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Name and password are right: the user's id.
+    Accepted(String),
+    /// They are not: the login service's words for the user.
+    Refused(String),
+}
+
+/// Why the login service gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Its password checks are saturated; the number of seconds after which to try again, as it said.
+    #[error("the login service is saturated")]
+    Saturated(Option<String>),
+    /// It took too long.
+    #[error("the login service did not answer in time")]
+    Timeout,
+    /// It could not be reached, or broke off.
+    #[error("the login service cannot be reached: {0}")]
+    Unreachable(String),
+    /// It answered something else.
+    #[error("the login service answered {0} to {1}")]
+    Status(StatusCode, &'static str),
+    /// Its answer does not have the agreed shape.
+    #[error("the login service's answer to {0} cannot be read: {1}")]
+    Shape(&'static str, serde_json::Error),
+}
+
+impl LoginService {
+    /// Prepares calls; connects with the first of them.
+    pub fn new(config: &config::LoginService) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            base: config.url.trim_end_matches('/').to_owned(),
+            authorization: config.credentials.as_ref().map(|credentials| credentials.header()),
+            timeout: Duration::from_millis(config.timeout.millis),
+            client: Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(Duration::from_secs(15))
+                .build(connector),
+        }
+    }
+
+    /// `POST /login` with `username` and `password` in a form.
+    pub async fn login(&self, user_name: &str, password: &str) -> Result<Login, LoginError> {
+        let form = format!(
+            "username={}&password={}",
+            form_encoded(user_name),
+            form_encoded(password)
+        );
+        let answer: LoginAnswer = self.call("/login", Method::POST, "/login", form).await?;
+        Ok(match answer {
+            LoginAnswer {
+                user_id: Some(Id::Text(id)),
+                ..
+            } => Login::Accepted(id),
+            LoginAnswer {
+                user_id: Some(Id::Number(id)),
+                ..
+            } => Login::Accepted(id.to_string()),
+            LoginAnswer { user_id: None, message } => {
+                Login::Refused(message.unwrap_or_else(|| "Bad credentials".into()))
+            }
+        })
+    }
+
+    /// `GET /getAllPermissionByUserId`: the distinct names of the user's permissions, sorted. These are the authorities
+    /// in a token.
+    pub async fn authorities(&self, user_id: &str) -> Result<Vec<String>, LoginError> {
+        let path = format!("/getAllPermissionByUserId?userId={}", form_encoded(user_id));
+        let rows: Vec<PermissionRow> = self
+            .call("/getAllPermissionByUserId", Method::GET, &path, String::new())
+            .await?;
+        // The original's SQL gives a user without permissions one row of nulls.
+        let mut names: Vec<String> = rows.into_iter().filter_map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        interface: &'static str,
+        method: Method,
+        path: &str,
+        form: String,
+    ) -> Result<T, LoginError> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if !form.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request
+            .body(Full::from(form))
+            .map_err(|error| LoginError::Unreachable(error.to_string()))?;
+        let answer = tokio::time::timeout(self.timeout, self.exchange(interface, request));
+        let body = answer.await.map_err(|_| LoginError::Timeout)??;
+        serde_json::from_slice(&body).map_err(|error| LoginError::Shape(interface, error))
+    }
+
+    async fn exchange(&self, interface: &'static str, request: Request<Full<Bytes>>) -> Result<Bytes, LoginError> {
+        let unreachable = |error: &dyn std::error::Error| LoginError::Unreachable(with_sources(error));
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let retry_after = response
+                    .headers()
+                    .get(header::RETRY_AFTER)
+                    .and_then(|value| value.to_str().ok());
+                return Err(LoginError::Saturated(retry_after.map(str::to_owned)));
+            }
+            status => return Err(LoginError::Status(status, interface)),
+        }
+        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
+        Ok(body
+            .map_err(|error| LoginError::Unreachable(error.to_string()))?
+            .to_bytes())
+    }
+}
+
+#[derive(Deserialize)]
+struct LoginAnswer {
+    #[serde(rename = "userId")]
+    user_id: Option<Id>,
+    #[serde(rename = "errorMsg")]
+    message: Option<String>,
+}
+
+/// The original writes ids as strings, a service that reads them from SQL may write numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Text(String),
+    Number(i64),
+}
+
+#[derive(Deserialize)]
+struct PermissionRow {
+    name: Option<String>,
+}
+
+/// A hyper error says little without its sources ("client error (Connect)").
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+/// `application/x-www-form-urlencoded`, one value.
+fn form_encoded(value: &str) -> String {
+    value
+        .bytes()
+        .fold(String::with_capacity(value.len()), |mut encoded, byte| {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(char::from(byte)),
+                _ => encoded.push_str(&format!("%{byte:02X}")),
+            }
+            encoded
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_something_in_a_form_is_encoded() {
+        assert_eq!(form_encoded("a b&c=d+é%"), "a%20b%26c%3Dd%2B%C3%A9%25");
+    }
+
+    #[test]
+    fn an_id_may_be_a_number() {
+        let answer: LoginAnswer = serde_json::from_str(r#"{"userId":7}"#).unwrap();
+        assert!(matches!(answer.user_id, Some(Id::Number(7))));
+    }
+}

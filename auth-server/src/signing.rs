@@ -1,0 +1,204 @@
+//! The only holder of private keys: draws, rotates and uses them. Nothing else in the server sees a secret of a key.
+//!
+//! Keys of the legacy profiles are HS256 secrets of 256 bits, where the originals drew six characters. A rotation adds a
+//! key that begins to sign a moment later, when the gateways know it; the keys before it go on verifying until no living
+//! token needs them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::Sha256;
+use sqlx::AnyConnection;
+
+use crate::db::change::{self, Kind};
+use crate::db::signing_key::{self, SigningKey};
+use crate::db::{Database, Write};
+use crate::entropy;
+use crate::profiles::Profile;
+
+/// How long before its first signature a key is handed out to the gateways.
+const LEAD_MS: i64 = 1000;
+
+/// The header of every legacy token: no `kid`, no spaces.
+const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+/// The keys of all profiles, in memory.
+#[derive(Default)]
+pub struct Signing {
+    keys: RwLock<Arc<HashMap<String, SigningKey>>>,
+}
+
+impl Signing {
+    /// Takes the keys as they stand in the database.
+    pub async fn load(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+        let keys = signing_key::all(connection)
+            .await?
+            .into_iter()
+            .map(|key| (key.key_id.clone(), key))
+            .collect();
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+
+    /// The id of the key that signs new tokens now, as the database says: another process may just have rotated.
+    pub async fn active(&self, write: &mut Write, profile: Profile, now_ms: i64) -> sqlx::Result<String> {
+        let active = signing_key::active(write, profile.name(), now_ms)
+            .await?
+            .ok_or(sqlx::Error::RowNotFound)?;
+        if !self.keys().contains_key(&active) {
+            self.load(write).await?;
+        }
+        Ok(active)
+    }
+
+    /// The compact JWS of a payload. The same payload and key give the same token, byte for byte.
+    /// `None`: the key is gone, because nothing signed with it lives any more.
+    pub fn sign(&self, key_id: &str, payload: &str) -> Option<String> {
+        let keys = self.keys();
+        let key = keys.get(key_id)?;
+        let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(payload));
+        let signature = hmac(&key.secret, token.as_bytes()).finalize().into_bytes();
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Some(token)
+    }
+
+    /// The payload of a token that one of the profile's keys signed, whatever its claims say of its time.
+    pub fn verify(&self, profile: Profile, token: &str) -> Option<Vec<u8>> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        // The header of our tokens is one constant: anything else, another algorithm above all, is not ours.
+        if URL_SAFE_NO_PAD.decode(header).ok()? != HEADER.as_bytes() {
+            return None;
+        }
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        self.keys()
+            .values()
+            .filter(|key| key.profile == profile.name())
+            .any(|key| hmac(&key.secret, signed.as_bytes()).verify_slice(&signature).is_ok())
+            .then(|| URL_SAFE_NO_PAD.decode(payload).ok())
+            .flatten()
+    }
+
+    /// The keys a gateway verifies the profile's tokens with, as a JWK Set (RFC 7517), the newest first. These are the
+    /// secrets themselves: for the feed's authenticated readers only.
+    pub fn verifying_keys(&self, profile: Profile) -> serde_json::Value {
+        let keys = self.keys();
+        let mut keys: Vec<&SigningKey> = keys.values().filter(|key| key.profile == profile.name()).collect();
+        keys.sort_by_key(|key| std::cmp::Reverse((key.active_from_ms, &key.key_id)));
+        let keys: Vec<_> = keys
+            .into_iter()
+            .map(|key| json!({ "kty": "oct", "alg": "HS256", "use": "sig", "k": URL_SAFE_NO_PAD.encode(&key.secret) }))
+            .collect();
+        json!({ "keys": keys })
+    }
+
+    fn keys(&self) -> Arc<HashMap<String, SigningKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Draws the first key of a profile, if it has none.
+pub async fn create_missing(database: &Database, profile: Profile, now_ms: i64) -> sqlx::Result<()> {
+    let mut write = database.write().await?;
+    if signing_key::active(&mut write, profile.name(), now_ms).await?.is_none() {
+        add(&mut write, profile, now_ms, now_ms).await?;
+    }
+    write.commit().await
+}
+
+/// Draws a key that will sign from a moment later on. Returns its id.
+pub async fn rotate(database: &Database, profile: Profile, now_ms: i64) -> sqlx::Result<String> {
+    let mut write = database.write().await?;
+    let first = signing_key::active(&mut write, profile.name(), now_ms).await?.is_none();
+    let key_id = add(
+        &mut write,
+        profile,
+        now_ms,
+        if first { now_ms } else { now_ms + LEAD_MS },
+    )
+    .await?;
+    write.commit().await?;
+    Ok(key_id)
+}
+
+async fn add(write: &mut Write, profile: Profile, now_ms: i64, active_from_ms: i64) -> sqlx::Result<String> {
+    let key = SigningKey {
+        key_id: entropy::hex(&entropy::bytes::<8>()),
+        profile: profile.name().to_owned(),
+        secret: entropy::bytes::<32>().to_vec(),
+        created_at_ms: now_ms,
+        active_from_ms,
+    };
+    signing_key::insert(write, &key).await?;
+    change::append(write, Kind::KeysChanged, profile.name(), now_ms, None).await?;
+    Ok(key.key_id)
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+fn hmac(secret: &[u8], message: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(message);
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signing(secrets: &[(&str, u8)]) -> Signing {
+        let keys = secrets.iter().map(|&(key_id, byte)| {
+            let key = SigningKey {
+                key_id: key_id.into(),
+                profile: "spring".into(),
+                secret: vec![byte; 32],
+                created_at_ms: 0,
+                active_from_ms: i64::from(byte),
+            };
+            (key.key_id.clone(), key)
+        });
+        Signing {
+            keys: RwLock::new(Arc::new(keys.collect())),
+        }
+    }
+
+    #[test]
+    fn a_payload_gives_the_same_token_again_and_verifies() {
+        let signing = signing(&[("old", 1), ("new", 2)]);
+        let token = signing.sign("old", r#"{"jti":"a"}"#).unwrap();
+        assert_eq!(Some(&token), signing.sign("old", r#"{"jti":"a"}"#).as_ref());
+        assert!(token.starts_with("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."));
+        assert_eq!(signing.verify(Profile::Spring, &token).unwrap(), br#"{"jti":"a"}"#);
+    }
+
+    #[test]
+    fn a_changed_token_or_another_algorithm_does_not_verify() {
+        let signing = signing(&[("key", 1)]);
+        let token = signing.sign("key", r#"{"jti":"a"}"#).unwrap();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+        let payload = signed.split_once('.').unwrap().1;
+        for forged in [
+            format!("{signed}x.{signature}"),
+            format!("{signed}."),
+            format!("{none}.{payload}."),
+            format!("{none}.{payload}.{signature}"),
+            "a.b.c".into(),
+            String::new(),
+        ] {
+            assert_eq!(signing.verify(Profile::Spring, &forged), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn gateways_get_the_newest_key_first_and_no_key_ids() {
+        let keys = signing(&[("old", 1), ("new", 2)]).verifying_keys(Profile::Spring);
+        assert_eq!(keys["keys"][0]["k"], URL_SAFE_NO_PAD.encode([2; 32]));
+        assert_eq!(keys["keys"][1]["k"], URL_SAFE_NO_PAD.encode([1; 32]));
+        assert!(keys["keys"][0].get("kid").is_none());
+    }
+}

@@ -1,0 +1,18 @@
+//! The wire contract of the auth server, row by row, against the real binary; one file per endpoint or subject.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod check_token;
+mod cli;
+mod feed;
+mod harness;
+mod logout;
+mod races;
+mod token_failures;
+mod token_password;
+mod token_refresh;

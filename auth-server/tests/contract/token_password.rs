@@ -1,0 +1,253 @@
+//! `POST /oauth/token`, grant_type=password: the answer, the claims, "the same token while valid".
+
+use crate::harness::*;
+
+#[test]
+fn the_sample_request_gets_the_sample_answer() {
+    let server = Server::start();
+    for path in ["/oauth/token", "/login/oauth/token"] {
+        let answer = server.post(path, DEMO_CLIENT, "username=u1&password=password&grant_type=password");
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("application/json;charset=UTF-8"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("pragma"), Some("no-cache"));
+        let body = answer.json();
+        let values = ["access_token", "refresh_token", "jti"].map(|name| (text(&body, name), name));
+        assert_eq!(
+            masked(&answer.body, &values).replace(r#""expires_in":43198"#, r#""expires_in":43199"#),
+            r#"{"access_token":"<access_token>","token_type":"bearer","refresh_token":"<refresh_token>","expires_in":43199,"scope":"all","userId":"u1-id","jti":"<jti>"}"#
+        );
+    }
+}
+
+#[test]
+fn a_fresh_token_says_43199() {
+    let server = Server::start();
+    assert_eq!(server.log_in("u1")["expires_in"], 43199);
+}
+
+#[test]
+fn claims_stand_in_the_order_of_the_contract() {
+    let server = Server::with_clients(&[
+        "aud --secret s --profile spring --grants password,refresh_token --scopes all --resource-ids demo,other",
+    ]);
+    for (user, access, refresh) in [
+        (
+            "u0",
+            "exp, userId, user_name, jti, client_id, scope",
+            "user_name, scope, ati, exp, userId, jti, client_id",
+        ),
+        (
+            "u2",
+            "user_name, scope, exp, userId, authorities, jti, client_id",
+            "user_name, scope, ati, exp, userId, authorities, jti, client_id",
+        ),
+    ] {
+        let tokens = server.log_in(user);
+        let (access_token, refresh_token) = (text(&tokens, "access_token"), text(&tokens, "refresh_token"));
+        assert!(
+            access_token.starts_with("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."),
+            "no kid, no spaces"
+        );
+        assert_eq!(keys(&claims(access_token)), access);
+        assert_eq!(keys(&claims(refresh_token)), refresh);
+        assert_eq!(claims(access_token)["jti"], tokens["jti"]);
+        assert_eq!(claims(refresh_token)["ati"], tokens["jti"]);
+    }
+    let u2 = server.log_in("u2");
+    assert_eq!(
+        claims(text(&u2, "access_token"))["authorities"].to_string(),
+        r#"["ROLE_TEST","ROLE_TEST2"]"#
+    );
+    let aud = server
+        .post(
+            "/oauth/token",
+            ("aud", "s"),
+            "grant_type=password&username=u0&password=password",
+        )
+        .json();
+    let access = claims(text(&aud, "access_token"));
+    assert_eq!(keys(&access), "aud, user_name, scope, exp, userId, jti, client_id");
+    assert_eq!(access["aud"].to_string(), r#"["demo","other"]"#);
+}
+
+#[test]
+fn lifetimes_are_those_of_the_client_or_the_default() {
+    let server = Server::with_clients(&[
+        "short --secret s --profile spring --grants password,refresh_token --scopes all --access-token-validity 60 --refresh-token-validity 120",
+        "endless --secret s --profile spring --grants password,refresh_token --scopes all --access-token-validity 0 --refresh-token-validity -1",
+    ]);
+    let form = "grant_type=password&username=u1&password=password";
+    let seconds = |token: &str| claims(token)["exp"].as_i64().unwrap();
+    let default = server.log_in("u1");
+    let (access, refresh) = (text(&default, "access_token"), text(&default, "refresh_token"));
+    assert_eq!(seconds(refresh) - seconds(access), 2_592_000 - 43_200);
+
+    let short = server.post("/oauth/token", ("short", "s"), form).json();
+    assert_eq!(short["expires_in"], 59);
+    assert_eq!(
+        seconds(text(&short, "refresh_token")) - seconds(text(&short, "access_token")),
+        60
+    );
+
+    let endless = server.post("/oauth/token", ("endless", "s"), form).json();
+    assert_eq!(
+        keys(&endless),
+        "access_token, token_type, refresh_token, scope, userId, jti"
+    );
+    assert!(claims(text(&endless, "access_token")).get("exp").is_none());
+    assert!(claims(text(&endless, "refresh_token")).get("exp").is_none());
+}
+
+#[test]
+fn without_the_refresh_grant_there_is_no_refresh_token() {
+    let server = Server::with_clients(&["plain --secret s --profile spring --grants password --scopes all"]);
+    let form = "grant_type=password&username=u1&password=password";
+    let body = server.post("/oauth/token", ("plain", "s"), form).json();
+    assert_eq!(keys(&body), "access_token, token_type, expires_in, scope, userId, jti");
+}
+
+#[test]
+fn the_same_call_gives_the_same_tokens_while_they_are_valid() {
+    let mut server = Server::start();
+    let first = server.log_in("u1");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = server.log_in("u1");
+    for member in ["access_token", "refresh_token", "jti"] {
+        assert_eq!(first[member], second[member], "{member}");
+    }
+    assert!(second["expires_in"].as_i64() < first["expires_in"].as_i64());
+    assert_ne!(server.log_in("u2")["jti"], first["jti"]);
+
+    // Signed again with the key it was first signed with, also after a restart and a rotation.
+    server.succeed(&["keys", "rotate", "--profile", "spring"]);
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    server.restart();
+    assert_eq!(server.log_in("u1")["access_token"], first["access_token"]);
+}
+
+#[test]
+fn an_expired_access_token_is_replaced_and_the_refresh_token_kept() {
+    let server = Server::with_clients(&[
+        "short --secret s --profile spring --grants password,refresh_token --scopes all --access-token-validity 1",
+    ]);
+    let form = "grant_type=password&username=u1&password=password";
+    let first = server.post("/oauth/token", ("short", "s"), form).json();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = server.post("/oauth/token", ("short", "s"), form).json();
+    assert_ne!(first["jti"], second["jti"]);
+    let (before, after) = (
+        claims(text(&first, "refresh_token")),
+        claims(text(&second, "refresh_token")),
+    );
+    assert_eq!(before["jti"], after["jti"]);
+    assert_eq!(before["exp"], after["exp"]);
+    assert_eq!(after["ati"], second["jti"]);
+}
+
+#[test]
+fn scopes_are_sorted_when_asked_for_and_registered_order_when_not() {
+    let server = Server::with_clients(&["many --secret s --profile spring --grants password --scopes write,read,all"]);
+    let ask = |scope: &str| {
+        let form = format!("grant_type=password&username=u1&password=password{scope}");
+        text(&server.post("/oauth/token", ("many", "s"), &form).json(), "scope").to_owned()
+    };
+    assert_eq!(ask(""), "write read all");
+    assert_eq!(ask("&scope=write+read"), "read write");
+    assert_eq!(ask("&scope=write%2Bread"), "read write");
+    assert_eq!(ask("&scope=read"), "read");
+}
+
+#[test]
+fn parameters_come_from_query_form_and_multipart() {
+    let server = Server::start();
+    let authorization = basic(DEMO_CLIENT);
+    let basic = ("authorization", authorization.as_str());
+    let query = "/oauth/token?grant_type=password&username=u1&password=password";
+    assert_eq!(server.request("POST", query, &[basic], "").status, 200);
+    // The query wins over the form, and the first value over later ones.
+    let mixed = "/oauth/token?username=u1&username=u2";
+    let answer = server.post(mixed, DEMO_CLIENT, "username=u2&grant_type=password&password=password");
+    assert_eq!(answer.json()["userId"], "u1-id");
+    let part =
+        |name: &str, value: &str| format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let body = [
+        part("grant_type", "password"),
+        part("username", "u1"),
+        part("password", "password"),
+    ]
+    .concat()
+        + "--X--\r\n";
+    let multipart = ("content-type", "multipart/form-data; boundary=X");
+    assert_eq!(
+        server
+            .request("POST", "/oauth/token", &[basic, multipart], &body)
+            .status,
+        200
+    );
+    // JSON is not read: there is no grant type in it.
+    let json = ("content-type", "application/json");
+    let answer = server.request("POST", "/oauth/token", &[basic, json], r#"{"grant_type":"password"}"#);
+    assert_eq!(
+        answer.body,
+        r#"{"error":"invalid_request","error_description":"Missing grant type"}"#
+    );
+}
+
+#[test]
+fn clients_may_authenticate_by_form_or_by_basic_as_it_stands() {
+    let server = Server::with_clients(&["a%20b --secret c%2B --profile spring --grants password --scopes all"]);
+    let form = "grant_type=password&username=u1&password=password";
+    let by_form = format!("client_id=%20demo&client_secret=demo-secret&{form}");
+    // The form filter trims the id; the endpoint then compares the parameter as it came.
+    let mismatch = server.post_form("/oauth/token", &by_form);
+    assert_eq!(mismatch.status, 401);
+    let by_form = format!("client_id=demo&client_secret=demo-secret&{form}");
+    assert_eq!(server.post_form("/oauth/token", &by_form).status, 200);
+    let both = format!("client_id=demo&{form}");
+    assert_eq!(server.token(&both).status, 200);
+    // Basic is not URL-decoded.
+    assert_eq!(server.post("/oauth/token", ("a%20b", "c%2B"), form).status, 200);
+    assert_eq!(server.post("/oauth/token", ("a b", "c+"), form).status, 401);
+}
+
+#[test]
+fn the_login_service_is_called_by_its_reserved_interfaces() {
+    let server = Server::start();
+    server.log_in("u1");
+    let gateway = basic(("gateway", "secret"));
+    assert_eq!(
+        server.login.requests(),
+        [
+            format!("POST /login HTTP/1.1 | {gateway} | username=u1&password=password"),
+            format!("GET /getAllPermissionByUserId?userId=u1-id HTTP/1.1 | {gateway} | "),
+        ]
+    );
+}
+
+#[test]
+fn client_credentials_speak_for_the_client_itself() {
+    let server = Server::with_clients(&[
+        "robot --secret s --profile spring --grants client_credentials,refresh_token --scopes read,write",
+        "trusted --secret s --profile spring --grants client_credentials --scopes read --authorities ROLE_B,ROLE_A",
+    ]);
+    let answer = server.post("/oauth/token?grant_type=client_credentials", ("robot", "s"), "");
+    let body = answer.json();
+    let values = ["access_token", "jti"].map(|name| (text(&body, name), name));
+    assert_eq!(
+        masked(&answer.body, &values),
+        r#"{"access_token":"<access_token>","token_type":"bearer","expires_in":43199,"scope":"read write","jti":"<jti>"}"#
+    );
+    assert_eq!(keys(&claims(text(&body, "access_token"))), "scope, exp, jti, client_id");
+    let again = server
+        .post("/oauth/token?grant_type=client_credentials", ("robot", "s"), "")
+        .json();
+    assert_eq!(again["access_token"], body["access_token"]);
+    let trusted = server
+        .post("/oauth/token?grant_type=client_credentials", ("trusted", "s"), "")
+        .json();
+    let claims = claims(text(&trusted, "access_token"));
+    assert_eq!(keys(&claims), "scope, exp, authorities, jti, client_id");
+    assert_eq!(claims["authorities"].to_string(), r#"["ROLE_A","ROLE_B"]"#);
+    assert!(server.login.requests().is_empty());
+}

@@ -1,0 +1,145 @@
+//! Start, stop, and what an operator sees.
+
+#[cfg(test)]
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Client, Gateway, Stopwatch, Upstream, folder, run};
+
+fn slow_upstream() -> Upstream {
+    Upstream::serving(|mut peer| {
+        while peer.receive().is_some() {
+            std::thread::sleep(Duration::from_millis(600));
+            peer.respond("done");
+        }
+    })
+}
+
+fn all_to(upstream: &Upstream) -> String {
+    format!(
+        "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\n",
+        upstream.address
+    )
+}
+
+#[test]
+fn a_stop_lets_running_exchanges_finish() {
+    let upstream = slow_upstream();
+    let mut gateway = Gateway::start(&all_to(&upstream));
+    let mut idle = gateway.connect();
+    assert_eq!(idle.get("/").status(), 200);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    while upstream.received().len() < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let began = Stopwatch::start();
+    gateway.terminate();
+    let answer = client.receive();
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "done"));
+    assert!(client.is_closed());
+    assert!(idle.is_closed());
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(std::net::TcpStream::connect(gateway.address).is_err());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever() {
+    let upstream = Upstream::serving(|mut peer| {
+        peer.receive();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let mut gateway = Gateway::start(&format!("{}drain_timeout: 300ms", all_to(&upstream)));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    while upstream.received().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let began = Stopwatch::start();
+    gateway.terminate();
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_port_in_use_is_one_line() {
+    let upstream = Upstream::named("ok");
+    // A second gateway could share the port by SO_REUSEPORT without noticing.
+    let gateway = Gateway::start(&all_to(&upstream));
+    let folder = folder();
+    let address = gateway.address;
+    std::fs::write(
+        folder.join("gateway.yaml"),
+        format!("listeners: [ {{ address: \"{address}\" }} ]"),
+    )
+    .unwrap();
+    let finished = run(&["run", "--config", "gateway.yaml"], &folder);
+    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(
+        finished.stderr,
+        format!(
+            "error: cannot listen on {address}: the port is in use; stop the other program or choose another address\n"
+        )
+    );
+}
+
+#[test]
+fn health_and_metrics() {
+    let upstream = Upstream::named("ok");
+    let gateway = Gateway::start(&all_to(&upstream));
+    let mut admin = Client::connect(gateway.admin);
+    assert_eq!(admin.get("/health/live").status(), 200);
+    assert_eq!(admin.get("/health/ready").status(), 200);
+    assert_eq!(admin.get("/other").status(), 404);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.get("/");
+    }
+    client.send("GET / HTTP/1.1\r\n\r\n").receive();
+    assert_eq!(
+        gateway.metric(r#"postern_gateway_requests_total{route="/",cluster="up",status="2xx"}"#),
+        3
+    );
+    assert_eq!(
+        gateway.metric(r#"postern_gateway_requests_total{route="",cluster="",status="4xx"}"#),
+        1
+    );
+    assert_eq!(
+        gateway.metric(r#"postern_gateway_upstream_connections_total{cluster="up"}"#),
+        1
+    );
+    assert_eq!(gateway.metric("postern_gateway_connections_active"), 1);
+}
+
+#[test]
+fn the_access_log_tells_no_secrets() {
+    let upstream = Upstream::named("ok");
+    let mut gateway = Gateway::start(&format!("{}access_log: {{ path: access.log }}", all_to(&upstream)));
+    let mut client = gateway.connect();
+    client
+        .send("GET /a?access_token=abc.def&x=1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc.def\r\nUser-Agent: t\r\n\r\n")
+        .receive();
+    drop(client);
+    gateway.terminate();
+    gateway.wait();
+    let log = std::fs::read_to_string(gateway.folder.join("access.log")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(log.trim_end()).unwrap();
+    assert_eq!(line["path"], "/a?access_token=-&x=1");
+    assert_eq!(line["status"], 200);
+    assert_eq!(line["bytes"], 2);
+    assert_eq!(line["cluster"], "up");
+    assert_eq!(line["upstream"], upstream.address.to_string());
+    assert_eq!(line["complete"], true);
+    assert!(!log.contains("abc.def"));
+}
+
+#[test]
+fn help_names_every_command() {
+    let finished = run(&["--help"], &folder());
+    assert!(finished.status.success());
+    for command in ["run", "check", "envoy", "schema", "--log-format", "--log-level"] {
+        assert!(finished.stdout.contains(command), "{command}");
+    }
+}
