@@ -1,13 +1,16 @@
 //! The only place that reads the wall clock. Deadlines use the runtime's own monotonic clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "the gateway's one reading of the wall clock")]
+pub fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Milliseconds since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "the gateway's one reading of the wall clock")]
 pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    i64::try_from(now().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// `2026-01-31T12:34:56.789Z` (RFC 3339) for a time in milliseconds since the Unix epoch.

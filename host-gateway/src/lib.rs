@@ -4,8 +4,10 @@
 //! VMs: no lock and no thread hop on the request path. [`proxy`] is the life of one request; everything else stands
 //! around it.
 
+mod abi;
 pub mod access_log;
 pub mod admin;
+mod callout;
 pub mod clock;
 pub mod cluster;
 pub mod config;
@@ -19,4 +21,6 @@ pub mod plugin;
 pub mod proxy;
 pub mod route;
 pub mod run;
+mod stream;
+mod vm;
 pub mod worker;

@@ -1,166 +1,253 @@
-//! Plugins: none run in this build; a configured one is refused at start.
+//! Plugins: their configuration, their compiled modules, and the VMs of one worker.
 
-use std::net::SocketAddr;
+pub(crate) mod guest;
+pub(crate) mod process;
+pub(crate) mod slot;
+mod tasks;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, request, response};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::abi::Identity;
+use crate::abi::callbacks::CallbackSet;
 use crate::cluster::Clusters;
+use crate::vm::instance::StartError;
+use crate::vm::module::{GuestModule, ModuleError};
+use slot::Slot;
+use tasks::Tasks;
 
-/// An entry of `plugins:` in gateway.yaml.
+pub use crate::stream::{Connection, Destination, LocalResponse, PluginStream, Verdict};
+pub use crate::vm::limits::{ByteSize, CallTime, Limits};
+pub use process::PluginProcess;
+
+/// One entry of `plugins:` in gateway.yaml.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginConfig {
+    /// Names the plugin in logs and metrics.
     pub name: String,
+    /// The WebAssembly file, relative to the configuration file's folder.
     pub wasm: PathBuf,
+    /// Which root context of the module to use, for modules with several.
     #[serde(default)]
     pub root_id: String,
+    /// Plugins with the same `vm_id` see the same shared data.
     #[serde(default)]
     pub vm_id: String,
+    /// Handed to `proxy_on_vm_start`.
+    #[serde(default)]
     pub vm_configuration: Option<serde_json::Value>,
+    /// Handed to `proxy_on_configure`: a string as its bytes, anything else as compact JSON.
+    #[serde(default)]
     pub configuration: Option<serde_json::Value>,
+    /// What happens to requests when the plugin fails.
     #[serde(default)]
     pub failure: FailurePolicy,
+    /// Memory and time the plugin may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// What happens to requests when the plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum FailurePolicy {
+    /// They are refused with 503 until it works again.
     #[default]
     Closed,
+    /// They go on as if it were not there.
     Open,
 }
 
-pub struct PluginModule;
-
+/// Why a plugin cannot run. One sentence that names the plugin and its file.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PluginError(String);
+pub enum PluginError {
+    /// The file cannot be read.
+    #[error("plugin {name:?}: cannot read {}: {cause}", .file.display())]
+    Unreadable {
+        /// `name:` of the plugin.
+        name: String,
+        /// The file that was tried.
+        file: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The file is no plugin for this host.
+    #[error("plugin {name:?}: {}: {cause}", .file.display())]
+    Module {
+        /// `name:` of the plugin.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The plugin does not start.
+    #[error("plugin {name:?} does not start: {}: {cause}", .file.display())]
+    Start {
+        /// `name:` of the plugin.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// What happened.
+        cause: String,
+    },
+}
+
+/// A plugin, compiled once per process.
+pub struct PluginModule {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) guest: GuestModule,
+    pub(crate) failure: FailurePolicy,
+    pub(crate) limits: Limits,
+    file: PathBuf,
+}
 
 impl PluginModule {
-    pub fn load(config: &PluginConfig, _base_folder: &Path) -> Result<Arc<PluginModule>, PluginError> {
-        Err(PluginError(format!(
-            "plugin `{}`: this build runs no plugins",
-            config.name
-        )))
+    /// Reads, checks and compiles a plugin. Takes up to a second for large modules.
+    pub fn load(config: &PluginConfig, base_folder: &Path) -> Result<Arc<Self>, PluginError> {
+        let file = base_folder.join(&config.wasm);
+        let bytes = std::fs::read(&file).map_err(|cause| PluginError::Unreadable {
+            name: config.name.clone(),
+            file: file.clone(),
+            cause,
+        })?;
+        let guest = GuestModule::compile(&bytes).map_err(|cause: ModuleError| PluginError::Module {
+            name: config.name.clone(),
+            file: file.clone(),
+            cause: cause.to_string(),
+        })?;
+        if !guest.stubs.is_empty() {
+            let stubs = guest.stubs.join(", ");
+            tracing::warn!(
+                plugin = config.name,
+                stubs,
+                "the plugin imports functions that this host does not have"
+            );
+        }
+        let identity = Identity {
+            name: config.name.as_str().into(),
+            root_id: config.root_id.clone(),
+            vm_id: config.vm_id.clone(),
+            vm_configuration: configuration_bytes(config.vm_configuration.as_ref()),
+            configuration: configuration_bytes(config.configuration.as_ref()),
+            abi: guest.abi,
+        };
+        let module = Self {
+            identity: Arc::new(identity),
+            guest,
+            failure: config.failure,
+            limits: config.limits,
+            file,
+        };
+        Ok(Arc::new(module))
+    }
+
+    fn does_not_start(&self, cause: &StartError) -> PluginError {
+        PluginError::Start {
+            name: self.identity.name.to_string(),
+            file: self.file.clone(),
+            cause: cause.to_string(),
+        }
     }
 }
 
-pub struct Plugins;
+fn configuration_bytes(value: Option<&serde_json::Value>) -> Bytes {
+    match value {
+        None | Some(serde_json::Value::Null) => Bytes::new(),
+        Some(serde_json::Value::String(text)) => Bytes::copy_from_slice(text.as_bytes()),
+        Some(value) => Bytes::from(value.to_string()),
+    }
+}
+
+/// The plugins of one worker thread, in the order requests pass them.
+pub struct Plugins {
+    pub(crate) slots: Vec<Rc<Slot>>,
+    pub(crate) needs: Needs,
+}
+
+/// What any of the plugins may want, so that the rest is not prepared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Needs {
+    pub(crate) request_body: bool,
+    pub(crate) request_trailers: bool,
+    pub(crate) response_headers: bool,
+    pub(crate) response_body: bool,
+    pub(crate) response_trailers: bool,
+    /// A copy of the request head after it has gone on.
+    pub(crate) request_head_later: bool,
+    /// A copy of the response head after it has gone on.
+    pub(crate) response_head_later: bool,
+    pub(crate) request_body_changes: bool,
+    pub(crate) response_body_changes: bool,
+    /// The time at which an exchange began.
+    pub(crate) began: bool,
+}
+
+impl Needs {
+    fn add(&mut self, module: &GuestModule) {
+        let CallbackSet {
+            request_body,
+            request_trailers,
+            response_headers,
+            response_body,
+            response_trailers,
+            end,
+            ..
+        } = module.callbacks;
+        let after_response_headers = response_body || response_trailers || end;
+        let after_request_headers = request_body || request_trailers || response_headers || after_response_headers;
+        self.request_body |= request_body;
+        self.request_trailers |= request_trailers;
+        self.response_headers |= response_headers;
+        self.response_body |= response_body;
+        self.response_trailers |= response_trailers;
+        self.request_head_later |= module.reads_exchange && after_request_headers;
+        self.response_head_later |= module.reads_exchange && after_response_headers;
+        self.request_body_changes |= request_body && module.writes_bodies;
+        self.response_body_changes |= response_body && module.writes_bodies;
+        self.began |= module.reads_properties;
+    }
+}
 
 impl Plugins {
+    /// Starts and configures one VM per plugin. Must be called inside the worker's `LocalSet`: HTTP calls and ticks
+    /// run there as tasks.
     pub fn start(
-        _modules: &[Arc<PluginModule>],
-        _clusters: Rc<Clusters>,
-        _process: Arc<PluginProcess>,
-    ) -> Result<Rc<Plugins>, PluginError> {
-        Ok(Rc::new(Plugins))
+        modules: &[Arc<PluginModule>],
+        clusters: Rc<Clusters>,
+        process: Arc<PluginProcess>,
+    ) -> Result<Rc<Self>, PluginError> {
+        let tasks = Tasks::start();
+        let mut needs = Needs::default();
+        let mut slots = Vec::with_capacity(modules.len());
+        for module in modules {
+            process.register(&module.identity.name);
+            needs.add(&module.guest);
+            let slot = Slot::start(
+                Arc::clone(module),
+                Rc::clone(&clusters),
+                Arc::clone(&process),
+                tasks.clone(),
+            )
+            .map_err(|cause| module.does_not_start(&cause))?;
+            slots.push(slot);
+        }
+        Ok(Rc::new(Self { slots, needs }))
     }
 
+    /// Whether there is nothing to run: requests need no stream then.
     pub fn is_empty(&self) -> bool {
-        true
+        self.slots.is_empty()
     }
 
-    pub fn open(self: &Rc<Self>, _connection: Rc<Connection>) -> PluginStream {
-        PluginStream
+    /// Opens one exchange.
+    pub fn open(self: &Rc<Self>, connection: Rc<Connection>) -> PluginStream {
+        PluginStream::new(Rc::clone(self), connection)
     }
-}
-
-pub struct PluginProcess;
-
-impl PluginProcess {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self)
-    }
-
-    pub fn render_metrics(&self, _out: &mut String) {}
-}
-
-pub struct Connection {
-    pub id: u64,
-    pub source: SocketAddr,
-    pub destination: SocketAddr,
-}
-
-pub struct PluginStream;
-
-impl PluginStream {
-    pub async fn request_headers(&mut self, head: request::Parts, _end_of_stream: bool) -> Verdict<request::Parts> {
-        Verdict::Continue(head)
-    }
-
-    pub fn wants_request_body(&self) -> bool {
-        false
-    }
-
-    pub async fn request_body(&mut self, data: Bytes, _end_of_stream: bool) -> Verdict<Bytes> {
-        Verdict::Continue(data)
-    }
-
-    pub fn wants_request_trailers(&self) -> bool {
-        false
-    }
-
-    pub async fn request_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
-        Verdict::Continue(trailers)
-    }
-
-    pub fn take_released_request_body(&mut self) -> Bytes {
-        Bytes::new()
-    }
-
-    pub fn wants_response_headers(&self) -> bool {
-        false
-    }
-
-    pub async fn response_headers(&mut self, head: response::Parts, _end_of_stream: bool) -> Verdict<response::Parts> {
-        Verdict::Continue(head)
-    }
-
-    pub fn wants_response_body(&self) -> bool {
-        false
-    }
-
-    pub async fn response_body(&mut self, data: Bytes, _end_of_stream: bool) -> Verdict<Bytes> {
-        Verdict::Continue(data)
-    }
-
-    pub fn wants_response_trailers(&self) -> bool {
-        false
-    }
-
-    pub async fn response_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
-        Verdict::Continue(trailers)
-    }
-
-    pub fn take_released_response_body(&mut self) -> Bytes {
-        Bytes::new()
-    }
-
-    pub fn set_destination(&mut self, _destination: Destination) {}
-}
-
-pub struct Destination {
-    pub route: Rc<str>,
-    pub cluster: Rc<str>,
-    pub upstream: Option<SocketAddr>,
-}
-
-pub enum Verdict<T> {
-    Continue(T),
-    Respond(LocalResponse),
-    Fail,
-}
-
-pub struct LocalResponse {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-    pub details: String,
-    pub grpc_status: Option<i32>,
 }

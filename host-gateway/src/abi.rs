@@ -1,0 +1,104 @@
+//! The proxy-wasm ABI: one file per section of the specification, and one table of all host functions.
+
+pub(crate) mod buffers;
+pub(crate) mod callbacks;
+pub(crate) mod clocks_and_timers;
+pub(crate) mod contexts;
+pub(crate) mod failure;
+pub(crate) mod fields;
+pub(crate) mod foreign_functions;
+pub(crate) mod functions;
+pub(crate) mod grpc_calls;
+pub(crate) mod http_calls;
+pub(crate) mod http_fields;
+pub(crate) mod local_response;
+pub(crate) mod logging;
+pub(crate) mod metrics;
+pub(crate) mod pairs;
+pub(crate) mod properties;
+pub(crate) mod shared_data;
+pub(crate) mod shared_queues;
+pub(crate) mod stream_operations;
+pub(crate) mod types;
+pub(crate) mod wasi;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::{Memory, TypedFunc};
+
+use crate::cluster::Clusters;
+use crate::plugin::process::PluginProcess;
+use crate::vm::limits::{Limits, Share};
+use contexts::{Contexts, Effective};
+use http_calls::{CallAnswer, HttpCall};
+use metrics::DefinedMetrics;
+use types::{AbiVersion, Phase};
+
+/// What a VM is for: the same for all VMs of a plugin.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: Arc<str>,
+    pub(crate) root_id: String,
+    pub(crate) vm_id: String,
+    pub(crate) vm_configuration: Bytes,
+    pub(crate) configuration: Bytes,
+    pub(crate) abi: AbiVersion,
+}
+
+/// What the guest asked for that happens after the outermost callback has returned, so that the guest is never
+/// entered twice.
+#[derive(Debug)]
+pub(crate) enum Order {
+    HttpCall(Box<HttpCall>),
+    /// `None` stops the ticks. In milliseconds otherwise.
+    TickPeriod(Option<u32>),
+}
+
+/// Everything host functions reach: the data of a VM's store.
+pub(crate) struct HostState {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) process: Arc<PluginProcess>,
+    pub(crate) clusters: Rc<Clusters>,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) allocator: Option<TypedFunc<u32, u32>>,
+    pub(crate) share: Share,
+    pub(crate) phase: Phase,
+    pub(crate) contexts: Contexts,
+    /// The context that host functions act on.
+    pub(crate) effective: Effective,
+    /// The answer that `proxy_on_http_call_response` is about, while it runs.
+    pub(crate) answer: Option<Rc<CallAnswer>>,
+    pub(crate) next_call: u32,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) metrics: DefinedMetrics,
+    /// `proxy_on_done` of the root context returned false: `proxy_done` is awaited.
+    pub(crate) root_done_pending: bool,
+}
+
+impl HostState {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        process: Arc<PluginProcess>,
+        clusters: Rc<Clusters>,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            identity,
+            process,
+            clusters,
+            memory: None,
+            allocator: None,
+            share: Share::new(limits),
+            phase: Phase::Initializing,
+            contexts: Contexts::new(),
+            effective: Effective::Root,
+            answer: None,
+            next_call: 1,
+            orders: Vec::new(),
+            metrics: DefinedMetrics::default(),
+            root_done_pending: false,
+        }
+    }
+}

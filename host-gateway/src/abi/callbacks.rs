@@ -1,0 +1,121 @@
+//! The callbacks a guest exports, looked up once per VM. One that is missing costs nothing.
+
+use wasmtime::{AsContextMut, Instance, Module, TypedFunc, WasmParams, WasmResults};
+
+use super::types::AbiVersion;
+
+/// Which callbacks a module exports; known before any VM exists.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CallbackSet {
+    pub(crate) request_headers: bool,
+    pub(crate) request_body: bool,
+    pub(crate) request_trailers: bool,
+    pub(crate) response_headers: bool,
+    pub(crate) response_body: bool,
+    pub(crate) response_trailers: bool,
+    /// `proxy_on_done` or `proxy_on_log`: something may look back at the exchange.
+    pub(crate) end: bool,
+}
+
+impl CallbackSet {
+    pub(crate) fn of(module: &Module) -> Self {
+        let has = |name| module.get_export(name).is_some();
+        Self {
+            request_headers: has("proxy_on_request_headers"),
+            request_body: has("proxy_on_request_body"),
+            request_trailers: has("proxy_on_request_trailers"),
+            response_headers: has("proxy_on_response_headers"),
+            response_body: has("proxy_on_response_body"),
+            response_trailers: has("proxy_on_response_trailers"),
+            end: has("proxy_on_done") || has("proxy_on_log"),
+        }
+    }
+}
+
+impl CallbackSet {
+    /// Whether the module takes part in exchanges at all: one that only works from its root context gets no stream
+    /// contexts, which its SDK would not know how to make.
+    pub(crate) const fn any(&self) -> bool {
+        self.request_headers
+            || self.request_body
+            || self.request_trailers
+            || self.response_headers
+            || self.response_body
+            || self.response_trailers
+            || self.end
+    }
+}
+
+/// A headers callback: ABI 0.1.0 does not tell the end of the stream.
+pub(crate) enum HeadersCallback {
+    V0_1(TypedFunc<(u32, u32), u32>),
+    V0_2(TypedFunc<(u32, u32, u32), u32>),
+}
+
+/// Root context, call, and how many headers, body bytes and trailers the answer has.
+pub(crate) type HttpCallResponse = TypedFunc<(u32, u32, u32, u32, u32), ()>;
+
+/// The callbacks of one VM.
+pub(crate) struct Callbacks {
+    pub(crate) context_create: Option<TypedFunc<(u32, u32), ()>>,
+    pub(crate) vm_start: Option<TypedFunc<(u32, u32), u32>>,
+    pub(crate) configure: Option<TypedFunc<(u32, u32), u32>>,
+    pub(crate) tick: Option<TypedFunc<u32, ()>>,
+    pub(crate) request_headers: Option<HeadersCallback>,
+    pub(crate) request_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    pub(crate) request_trailers: Option<TypedFunc<(u32, u32), u32>>,
+    pub(crate) response_headers: Option<HeadersCallback>,
+    pub(crate) response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    pub(crate) response_trailers: Option<TypedFunc<(u32, u32), u32>>,
+    pub(crate) http_call_response: Option<HttpCallResponse>,
+    pub(crate) done: Option<TypedFunc<u32, u32>>,
+    pub(crate) log: Option<TypedFunc<u32, ()>>,
+    pub(crate) delete: Option<TypedFunc<u32, ()>>,
+}
+
+impl Callbacks {
+    /// The error names the callback whose type is not the ABI's.
+    pub(crate) fn of(instance: &Instance, mut store: impl AsContextMut, abi: AbiVersion) -> Result<Self, &'static str> {
+        let store = &mut store;
+        Ok(Self {
+            context_create: optional(instance, store, "proxy_on_context_create")?,
+            vm_start: optional(instance, store, "proxy_on_vm_start")?,
+            configure: optional(instance, store, "proxy_on_configure")?,
+            tick: optional(instance, store, "proxy_on_tick")?,
+            request_headers: headers(instance, store, "proxy_on_request_headers", abi)?,
+            request_body: optional(instance, store, "proxy_on_request_body")?,
+            request_trailers: optional(instance, store, "proxy_on_request_trailers")?,
+            response_headers: headers(instance, store, "proxy_on_response_headers", abi)?,
+            response_body: optional(instance, store, "proxy_on_response_body")?,
+            response_trailers: optional(instance, store, "proxy_on_response_trailers")?,
+            http_call_response: optional(instance, store, "proxy_on_http_call_response")?,
+            done: optional(instance, store, "proxy_on_done")?,
+            log: optional(instance, store, "proxy_on_log")?,
+            delete: optional(instance, store, "proxy_on_delete")?,
+        })
+    }
+}
+
+/// An exported function of the expected type; `None` when there is no export of that name.
+pub(crate) fn optional<P: WasmParams, R: WasmResults>(
+    instance: &Instance,
+    store: &mut impl AsContextMut,
+    name: &'static str,
+) -> Result<Option<TypedFunc<P, R>>, &'static str> {
+    match instance.get_func(&mut *store, name) {
+        Some(function) => function.typed(&*store).map(Some).map_err(|_| name),
+        None => Ok(None),
+    }
+}
+
+fn headers(
+    instance: &Instance,
+    store: &mut impl AsContextMut,
+    name: &'static str,
+    abi: AbiVersion,
+) -> Result<Option<HeadersCallback>, &'static str> {
+    Ok(match abi {
+        AbiVersion::V0_1_0 => optional(instance, store, name)?.map(HeadersCallback::V0_1),
+        AbiVersion::V0_2_0 | AbiVersion::V0_2_1 => optional(instance, store, name)?.map(HeadersCallback::V0_2),
+    })
+}

@@ -1,0 +1,153 @@
+//! HTTP calls: requests a plugin sends to a cluster on its own account.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use http::{HeaderMap, Method, Request, Uri, response};
+
+use super::Order;
+use super::failure::{Answer, Failure, Status};
+use super::fields::{self, Fields};
+use super::pairs::{self, Pair};
+use super::types::MapType;
+use crate::vm::memory::Host;
+
+/// What a timeout of zero means: Envoy waits without end; a call that nobody can cancel should not.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A call that waits to be sent.
+#[derive(Debug)]
+pub(crate) struct HttpCall {
+    pub(crate) id: u32,
+    pub(crate) cluster: String,
+    pub(crate) request: Request<Bytes>,
+    pub(crate) timeout: Duration,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made and looked at one by one")]
+pub(crate) enum CallAnswer {
+    Answered {
+        head: response::Parts,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+    },
+    Failed,
+}
+
+impl CallAnswer {
+    /// Headers, body bytes, trailers, as `proxy_on_http_call_response` is told; no headers means failed.
+    pub(crate) fn sizes(&self) -> (u32, u32, u32) {
+        match self {
+            Self::Answered { head, body, trailers } => (
+                Fields::Response(head).count(),
+                body.len() as u32,
+                trailers.as_ref().map_or(0, |map| map.len() as u32),
+            ),
+            Self::Failed => (0, 0, 0),
+        }
+    }
+
+    pub(crate) fn fields(&self, map: MapType) -> Option<Fields<'_>> {
+        match (self, map) {
+            (Self::Answered { head, .. }, MapType::HttpCallResponseHeaders) => Some(Fields::Response(head)),
+            (Self::Answered { trailers, .. }, MapType::HttpCallResponseTrailers) => {
+                trailers.as_ref().map(Fields::Plain)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn body(&self) -> Option<&[u8]> {
+        match self {
+            Self::Answered { body, .. } => Some(body),
+            Self::Failed => None,
+        }
+    }
+}
+
+/// `proxy_http_call(cluster, headers, body, trailers, timeout_ms, *call_id)`. The call belongs to the root context; it
+/// is sent after the callback has returned. Trailers are read and left out: HTTP/1.1 upstreams rarely take them.
+#[expect(clippy::too_many_arguments, reason = "the ABI's own signature")]
+pub(crate) fn http_call(
+    host: &mut Host<'_>,
+    cluster: u32,
+    cluster_size: u32,
+    headers: u32,
+    headers_size: u32,
+    body: u32,
+    body_size: u32,
+    trailers: u32,
+    trailers_size: u32,
+    timeout_ms: u32,
+    id_out: u32,
+) -> Answer {
+    host.check(id_out, 4)?;
+    let cluster = std::str::from_utf8(host.read(cluster, cluster_size)?).map_err(|_| Status::BadArgument)?;
+    if !host.state().clusters.contains(cluster) {
+        return Err(Status::BadArgument.into());
+    }
+    let cluster = cluster.to_owned();
+    pairs::read(host.read(trailers, trailers_size)?)?;
+    let body = Bytes::copy_from_slice(host.read(body, body_size)?);
+    let request = request(&pairs::read(host.read(headers, headers_size)?)?, body)?;
+    let timeout = match timeout_ms {
+        0 => LONGEST,
+        milliseconds => Duration::from_millis(u64::from(milliseconds)),
+    };
+    let id = next_id(&mut host.state_mut().next_call);
+    let call = Box::new(HttpCall {
+        id,
+        cluster,
+        request,
+        timeout,
+    });
+    host.state_mut().orders.push(Order::HttpCall(call));
+    host.write_u32(id_out, id)
+}
+
+/// `proxy_get_status(*code, **message, *size)`: why the call whose answer is delivered failed, if it did.
+pub(crate) fn get_status(host: &mut Host<'_>, code_out: u32, data_out: u32, size_out: u32) -> Answer {
+    let (code, message) = match host.state().answer.as_deref() {
+        Some(CallAnswer::Failed) => (Status::BrokenConnection as u32, &b"reset"[..]),
+        _ => (0, &b""[..]),
+    };
+    host.check(code_out, 4)?;
+    host.return_bytes(message, data_out, size_out)?;
+    host.write_u32(code_out, code)
+}
+
+/// Ids count up; zero is never one.
+fn next_id(next: &mut u32) -> u32 {
+    let id = *next;
+    *next = next.checked_add(1).unwrap_or(1);
+    id
+}
+
+fn request(pairs: &[Pair<'_>], body: Bytes) -> Result<Request<Bytes>, Failure> {
+    let (mut head, body) = Request::new(body).into_parts();
+    let (mut method, mut path, mut authority) = (None, None, None);
+    for (name, value) in pairs {
+        match *name {
+            b":method" => method = Some(Method::from_bytes(value).map_err(|_| Status::BadArgument)?),
+            b":path" => path = Some(Uri::try_from(*value).map_err(|_| Status::BadArgument)?),
+            b":authority" => authority = Some(HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?),
+            [b':', ..] => {}
+            _ => {
+                let (name, value) = fields::field(name, value)?;
+                // The length is that of the body; a second opinion would let a guest smuggle requests.
+                if !fields::belongs_to_the_connection(&name) && name != CONTENT_LENGTH && name != HOST {
+                    fields::append(&mut head.headers, name, value)?;
+                }
+            }
+        }
+    }
+    head.method = method.ok_or(Status::BadArgument)?;
+    head.uri = path
+        .filter(|path| path.path_and_query().is_some())
+        .ok_or(Status::BadArgument)?;
+    head.headers.insert(HOST, authority.ok_or(Status::BadArgument)?);
+    Ok(Request::from_parts(head, body))
+}

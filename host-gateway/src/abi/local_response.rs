@@ -1,0 +1,72 @@
+//! Local responses: what a plugin answers in the upstream's place.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::failure::{Answer, Failure, Status};
+use super::fields;
+use super::pairs;
+use crate::stream::exchange::LocalResponse;
+use crate::vm::memory::Host;
+
+/// `proxy_send_local_response(status, details, body, headers, grpc_status)`: takes effect after the callback, in place
+/// of what it returns. The first one counts. Outside of a stream it is accepted and dropped, as in Envoy.
+#[expect(clippy::too_many_arguments, reason = "the ABI's own signature")]
+pub(crate) fn send_local_response(
+    host: &mut Host<'_>,
+    status: u32,
+    details: u32,
+    details_size: u32,
+    body: u32,
+    body_size: u32,
+    headers: u32,
+    headers_size: u32,
+    grpc_status: i32,
+) -> Answer {
+    let status = final_status(status)?;
+    let details = String::from_utf8_lossy(host.read(details, details_size)?).into_owned();
+    let body = Bytes::copy_from_slice(host.read(body, body_size)?);
+    let mut headers = response_fields(host.read(headers, headers_size)?)?;
+    if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    let Some(stream) = host.stream() else { return Ok(()) };
+    let mut exchange = stream.exchange.borrow_mut();
+    if exchange.response_started || exchange.over || exchange.local_response.is_some() {
+        return Ok(());
+    }
+    let grpc_status = (0..=16).contains(&grpc_status).then_some(grpc_status);
+    exchange.local_response = Some(LocalResponse {
+        status,
+        headers,
+        body,
+        details,
+        grpc_status,
+    });
+    exchange.wake();
+    Ok(())
+}
+
+/// An interim status cannot end an exchange.
+fn final_status(status: u32) -> Result<StatusCode, Failure> {
+    u16::try_from(status)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| Status::BadArgument.into())
+}
+
+fn response_fields(bytes: &[u8]) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs::read(bytes)? {
+        if name.first() == Some(&b':') {
+            continue;
+        }
+        let (name, value) = fields::field(name, value)?;
+        if !fields::belongs_to_the_connection(&name) && name != CONTENT_LENGTH {
+            fields::append(&mut headers, name, value)?;
+        }
+    }
+    Ok(headers)
+}

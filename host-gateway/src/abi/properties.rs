@@ -1,0 +1,180 @@
+//! Properties: facts about the exchange by path, encoded as Envoy does (bytes as they are, numbers as 8 bytes little
+//! endian, truth as one byte, maps as pairs).
+
+use http::{Version, request};
+
+use super::clocks_and_timers::nanoseconds;
+use super::contexts::StreamContext;
+use super::failure::{Answer, Status};
+use super::fields::{self, Fields};
+use super::http_fields;
+use super::types::MapType;
+use super::{HostState, Identity};
+use crate::stream::exchange::{Exchange, Property};
+use crate::vm::memory::Host;
+
+/// Most bytes all properties of an exchange may take that plugins set.
+const MOST_SET: usize = 64 << 10;
+
+/// `proxy_get_property(path, **value, *size)`.
+pub(crate) fn get_property(host: &mut Host<'_>, path: u32, path_size: u32, data_out: u32, size_out: u32) -> Answer {
+    let value = {
+        let state = host.state();
+        let path = host.read(path, path_size)?;
+        find(state, host.stream().as_deref(), path).ok_or(Status::NotFound)?
+    };
+    host.return_bytes(&value, data_out, size_out)
+}
+
+/// `proxy_set_property(path, value)`: kept with the exchange, read back by the same path, by any plugin.
+pub(crate) fn set_property(host: &mut Host<'_>, path: u32, path_size: u32, value: u32, value_size: u32) -> Answer {
+    let stream = host.stream().ok_or(Status::NotFound)?;
+    let path = host.read(path, path_size)?;
+    let value = host.read(value, value_size)?;
+    let mut exchange = stream.exchange.borrow_mut();
+    let taken: usize = exchange
+        .properties
+        .iter()
+        .map(|set| set.path.len() + set.value.len())
+        .sum();
+    if taken + path.len() + value.len() > MOST_SET {
+        return Err(Status::InternalFailure.into());
+    }
+    match exchange.properties.iter_mut().find(|set| *set.path == *path) {
+        Some(set) => set.value = value.into(),
+        None => exchange.properties.push(Property {
+            path: path.into(),
+            value: value.into(),
+        }),
+    }
+    Ok(())
+}
+
+fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Option<Vec<u8>> {
+    // Some guests close the path with a NUL.
+    let path = path.strip_suffix(&[0]).unwrap_or(path);
+    let text = std::str::from_utf8(path).ok()?;
+    let (first, rest) = text.split_once('\0').unwrap_or((text, ""));
+    if let Some(value) = of_plugin(&state.identity, first) {
+        return Some(value);
+    }
+    let exchange = stream?.exchange.borrow();
+    let known = match first {
+        "request" => of_request(&exchange, rest),
+        "response" => of_response(&exchange, rest),
+        "connection" => of_connection(&exchange, rest),
+        "source" => address(exchange.connection.source, rest),
+        "destination" => address(exchange.connection.destination, rest),
+        "upstream" => address(exchange.destination.as_ref()?.upstream?, rest),
+        "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().to_vec()),
+        "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().to_vec()),
+        _ => None,
+    };
+    known.or_else(|| {
+        exchange
+            .properties
+            .iter()
+            .find(|set| *set.path == *path)
+            .map(|set| set.value.to_vec())
+    })
+}
+
+fn of_plugin(identity: &Identity, name: &str) -> Option<Vec<u8>> {
+    match name {
+        "plugin_name" => Some(identity.name.as_bytes().to_vec()),
+        "plugin_root_id" => Some(identity.root_id.clone().into_bytes()),
+        "plugin_vm_id" => Some(identity.vm_id.clone().into_bytes()),
+        // core.v3.TrafficDirection: UNSPECIFIED
+        "listener_direction" => Some(integer(0)),
+        _ => None,
+    }
+}
+
+fn of_request(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    let head = exchange.request.head();
+    let field = |name: &[u8]| {
+        exchange
+            .fields(MapType::RequestHeaders)?
+            .first(name)
+            .map(<[u8]>::to_vec)
+    };
+    match name {
+        "path" => field(b":path"),
+        "url_path" => Some(head?.uri.path().as_bytes().to_vec()),
+        "query" => Some(head?.uri.query().unwrap_or_default().as_bytes().to_vec()),
+        "host" => field(b":authority"),
+        "scheme" => field(b":scheme"),
+        "method" => field(b":method"),
+        "referer" => field(b"referer"),
+        "useragent" => field(b"user-agent"),
+        "id" => field(b"x-request-id"),
+        "protocol" => Some(protocol(head?.version).as_bytes().to_vec()),
+        "headers" => exchange.fields(MapType::RequestHeaders).map(http_fields::serialize),
+        "time" => Some(integer(nanoseconds(exchange.began?.wall))),
+        // The whole time is known once the exchange is over.
+        "duration" => Some(integer(nanoseconds(exchange.began?.monotonic.elapsed()))).filter(|_| exchange.over),
+        "size" => Some(integer(exchange.request.body_bytes)),
+        "total_size" => Some(integer(exchange.request.body_bytes + head.map_or(0, size_of_head))),
+        _ => field(name.strip_prefix("headers\0")?.as_bytes()),
+    }
+}
+
+fn of_response(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    let head = exchange.response.head()?;
+    match name {
+        "code" => Some(integer(u64::from(head.status.as_u16()))),
+        "headers" => Some(http_fields::serialize(Fields::Response(head))),
+        "trailers" => exchange.fields(MapType::ResponseTrailers).map(http_fields::serialize),
+        "size" => Some(integer(exchange.response.body_bytes)),
+        "grpc_status" => {
+            let trailers = exchange.response.trailers.as_ref();
+            let value = trailers
+                .and_then(|map| map.get("grpc-status"))
+                .or_else(|| head.headers.get("grpc-status"))?;
+            value.to_str().ok()?.parse().ok().map(integer)
+        }
+        _ => {
+            let name = name.strip_prefix("headers\0")?;
+            Fields::Response(head).first(name.as_bytes()).map(<[u8]>::to_vec)
+        }
+    }
+}
+
+fn of_connection(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    match name {
+        "id" => Some(integer(exchange.connection.id)),
+        "mtls" => Some(vec![0]),
+        _ => None,
+    }
+}
+
+fn address(address: std::net::SocketAddr, name: &str) -> Option<Vec<u8>> {
+    match name {
+        "address" => Some(address.to_string().into_bytes()),
+        "port" => Some(integer(u64::from(address.port()))),
+        _ => None,
+    }
+}
+
+fn integer(value: u64) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Bytes of the request line and fields, about as they came.
+fn size_of_head(head: &request::Parts) -> u64 {
+    let line = head.method.as_str().len() + fields::path(head).len() + " HTTP/1.1 \r\n".len();
+    let fields = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    (line + fields.sum::<usize>() + 2) as u64
+}

@@ -1,0 +1,21 @@
+//! Sends plugins' HTTP calls to clusters.
+
+use crate::abi::http_calls::{CallAnswer, HttpCall};
+use crate::cluster::Clusters;
+
+/// Sends one call and waits for its end. Why it failed is for the operator; the plugin learns that it did.
+pub(crate) async fn send(clusters: &Clusters, call: HttpCall) -> CallAnswer {
+    let HttpCall {
+        id,
+        cluster,
+        request,
+        timeout,
+    } = call;
+    match clusters.call(&cluster, request, timeout).await {
+        Ok((head, body, trailers)) => CallAnswer::Answered { head, body, trailers },
+        Err(error) => {
+            tracing::debug!(call = id, cluster, %error, "a plugin's HTTP call failed");
+            CallAnswer::Failed
+        }
+    }
+}

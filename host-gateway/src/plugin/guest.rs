@@ -1,0 +1,148 @@
+//! A running VM as the worker holds it: entered by one at a time, poisoned by the first failure.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::slot::Slot;
+use crate::abi::Order;
+use crate::abi::http_calls::{CallAnswer, HttpCall};
+use crate::callout;
+use crate::vm::instance::{GuestFailure, Instance};
+
+/// The VM cannot answer: it was poisoned, now or before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Poisoned;
+
+/// A VM with the tasks that serve it.
+pub(crate) struct Guest {
+    /// `None` once poisoned: its memory is given back even while streams still hold the guest.
+    instance: RefCell<Option<Instance>>,
+    slot: Weak<Slot>,
+    /// Which tick task is the current one.
+    tick_task: Cell<u64>,
+    /// Dropped with the instance: tells tasks that nobody waits for them.
+    alive: RefCell<Option<watch::Sender<()>>>,
+}
+
+impl Guest {
+    pub(crate) fn new(instance: Instance, slot: Weak<Slot>) -> Rc<Self> {
+        Rc::new(Self {
+            instance: RefCell::new(Some(instance)),
+            slot,
+            tick_task: Cell::new(0),
+            alive: RefCell::new(Some(watch::Sender::new(()))),
+        })
+    }
+
+    /// Enters the guest, then carries out what it asked for. A failure poisons the VM: its streams are told, and a
+    /// successor starts.
+    pub(crate) fn run<R>(
+        self: &Rc<Self>,
+        work: impl FnOnce(&mut Instance) -> Result<R, GuestFailure>,
+    ) -> Result<R, Poisoned> {
+        let (result, orders) = {
+            // A borrow can only fail while the guest is being entered already; that entry will be answered.
+            let mut instance = self.instance.try_borrow_mut().map_err(|_| Poisoned)?;
+            let running = instance.as_mut().ok_or(Poisoned)?;
+            let result = work(running);
+            (result, running.take_orders())
+        };
+        match result {
+            Ok(result) => {
+                self.carry_out(orders);
+                Ok(result)
+            }
+            Err(failure) => {
+                self.poison(&failure);
+                Err(Poisoned)
+            }
+        }
+    }
+
+    /// Carries out what the guest asked for outside of [`Guest::run`]: at its start.
+    pub(crate) fn carry_out_orders(self: &Rc<Self>) {
+        let _ = self.run(|_| Ok(()));
+    }
+
+    fn carry_out(self: &Rc<Self>, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                Order::HttpCall(call) => self.send(*call),
+                Order::TickPeriod(period) => self.tick_every(period),
+            }
+        }
+    }
+
+    fn poison(&self, failure: &GuestFailure) {
+        self.alive.replace(None);
+        let streams = self
+            .instance
+            .take()
+            .map(|mut instance| instance.take_streams())
+            .unwrap_or_default();
+        for stream in streams {
+            stream.fail();
+        }
+        if let Some(slot) = self.slot.upgrade() {
+            slot.replace(failure);
+        }
+    }
+
+    fn send(self: &Rc<Self>, call: HttpCall) {
+        let Some(slot) = self.slot.upgrade() else { return };
+        let Some(mut poisoned) = self.alive.borrow().as_ref().map(watch::Sender::subscribe) else {
+            return;
+        };
+        let (guest, clusters) = (Rc::downgrade(self), slot.clusters());
+        slot.tasks.spawn(async move {
+            let id = call.id;
+            let answer = tokio::select! {
+                answer = callout::send(&clusters, call) => answer,
+                // Only ends by the sender being dropped.
+                _ = poisoned.changed() => return,
+            };
+            if let Some(guest) = guest.upgrade() {
+                guest.deliver(id, answer);
+            }
+        });
+    }
+
+    fn deliver(self: &Rc<Self>, id: u32, answer: CallAnswer) {
+        // A failure has been dealt with by `run`.
+        let _ = self.run(|instance| instance.http_call_response(id, answer));
+    }
+
+    /// One task per VM ticks; a new period ends the task before.
+    fn tick_every(self: &Rc<Self>, period: Option<u32>) {
+        let task = self.tick_task.get() + 1;
+        self.tick_task.set(task);
+        let (Some(period), Some(slot)) = (period, self.slot.upgrade()) else {
+            return;
+        };
+        let period = Duration::from_millis(u64::from(period));
+        let guest = Rc::downgrade(self);
+        slot.tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(period).await;
+                let Some(guest) = guest.upgrade() else { return };
+                if guest.tick_task.get() != task || guest.run(Instance::tick).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Guest {
+    /// The worker stops: the root context ends.
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.get_mut()
+            && let Err(failure) = instance.stop()
+        {
+            tracing::warn!(%failure, "the plugin failed while it was stopped");
+        }
+    }
+}

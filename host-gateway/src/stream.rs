@@ -1,0 +1,300 @@
+//! An exchange as plugins see it: headers, bodies and trailers pass through every plugin's callbacks, request phases in
+//! order, response phases in reverse.
+
+pub(crate) mod body;
+mod chain;
+pub(crate) mod exchange;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response, request, response};
+use tokio::time::Instant;
+
+use crate::abi::types::Direction;
+use crate::clock;
+use crate::plugin::{FailurePolicy, Plugins};
+use chain::{Leg, Outcome};
+use exchange::{Began, Exchange};
+
+pub use exchange::{Connection, Destination, LocalResponse};
+
+/// What the plugins decided about a part of an exchange.
+#[derive(Debug)]
+pub enum Verdict<T> {
+    /// Goes on, perhaps changed. Empty body bytes: nothing to forward yet.
+    Continue(T),
+    /// A plugin answers instead.
+    Respond(LocalResponse),
+    /// A plugin failed (and its policy is `closed`), or closed the stream.
+    Fail,
+}
+
+/// One exchange in the hands of the plugins. Dropping it ends its contexts: `proxy_on_done`, `proxy_on_log` and
+/// `proxy_on_delete` run once, in this order, however the exchange ended.
+pub struct PluginStream {
+    plugins: Rc<Plugins>,
+    exchange: Rc<RefCell<Exchange>>,
+    /// One per plugin.
+    legs: Vec<Leg>,
+}
+
+impl PluginStream {
+    pub(crate) fn new(plugins: Rc<Plugins>, connection: Rc<Connection>) -> Self {
+        let began = plugins.needs.began.then(|| Began {
+            monotonic: Instant::now(),
+            wall: clock::now(),
+        });
+        let exchange = Rc::new(RefCell::new(Exchange::new(connection, began)));
+        let legs = plugins.slots.iter().map(|_| Leg::Unopened).collect();
+        Self {
+            plugins,
+            exchange,
+            legs,
+        }
+    }
+
+    /// Passes the request's head through the plugins. Returns without ever waiting unless a plugin pauses; then the
+    /// body must not be read until this returns. `content-length` is gone from the head if a plugin may change the
+    /// body that follows.
+    pub async fn request_headers(&mut self, head: request::Parts, end_of_stream: bool) -> Verdict<request::Parts> {
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.request.live = Some(head);
+            exchange.request.ended = end_of_stream;
+        }
+        for index in 0..self.legs.len() {
+            match self.headers(index, Direction::Request, end_of_stream).await {
+                Outcome::Continue => {}
+                Outcome::Respond(response) => return self.answer(response).await,
+                Outcome::Fail => return Verdict::Fail,
+            }
+        }
+        let needs = self.plugins.needs;
+        let mut exchange = self.exchange.borrow_mut();
+        let Some(mut head) = exchange.request.live.take() else {
+            return Verdict::Fail;
+        };
+        if needs.request_head_later {
+            exchange.request.kept = Some(exchange::copy_of_request(&head));
+        }
+        if !end_of_stream && needs.request_body_changes {
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        Verdict::Continue(head)
+    }
+
+    /// Whether any plugin looks at request bodies; if not, they need not be passed here.
+    pub fn wants_request_body(&self) -> bool {
+        self.plugins.needs.request_body
+    }
+
+    /// Passes a part of the request's body through the plugins. While a plugin holds the body back this returns empty
+    /// bytes, at the end of the stream it waits. More than 1 MiB held back is answered with 413.
+    pub async fn request_body(&mut self, data: Bytes, end_of_stream: bool) -> Verdict<Bytes> {
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            if exchange.request.ended {
+                return Verdict::Continue(data);
+            }
+            exchange.request.body_bytes += data.len() as u64;
+            exchange.request.ended = end_of_stream;
+        }
+        let order = 0..self.legs.len();
+        let verdict = self.body(order, Direction::Request, data, end_of_stream).await;
+        self.answered(verdict).await
+    }
+
+    /// Whether any plugin looks at request trailers.
+    pub fn wants_request_trailers(&self) -> bool {
+        self.plugins.needs.request_trailers || self.plugins.needs.request_body
+    }
+
+    /// Passes the request's trailers through the plugins. Body bytes that a plugin held back until now come first: see
+    /// [`PluginStream::take_released_request_body`].
+    pub async fn request_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.request.trailers = Some(trailers);
+            exchange.request.trailers_live = true;
+            exchange.request.ended = true;
+        }
+        let order = 0..self.legs.len();
+        let verdict = self.trailers(order, Direction::Request).await;
+        self.answered(verdict).await
+    }
+
+    /// Body bytes to forward before the trailers that [`PluginStream::request_trailers`] returned.
+    pub fn take_released_request_body(&mut self) -> Bytes {
+        std::mem::take(&mut self.exchange.borrow_mut().request.released)
+    }
+
+    /// Whether any plugin looks at response heads.
+    pub fn wants_response_headers(&self) -> bool {
+        self.plugins.needs.response_headers
+            || self.plugins.needs.response_head_later
+            || self.plugins.needs.response_body
+            || self.plugins.needs.response_trailers
+    }
+
+    /// Passes the response's head through the plugins, as [`PluginStream::request_headers`] does the request's.
+    pub async fn response_headers(&mut self, head: response::Parts, end_of_stream: bool) -> Verdict<response::Parts> {
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.response.live = Some(head);
+            exchange.response.ended = end_of_stream;
+        }
+        for index in (0..self.legs.len()).rev() {
+            match self.headers(index, Direction::Response, end_of_stream).await {
+                Outcome::Continue => {}
+                // Straight to the client: the response callbacks have begun already.
+                Outcome::Respond(response) => {
+                    self.exchange.borrow_mut().response_started = true;
+                    return Verdict::Respond(response);
+                }
+                Outcome::Fail => return Verdict::Fail,
+            }
+        }
+        let Some(mut head) = self.take_response_head() else {
+            return Verdict::Fail;
+        };
+        if !end_of_stream && self.plugins.needs.response_body_changes {
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        Verdict::Continue(head)
+    }
+
+    /// Whether any plugin looks at response bodies.
+    pub fn wants_response_body(&self) -> bool {
+        self.plugins.needs.response_body
+    }
+
+    /// Passes a part of the response's body through the plugins, as [`PluginStream::request_body`] does the request's.
+    /// More than 1 MiB held back ends the exchange: the head may be out, so the answer is 500 only if it is not.
+    pub async fn response_body(&mut self, data: Bytes, end_of_stream: bool) -> Verdict<Bytes> {
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            if exchange.response.ended {
+                return Verdict::Continue(data);
+            }
+            exchange.response.body_bytes += data.len() as u64;
+            exchange.response.ended = end_of_stream;
+        }
+        let order = (0..self.legs.len()).rev();
+        self.body(order, Direction::Response, data, end_of_stream).await
+    }
+
+    /// Whether any plugin looks at response trailers.
+    pub fn wants_response_trailers(&self) -> bool {
+        self.plugins.needs.response_trailers || self.plugins.needs.response_body
+    }
+
+    /// Passes the response's trailers through the plugins.
+    pub async fn response_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.response.trailers = Some(trailers);
+            exchange.response.trailers_live = true;
+            exchange.response.ended = true;
+        }
+        let order = (0..self.legs.len()).rev();
+        self.trailers(order, Direction::Response).await
+    }
+
+    /// Body bytes to forward before the trailers that [`PluginStream::response_trailers`] returned.
+    pub fn take_released_response_body(&mut self) -> Bytes {
+        std::mem::take(&mut self.exchange.borrow_mut().response.released)
+    }
+
+    /// Tells plugins, by properties, where the request goes.
+    pub fn set_destination(&mut self, destination: Destination) {
+        self.exchange.borrow_mut().destination = Some(destination);
+    }
+
+    async fn answered<T>(&mut self, verdict: Verdict<T>) -> Verdict<T> {
+        match verdict {
+            Verdict::Respond(response) => self.answer(response).await,
+            verdict => verdict,
+        }
+    }
+
+    /// A local response passes the response callbacks like any other response, the plugin's own included, as in Envoy.
+    /// A plugin that gives another one meanwhile is not heard.
+    async fn answer<T>(&mut self, local: LocalResponse) -> Verdict<T> {
+        let started = std::mem::replace(&mut self.exchange.borrow_mut().response_started, true);
+        if started || !self.wants_response_headers() {
+            return Verdict::Respond(local);
+        }
+        let LocalResponse {
+            status,
+            headers,
+            body,
+            details,
+            grpc_status,
+        } = local;
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = status;
+        head.headers = headers;
+        let end_of_stream = body.is_empty();
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.response.live = Some(head);
+            exchange.response.ended = end_of_stream;
+            exchange.response.body_bytes = body.len() as u64;
+        }
+        for index in (0..self.legs.len()).rev() {
+            if let Outcome::Fail = self.headers(index, Direction::Response, end_of_stream).await {
+                return Verdict::Fail;
+            }
+        }
+        let Some(head) = self.take_response_head() else {
+            return Verdict::Fail;
+        };
+        let mut changed = body;
+        if !end_of_stream && self.wants_response_body() {
+            let order = (0..self.legs.len()).rev();
+            match self.body(order, Direction::Response, changed, true).await {
+                Verdict::Continue(data) => changed = data,
+                Verdict::Respond(_) | Verdict::Fail => return Verdict::Fail,
+            }
+        }
+        let (status, headers) = (head.status, head.headers);
+        Verdict::Respond(LocalResponse {
+            status,
+            headers,
+            body: changed,
+            details,
+            grpc_status,
+        })
+    }
+
+    fn take_response_head(&mut self) -> Option<response::Parts> {
+        let mut exchange = self.exchange.borrow_mut();
+        let head = exchange.response.live.take()?;
+        exchange.response_started = true;
+        if self.plugins.needs.response_head_later {
+            exchange.response.kept = Some(exchange::copy_of_response(&head));
+        }
+        Some(head)
+    }
+
+    fn policy(&self, index: usize) -> FailurePolicy {
+        self.plugins.slots[index].module.failure
+    }
+}
+
+impl Drop for PluginStream {
+    fn drop(&mut self) {
+        self.exchange.borrow_mut().over = true;
+        for leg in &self.legs {
+            if let Leg::Open { guest, context } = leg
+                && !context.failed()
+            {
+                // A failure has been dealt with by `run`: nobody waits for this stream any more.
+                let _ = guest.run(|instance| instance.close(context));
+            }
+        }
+    }
+}

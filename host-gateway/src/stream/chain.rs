@@ -1,0 +1,361 @@
+//! One plugin's part in an exchange: opening its context, calling it, and waiting while it pauses.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+
+use super::body::{BodyBuffer, MOST_HELD};
+use super::exchange::LocalResponse;
+use super::{PluginStream, Verdict};
+use crate::abi::contexts::{Flow, StreamContext};
+use crate::abi::types::{Action, Direction};
+use crate::plugin::FailurePolicy;
+use crate::plugin::guest::{Guest, Poisoned};
+use crate::vm::instance::{GuestFailure, Instance};
+
+/// One plugin's part in an exchange.
+pub(super) enum Leg {
+    /// No callback has been due yet.
+    Unopened,
+    Open {
+        guest: Rc<Guest>,
+        context: Rc<StreamContext>,
+    },
+    /// The plugin does not take part any more: it failed and its policy is `open`. The context may hold body bytes.
+    Skipped(Option<Rc<StreamContext>>),
+    /// The plugin failed, and the exchange with it.
+    Failed,
+}
+
+/// What one plugin decided.
+pub(super) enum Outcome {
+    Continue,
+    Respond(LocalResponse),
+    Fail,
+}
+
+/// What a leg is asked.
+enum Asked {
+    Action(Action),
+    /// The leg does not take part.
+    Nothing,
+    Fail,
+}
+
+impl PluginStream {
+    /// A head passes one plugin.
+    pub(super) async fn headers(&mut self, index: usize, direction: Direction, end_of_stream: bool) -> Outcome {
+        let callbacks = self.plugins.slots[index].module.guest.callbacks;
+        // The request's head opens the context even if only later callbacks are exported.
+        let wanted = match direction {
+            Direction::Request => callbacks.any(),
+            Direction::Response => callbacks.response_headers,
+        };
+        if !wanted {
+            return self.settle(index, direction, Action::Continue).await;
+        }
+        match self.ask(index, direction, |instance, context| {
+            instance.headers(context, direction, end_of_stream)
+        }) {
+            Asked::Action(action) => self.settle(index, direction, action).await,
+            Asked::Nothing => Outcome::Continue,
+            Asked::Fail => Outcome::Fail,
+        }
+    }
+
+    /// A part of a body passes the plugins in `order`.
+    pub(super) async fn body(
+        &mut self,
+        order: impl Iterator<Item = usize>,
+        direction: Direction,
+        mut data: Bytes,
+        end_of_stream: bool,
+    ) -> Verdict<Bytes> {
+        for index in order {
+            match self.body_through(index, direction, data, end_of_stream).await {
+                Verdict::Continue(passed) => data = passed,
+                ended => return ended,
+            }
+            if data.is_empty() && !end_of_stream {
+                break;
+            }
+        }
+        Verdict::Continue(data)
+    }
+
+    async fn body_through(
+        &mut self,
+        index: usize,
+        direction: Direction,
+        data: Bytes,
+        end_of_stream: bool,
+    ) -> Verdict<Bytes> {
+        let callbacks = self.plugins.slots[index].module.guest.callbacks;
+        let wanted = match direction {
+            Direction::Request => callbacks.request_body,
+            Direction::Response => callbacks.response_body,
+        };
+        if wanted
+            && matches!(self.legs[index], Leg::Unopened)
+            && let Asked::Fail = self.ask(index, direction, |_, _| Ok(Action::Continue))
+        {
+            return Verdict::Fail;
+        }
+        if !wanted || !self.takes_part(index) {
+            return match self.settle(index, direction, Action::Continue).await {
+                Outcome::Continue => Verdict::Continue(joined(self.release(index, direction), data)),
+                Outcome::Respond(response) => Verdict::Respond(response),
+                Outcome::Fail => Verdict::Fail,
+            };
+        }
+        if data.is_empty() && !end_of_stream {
+            return Verdict::Continue(data);
+        }
+        let released = self.hold(index, direction, data);
+        let mut action = match self.ask(index, direction, |instance, context| {
+            instance.body(context, direction, end_of_stream)
+        }) {
+            Asked::Action(action) => action,
+            Asked::Nothing => Action::Continue,
+            Asked::Fail => return Verdict::Fail,
+        };
+        let mut holding = false;
+        if action == Action::Pause && !self.resumed(index, direction) {
+            if self.held(index, direction) > MOST_HELD {
+                return Verdict::Respond(too_large(direction));
+            }
+            // Before the end there is more to read. At the end there is nothing left but to wait.
+            if !end_of_stream {
+                holding = true;
+                action = Action::Continue;
+            }
+        }
+        match self.settle(index, direction, action).await {
+            Outcome::Continue if holding && self.takes_part(index) => {
+                self.flow(index, direction, |flow| flow.holding = true);
+                Verdict::Continue(released)
+            }
+            Outcome::Continue => Verdict::Continue(joined(released, self.release(index, direction))),
+            Outcome::Respond(response) => Verdict::Respond(response),
+            Outcome::Fail => Verdict::Fail,
+        }
+    }
+
+    /// Trailers pass the plugins in `order`; each lets go of the body it held.
+    pub(super) async fn trailers(
+        &mut self,
+        order: impl Iterator<Item = usize>,
+        direction: Direction,
+    ) -> Verdict<HeaderMap> {
+        for index in order {
+            let callbacks = self.plugins.slots[index].module.guest.callbacks;
+            let wanted = match direction {
+                Direction::Request => callbacks.request_trailers,
+                Direction::Response => callbacks.response_trailers,
+            };
+            let outcome = if wanted {
+                match self.ask(index, direction, |instance, context| {
+                    instance.trailers(context, direction)
+                }) {
+                    Asked::Action(action) => self.settle(index, direction, action).await,
+                    Asked::Nothing => Outcome::Continue,
+                    Asked::Fail => Outcome::Fail,
+                }
+            } else {
+                self.settle(index, direction, Action::Continue).await
+            };
+            match outcome {
+                Outcome::Continue => {}
+                Outcome::Respond(response) => return Verdict::Respond(response),
+                Outcome::Fail => return Verdict::Fail,
+            }
+            let held = self.release(index, direction);
+            let mut exchange = self.exchange.borrow_mut();
+            let all = match direction {
+                Direction::Request => &mut exchange.request.released,
+                Direction::Response => &mut exchange.response.released,
+            };
+            *all = joined(std::mem::take(all), held);
+        }
+        let mut exchange = self.exchange.borrow_mut();
+        let (trailers, live) = match direction {
+            Direction::Request => {
+                let half = &mut exchange.request;
+                (&half.trailers, &mut half.trailers_live)
+            }
+            Direction::Response => {
+                let half = &mut exchange.response;
+                (&half.trailers, &mut half.trailers_live)
+            }
+        };
+        *live = false;
+        Verdict::Continue(trailers.clone().unwrap_or_default())
+    }
+
+    /// Calls the guest, opening its context first where that has not happened.
+    fn ask(
+        &mut self,
+        index: usize,
+        direction: Direction,
+        callback: impl FnOnce(&mut Instance, &Rc<StreamContext>) -> Result<Action, GuestFailure>,
+    ) -> Asked {
+        let exchange = &self.exchange;
+        let answer = match &self.legs[index] {
+            Leg::Open { guest, context } => {
+                context.flow(direction, |flow| flow.resumed = false);
+                guest.run(|instance| callback(instance, context))
+            }
+            Leg::Unopened => match self.plugins.slots[index].guest() {
+                None => Err(Poisoned),
+                Some(guest) => {
+                    let opened = guest.run(|instance| {
+                        let context = instance.open(exchange)?;
+                        let action = callback(instance, &context)?;
+                        Ok((context, action))
+                    });
+                    opened.map(|(context, action)| {
+                        self.legs[index] = Leg::Open { guest, context };
+                        action
+                    })
+                }
+            },
+            Leg::Skipped(_) => return Asked::Nothing,
+            Leg::Failed => return Asked::Fail,
+        };
+        match answer {
+            Ok(action) => Asked::Action(action),
+            Err(Poisoned) => self.lose(index),
+        }
+    }
+
+    /// The plugin failed: its policy decides.
+    fn lose(&mut self, index: usize) -> Asked {
+        match self.policy(index) {
+            FailurePolicy::Closed => {
+                self.legs[index] = Leg::Failed;
+                Asked::Fail
+            }
+            FailurePolicy::Open => {
+                self.legs[index] = match std::mem::replace(&mut self.legs[index], Leg::Skipped(None)) {
+                    Leg::Open { context, .. } => Leg::Skipped(Some(context)),
+                    _ => Leg::Skipped(None),
+                };
+                Asked::Nothing
+            }
+        }
+    }
+
+    /// Waits until one plugin lets the exchange go on, or somebody ends it. Plugins that are not asked now may end it
+    /// as well: by a local response from a tick or a call's answer, or by failing.
+    async fn settle(&mut self, index: usize, direction: Direction, action: Action) -> Outcome {
+        poll_fn(|task| self.poll_settled(index, direction, action, task)).await
+    }
+
+    fn poll_settled(
+        &mut self,
+        index: usize,
+        direction: Direction,
+        action: Action,
+        task: &Context<'_>,
+    ) -> Poll<Outcome> {
+        for leg in 0..self.legs.len() {
+            let lost = matches!(&self.legs[leg], Leg::Open { context, .. } if context.failed());
+            if lost && matches!(self.lose(leg), Asked::Fail) {
+                return Poll::Ready(Outcome::Fail);
+            }
+        }
+        if matches!(self.legs[index], Leg::Failed) {
+            return Poll::Ready(Outcome::Fail);
+        }
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            if exchange.reset {
+                return Poll::Ready(Outcome::Fail);
+            }
+            if let Some(response) = exchange.local_response.take() {
+                return Poll::Ready(Outcome::Respond(response));
+            }
+        }
+        if action == Action::Continue || !self.takes_part(index) || self.resumed(index, direction) {
+            return Poll::Ready(Outcome::Continue);
+        }
+        self.exchange.borrow_mut().waker = Some(task.waker().clone());
+        Poll::Pending
+    }
+
+    fn takes_part(&self, index: usize) -> bool {
+        matches!(self.legs[index], Leg::Open { .. })
+    }
+
+    /// Adds to what the plugin sees of a body. Returns what it held back and has let go of since.
+    fn hold(&self, index: usize, direction: Direction, data: Bytes) -> Bytes {
+        let held = self.flow(index, direction, |flow| {
+            if flow.holding && !flow.resumed {
+                match &mut flow.body {
+                    Some(body) => body.append(&data),
+                    None => flow.body = Some(data.into()),
+                }
+                return None;
+            }
+            flow.holding = false;
+            flow.body.replace(data.into())
+        });
+        held.flatten().map(BodyBuffer::into_bytes).unwrap_or_default()
+    }
+
+    /// Takes what the plugin has seen of a body, to pass it on.
+    fn release(&self, index: usize, direction: Direction) -> Bytes {
+        let body = self.flow(index, direction, |flow| {
+            flow.holding = false;
+            flow.body.take()
+        });
+        body.flatten().map(BodyBuffer::into_bytes).unwrap_or_default()
+    }
+
+    fn held(&self, index: usize, direction: Direction) -> usize {
+        self.flow(index, direction, |flow| flow.body.as_ref().map_or(0, BodyBuffer::len))
+            .unwrap_or(0)
+    }
+
+    fn resumed(&self, index: usize, direction: Direction) -> bool {
+        self.flow(index, direction, |flow| flow.resumed).unwrap_or(false)
+    }
+
+    fn flow<R>(&self, index: usize, direction: Direction, act: impl FnOnce(&mut Flow) -> R) -> Option<R> {
+        match &self.legs[index] {
+            Leg::Open { context, .. } | Leg::Skipped(Some(context)) => Some(context.flow(direction, act)),
+            Leg::Unopened | Leg::Skipped(None) | Leg::Failed => None,
+        }
+    }
+}
+
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (true, _) => second,
+        (_, true) => first,
+        (false, false) => {
+            let mut both = BytesMut::with_capacity(first.len() + second.len());
+            both.extend_from_slice(&first);
+            both.extend_from_slice(&second);
+            both.freeze()
+        }
+    }
+}
+
+/// A plugin may hold back so much of a body and no more.
+fn too_large(direction: Direction) -> LocalResponse {
+    let status = match direction {
+        Direction::Request => StatusCode::PAYLOAD_TOO_LARGE,
+        Direction::Response => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    LocalResponse {
+        status,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        details: "plugin_holds_too_much".to_owned(),
+        grpc_status: None,
+    }
+}

@@ -1,0 +1,216 @@
+//! One request and its response while plugins look at them.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, request, response};
+use tokio::time::Instant;
+
+use crate::abi::fields::{Fields, FieldsMut};
+use crate::abi::types::MapType;
+
+/// The downstream connection an exchange came on.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Unique in the process.
+    pub id: u64,
+    /// The client.
+    pub source: SocketAddr,
+    /// Our side.
+    pub destination: SocketAddr,
+}
+
+/// A response that a plugin gives instead of the upstream.
+#[derive(Debug, Clone)]
+pub struct LocalResponse {
+    /// A final status: 200 to 999.
+    pub status: StatusCode,
+    /// Without fields that frame the message: the proxy sets those.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// Why, for the access log; never sent to the client.
+    pub details: String,
+    /// `grpc-status` (0 to 16), when the plugin named one.
+    pub grpc_status: Option<i32>,
+}
+
+/// One half of an exchange. While plugins look at a head it is `live`; once it went on, a copy may be kept.
+#[derive(Debug)]
+pub(crate) struct Half<H> {
+    pub(crate) live: Option<H>,
+    pub(crate) kept: Option<H>,
+    pub(crate) trailers: Option<HeaderMap>,
+    /// Trailers may still be changed.
+    pub(crate) trailers_live: bool,
+    /// Body bytes that came in so far.
+    pub(crate) body_bytes: u64,
+    /// Held-back bytes to forward before the trailers.
+    pub(crate) released: Bytes,
+    /// The last byte or trailer was shown to the plugins.
+    pub(crate) ended: bool,
+}
+
+impl<H> Half<H> {
+    const fn new() -> Self {
+        Self {
+            live: None,
+            kept: None,
+            trailers: None,
+            trailers_live: false,
+            body_bytes: 0,
+            released: Bytes::new(),
+            ended: false,
+        }
+    }
+
+    pub(crate) fn head(&self) -> Option<&H> {
+        self.live.as_ref().or(self.kept.as_ref())
+    }
+}
+
+/// What all plugins of an exchange share.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) request: Half<request::Parts>,
+    pub(crate) response: Half<response::Parts>,
+    /// `:scheme` as a plugin set it.
+    pub(crate) scheme: Option<Box<str>>,
+    /// What plugins set by `proxy_set_property`.
+    pub(crate) properties: Vec<Property>,
+    /// The route and the upstream, once the proxy chose them.
+    pub(crate) destination: Option<Destination>,
+    /// The first local response any plugin gave; taken when the stream acts on it.
+    pub(crate) local_response: Option<LocalResponse>,
+    /// A response is on its way to the client: local responses come too late.
+    pub(crate) response_started: bool,
+    /// A plugin closed the stream.
+    pub(crate) reset: bool,
+    /// Only callbacks after the end are left: nothing may be changed any more.
+    pub(crate) over: bool,
+    /// Who waits while a plugin has paused the stream.
+    pub(crate) waker: Option<Waker>,
+    /// When the exchange began; only kept when a guest can ask.
+    pub(crate) began: Option<Began>,
+}
+
+/// A property that a plugin set.
+#[derive(Debug)]
+pub(crate) struct Property {
+    pub(crate) path: Box<[u8]>,
+    pub(crate) value: Box<[u8]>,
+}
+
+/// Where the proxy sends the request, as properties show it.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// `route_name`
+    pub route: Rc<str>,
+    /// `cluster_name`
+    pub cluster: Rc<str>,
+    /// `upstream.address`, once an endpoint is connected.
+    pub upstream: Option<SocketAddr>,
+}
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Began {
+    pub(crate) monotonic: Instant,
+    /// Since 1970.
+    pub(crate) wall: Duration,
+}
+
+impl Exchange {
+    pub(crate) fn new(connection: Rc<Connection>, began: Option<Began>) -> Self {
+        Self {
+            connection,
+            request: Half::new(),
+            response: Half::new(),
+            scheme: None,
+            properties: Vec::new(),
+            destination: None,
+            local_response: None,
+            response_started: false,
+            reset: false,
+            over: false,
+            waker: None,
+            began,
+        }
+    }
+
+    /// A header map to read; `None` when it does not exist (yet).
+    pub(crate) fn fields(&self, map: MapType) -> Option<Fields<'_>> {
+        match map {
+            MapType::RequestHeaders => self.request.head().map(|head| Fields::Request {
+                head,
+                scheme: self.scheme(head),
+            }),
+            MapType::RequestTrailers => self.request.trailers.as_ref().map(Fields::Plain),
+            MapType::ResponseHeaders => self.response.head().map(Fields::Response),
+            MapType::ResponseTrailers => self.response.trailers.as_ref().map(Fields::Plain),
+            _ => None,
+        }
+    }
+
+    /// A header map to change; `None` when it does not exist, or has gone on already.
+    pub(crate) fn fields_mut(&mut self, map: MapType) -> Option<FieldsMut<'_>> {
+        if self.over {
+            return None;
+        }
+        match map {
+            MapType::RequestHeaders => {
+                let scheme = &mut self.scheme;
+                self.request
+                    .live
+                    .as_mut()
+                    .map(|head| FieldsMut::Request { head, scheme })
+            }
+            MapType::ResponseHeaders => self.response.live.as_mut().map(FieldsMut::Response),
+            MapType::RequestTrailers if self.request.trailers_live => {
+                self.request.trailers.as_mut().map(FieldsMut::Plain)
+            }
+            MapType::ResponseTrailers if self.response.trailers_live => {
+                self.response.trailers.as_mut().map(FieldsMut::Plain)
+            }
+            _ => None,
+        }
+    }
+
+    /// `:scheme`: what a plugin set, else the target's own, else `http`.
+    pub(crate) fn scheme<'a>(&'a self, head: &'a request::Parts) -> &'a str {
+        self.scheme
+            .as_deref()
+            .or_else(|| head.uri.scheme_str())
+            .unwrap_or("http")
+    }
+
+    /// Wakes the stream if it waits. It runs later, never inside the guest's call.
+    pub(crate) fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A request head to read later. Extensions stay with the original.
+pub(crate) fn copy_of_request(head: &request::Parts) -> request::Parts {
+    let (mut copy, ()) = Request::new(()).into_parts();
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}
+
+/// A response head to read later. Extensions stay with the original.
+pub(crate) fn copy_of_response(head: &response::Parts) -> response::Parts {
+    let (mut copy, ()) = Response::new(()).into_parts();
+    copy.status = head.status;
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}

@@ -1,0 +1,390 @@
+//! One VM: a store with its instance, and the ways into the guest.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
+
+use super::limits::Limits;
+use super::module::{GuestModule, one_line};
+use crate::abi::callbacks::{Callbacks, HeadersCallback, optional};
+use crate::abi::contexts::{Effective, ROOT, StreamContext};
+use crate::abi::http_calls::CallAnswer;
+use crate::abi::types::{Action, Direction, MapType, Phase};
+use crate::abi::{HostState, Identity, Order};
+use crate::cluster::Clusters;
+use crate::plugin::process::PluginProcess;
+use crate::stream::exchange::Exchange;
+
+/// Why a guest ended, in one sentence without a full stop.
+#[derive(Debug)]
+pub(crate) struct GuestFailure {
+    pub(crate) callback: &'static str,
+    reason: String,
+}
+
+impl fmt::Display for GuestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed: {}", self.callback, self.reason)
+    }
+}
+
+/// Why a VM did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("its VM cannot be created: {0}")]
+    Create(String),
+    #[error("its export {0} does not have the type that the ABI gives it")]
+    ExportType(&'static str),
+    #[error("{0}")]
+    Guest(GuestFailure),
+    #[error("its proxy_on_vm_start refused to start")]
+    Refused,
+    #[error("its proxy_on_configure refused the configuration")]
+    Configuration,
+}
+
+/// A VM. Whoever calls a method is the only one inside: the guest cannot be entered twice.
+pub(crate) struct Instance {
+    store: Store<HostState>,
+    callbacks: Callbacks,
+    /// Epochs one entry may take.
+    deadline: u64,
+}
+
+impl Instance {
+    /// A VM that has started and taken its configuration.
+    pub(crate) fn start(
+        module: &GuestModule,
+        identity: &Arc<Identity>,
+        limits: &Limits,
+        clusters: &Rc<Clusters>,
+        process: &Arc<PluginProcess>,
+    ) -> Result<Self, StartError> {
+        let state = HostState::new(Arc::clone(identity), Arc::clone(process), Rc::clone(clusters), limits);
+        let mut store = Store::new(module.prepared.module().engine(), state);
+        store.limiter(|state| &mut state.share);
+        let deadline = limits.call_epochs();
+        // Instantiation may run a start function.
+        store.set_epoch_deadline(deadline);
+        let instance = module
+            .prepared
+            .instantiate(&mut store)
+            .map_err(|error| StartError::Create(reason(&error, limits, &store)))?;
+        store.data_mut().memory = instance.get_memory(&mut store, "memory");
+        store.data_mut().allocator = match optional(&instance, &mut store, "proxy_on_memory_allocate") {
+            Ok(Some(allocator)) => Some(allocator),
+            Ok(None) => optional(&instance, &mut store, "malloc").map_err(StartError::ExportType)?,
+            Err(name) => return Err(StartError::ExportType(name)),
+        };
+        let callbacks = Callbacks::of(&instance, &mut store, identity.abi).map_err(StartError::ExportType)?;
+        initialize(&instance, &mut store, deadline)?;
+        store.data_mut().phase = Phase::Running;
+        let mut started = Self {
+            store,
+            callbacks,
+            deadline,
+        };
+        started.configure()?;
+        Ok(started)
+    }
+
+    /// The root context: created, started, configured, in this order.
+    fn configure(&mut self) -> Result<(), StartError> {
+        let Self {
+            store,
+            callbacks,
+            deadline,
+        } = self;
+        let (vm, plugin) = {
+            let identity = &store.data().identity;
+            (
+                identity.vm_configuration.len() as u32,
+                identity.configuration.len() as u32,
+            )
+        };
+        if let Some(create) = &callbacks.context_create {
+            enter(
+                store,
+                *deadline,
+                "proxy_on_context_create",
+                create,
+                Effective::Root,
+                (ROOT, 0),
+            )
+            .map_err(StartError::Guest)?;
+        }
+        if let Some(start) = &callbacks.vm_start {
+            let started = enter(
+                store,
+                *deadline,
+                "proxy_on_vm_start",
+                start,
+                Effective::Root,
+                (ROOT, vm),
+            );
+            if started.map_err(StartError::Guest)? == 0 {
+                return Err(StartError::Refused);
+            }
+        }
+        if let Some(configure) = &callbacks.configure {
+            let taken = enter(
+                store,
+                *deadline,
+                "proxy_on_configure",
+                configure,
+                Effective::Root,
+                (ROOT, plugin),
+            );
+            if taken.map_err(StartError::Guest)? == 0 {
+                return Err(StartError::Configuration);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a stream context.
+    pub(crate) fn open(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Result<Rc<StreamContext>, GuestFailure> {
+        let context = self.store.data_mut().contexts.open(exchange);
+        if let Some(create) = &self.callbacks.context_create {
+            let effective = Effective::Stream(Rc::clone(&context));
+            let params = (context.id, ROOT);
+            enter(
+                &mut self.store,
+                self.deadline,
+                "proxy_on_context_create",
+                create,
+                effective,
+                params,
+            )?;
+        }
+        Ok(context)
+    }
+
+    /// `proxy_on_request_headers` or `proxy_on_response_headers`.
+    pub(crate) fn headers(
+        &mut self,
+        context: &Rc<StreamContext>,
+        direction: Direction,
+        end_of_stream: bool,
+    ) -> Result<Action, GuestFailure> {
+        let (callback, name, map) = match direction {
+            Direction::Request => (
+                &self.callbacks.request_headers,
+                "proxy_on_request_headers",
+                MapType::RequestHeaders,
+            ),
+            Direction::Response => (
+                &self.callbacks.response_headers,
+                "proxy_on_response_headers",
+                MapType::ResponseHeaders,
+            ),
+        };
+        let Some(callback) = callback else {
+            return Ok(Action::Continue);
+        };
+        let count = context.exchange.borrow().fields(map).map_or(0, |fields| fields.count());
+        let effective = Effective::Stream(Rc::clone(context));
+        let end = u32::from(end_of_stream);
+        let (store, deadline, id) = (&mut self.store, self.deadline, context.id);
+        match callback {
+            HeadersCallback::V0_1(function) => enter(store, deadline, name, function, effective, (id, count)),
+            HeadersCallback::V0_2(function) => enter(store, deadline, name, function, effective, (id, count, end)),
+        }
+        .map(Action::from)
+    }
+
+    /// `proxy_on_request_body` or `proxy_on_response_body`, over what the context's flow holds.
+    pub(crate) fn body(
+        &mut self,
+        context: &Rc<StreamContext>,
+        direction: Direction,
+        end_of_stream: bool,
+    ) -> Result<Action, GuestFailure> {
+        let (callback, name) = match direction {
+            Direction::Request => (&self.callbacks.request_body, "proxy_on_request_body"),
+            Direction::Response => (&self.callbacks.response_body, "proxy_on_response_body"),
+        };
+        let Some(callback) = callback else {
+            return Ok(Action::Continue);
+        };
+        let size = context.flow(direction, |flow| flow.body.as_ref().map_or(0, |body| body.len()));
+        let params = (context.id, size as u32, u32::from(end_of_stream));
+        let effective = Effective::Stream(Rc::clone(context));
+        enter(&mut self.store, self.deadline, name, callback, effective, params).map(Action::from)
+    }
+
+    /// `proxy_on_request_trailers` or `proxy_on_response_trailers`.
+    pub(crate) fn trailers(
+        &mut self,
+        context: &Rc<StreamContext>,
+        direction: Direction,
+    ) -> Result<Action, GuestFailure> {
+        let (callback, name, map) = match direction {
+            Direction::Request => (
+                &self.callbacks.request_trailers,
+                "proxy_on_request_trailers",
+                MapType::RequestTrailers,
+            ),
+            Direction::Response => (
+                &self.callbacks.response_trailers,
+                "proxy_on_response_trailers",
+                MapType::ResponseTrailers,
+            ),
+        };
+        let Some(callback) = callback else {
+            return Ok(Action::Continue);
+        };
+        let count = context.exchange.borrow().fields(map).map_or(0, |fields| fields.count());
+        let effective = Effective::Stream(Rc::clone(context));
+        enter(
+            &mut self.store,
+            self.deadline,
+            name,
+            callback,
+            effective,
+            (context.id, count),
+        )
+        .map(Action::from)
+    }
+
+    /// Ends a stream: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. What `proxy_on_done` of a stream returns is
+    /// ignored, as in Envoy.
+    pub(crate) fn close(&mut self, context: &Rc<StreamContext>) -> Result<(), GuestFailure> {
+        self.end(context.id, &Effective::Stream(Rc::clone(context)))?;
+        self.store.data_mut().contexts.close(context.id);
+        Ok(())
+    }
+
+    fn end(&mut self, id: u32, effective: &Effective) -> Result<(), GuestFailure> {
+        let Self {
+            store,
+            callbacks,
+            deadline,
+        } = self;
+        if let Some(done) = &callbacks.done {
+            let ended = enter(store, *deadline, "proxy_on_done", done, effective.clone(), id)?;
+            if id == ROOT && ended == 0 {
+                store.data_mut().root_done_pending = true;
+                return Ok(());
+            }
+        }
+        if let Some(log) = &callbacks.log {
+            enter(store, *deadline, "proxy_on_log", log, effective.clone(), id)?;
+        }
+        if let Some(delete) = &callbacks.delete {
+            enter(store, *deadline, "proxy_on_delete", delete, effective.clone(), id)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the root context: the worker stops.
+    pub(crate) fn stop(&mut self) -> Result<(), GuestFailure> {
+        self.end(ROOT, &Effective::Root)
+    }
+
+    /// `proxy_on_tick`.
+    pub(crate) fn tick(&mut self) -> Result<(), GuestFailure> {
+        let Some(tick) = &self.callbacks.tick else {
+            return Ok(());
+        };
+        enter(
+            &mut self.store,
+            self.deadline,
+            "proxy_on_tick",
+            tick,
+            Effective::Root,
+            ROOT,
+        )
+    }
+
+    /// `proxy_on_http_call_response`.
+    pub(crate) fn http_call_response(&mut self, id: u32, answer: CallAnswer) -> Result<(), GuestFailure> {
+        let Some(callback) = &self.callbacks.http_call_response else {
+            return Ok(());
+        };
+        let (headers, body, trailers) = answer.sizes();
+        self.store.data_mut().answer = Some(Rc::new(answer));
+        let params = (ROOT, id, headers, body, trailers);
+        let name = "proxy_on_http_call_response";
+        let delivered = enter(&mut self.store, self.deadline, name, callback, Effective::Root, params);
+        self.store.data_mut().answer = None;
+        delivered
+    }
+
+    /// What the guest asked for while it was inside.
+    pub(crate) fn take_orders(&mut self) -> Vec<Order> {
+        // An empty vector holds no memory: this costs nothing when there are none.
+        std::mem::take(&mut self.store.data_mut().orders)
+    }
+
+    /// The streams that were open when the VM failed.
+    pub(crate) fn take_streams(&mut self) -> Vec<Rc<StreamContext>> {
+        self.store.data_mut().contexts.take_all()
+    }
+}
+
+/// `_initialize` and then `main`, or `_start` where there is no `_initialize`.
+fn initialize(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartError> {
+    let function =
+        |store: &mut Store<HostState>, name| optional::<(), ()>(instance, store, name).map_err(StartError::ExportType);
+    if let Some(initialize) = function(store, "_initialize")? {
+        enter(store, deadline, "_initialize", &initialize, Effective::Root, ()).map_err(StartError::Guest)?;
+        return run_main(instance, store, deadline);
+    }
+    if let Some(start) = function(store, "_start")? {
+        enter(store, deadline, "_start", &start, Effective::Root, ()).map_err(StartError::Guest)?;
+    }
+    Ok(())
+}
+
+fn run_main(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartError> {
+    if let Ok(Some(main)) = optional::<(u32, u32), u32>(instance, store, "main") {
+        enter(store, deadline, "main", &main, Effective::Root, (0, 0)).map_err(StartError::Guest)?;
+    } else if let Ok(Some(main)) = optional::<(), u32>(instance, store, "__main_void") {
+        enter(store, deadline, "__main_void", &main, Effective::Root, ()).map_err(StartError::Guest)?;
+    }
+    Ok(())
+}
+
+/// The only way into the guest, its allocator apart. The deadline is set anew for every entry.
+fn enter<P: WasmParams, R: WasmResults>(
+    store: &mut Store<HostState>,
+    deadline: u64,
+    callback: &'static str,
+    function: &TypedFunc<P, R>,
+    effective: Effective,
+    params: P,
+) -> Result<R, GuestFailure> {
+    store.set_epoch_deadline(deadline);
+    store.data_mut().effective = effective;
+    let result = function.call(&mut *store, params);
+    store.data_mut().effective = Effective::Root;
+    result.map_err(|error| GuestFailure {
+        callback,
+        reason: sentence(&error, store.data().share.denied),
+    })
+}
+
+fn reason(error: &wasmtime::Error, limits: &Limits, store: &Store<HostState>) -> String {
+    if store.data().share.denied {
+        return format!("it needs more memory than limits.memory gives ({})", limits.memory);
+    }
+    sentence(error, false)
+}
+
+fn sentence(error: &wasmtime::Error, out_of_memory: bool) -> String {
+    let cause = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => "it ran longer than limits.call allows".to_owned(),
+        Some(Trap::StackOverflow) => "its stack overflowed".to_owned(),
+        Some(trap) => trap.to_string(),
+        None => one_line(error),
+    };
+    if out_of_memory {
+        format!("{cause}, after limits.memory denied it memory")
+    } else {
+        cause
+    }
+}

@@ -1,0 +1,159 @@
+//! What a guest may use: memory, and time per call.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wasmtime::ResourceLimiter;
+
+use super::engine::TICK;
+use crate::config;
+
+/// Most entries a guest's tables may have together (full-Go guests need about 6,300).
+const TABLE_ENTRIES: usize = 10_000;
+
+/// `limits:` of a plugin.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Linear memory of one VM, for example `64MiB` (the default). A guest that asks for more is told no.
+    pub memory: ByteSize,
+    /// Longest single call into the guest, for example `100ms` (the default). A longer one poisons the VM.
+    pub call: CallTime,
+}
+
+impl Limits {
+    /// The call limit in epochs. One more than the time divides to, because the running epoch counts as a whole one.
+    pub(crate) fn call_epochs(&self) -> u64 {
+        let epochs = self.call.0.as_nanos().div_ceil(TICK.as_nanos());
+        u64::try_from(epochs).unwrap_or(u64::MAX - 1).saturating_add(1)
+    }
+}
+
+/// A number of bytes, written as `512KiB`, `64MiB`, `1GiB` or a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct ByteSize(pub u64);
+
+impl Default for ByteSize {
+    fn default() -> Self {
+        Self(64 << 20)
+    }
+}
+
+impl TryFrom<String> for ByteSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (number, unit) = split_unit(&text);
+        let scale: u64 = match unit {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return Err(format!("`{text}` is not a size: write for example 64MiB")),
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(scale))
+            .filter(|bytes| *bytes > 0)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not a size: write for example 64MiB"))
+    }
+}
+
+/// The longest a call may take: an end must be in sight, so zero is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "config::Duration")]
+#[schemars(with = "config::Duration")]
+pub struct CallTime(pub Duration);
+
+impl Default for CallTime {
+    fn default() -> Self {
+        Self(Duration::from_millis(100))
+    }
+}
+
+impl TryFrom<config::Duration> for CallTime {
+    type Error = &'static str;
+
+    fn try_from(time: config::Duration) -> Result<Self, Self::Error> {
+        time.limit()
+            .map(Self)
+            .ok_or("a call into a plugin must have a limit: write for example 100ms")
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim())
+}
+
+/// Says no to growth beyond a plugin's share. The guest sees −1 from `memory.grow` and may handle it.
+#[derive(Debug)]
+pub(crate) struct Share {
+    memory: usize,
+    pub(crate) denied: bool,
+}
+
+impl Share {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            memory: usize::try_from(limits.memory.0).unwrap_or(usize::MAX),
+            denied: false,
+        }
+    }
+}
+
+impl ResourceLimiter for Share {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = desired <= self.memory;
+        self.denied |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ENTRIES)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes.is_multiple_of(1 << 20) => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes.is_multiple_of(1 << 10) => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}B"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_read_as_written() {
+        assert_eq!(ByteSize::try_from("64MiB".to_owned()), Ok(ByteSize(64 << 20)));
+        assert_eq!(ByteSize::try_from("4096".to_owned()), Ok(ByteSize(4096)));
+        assert!(ByteSize::try_from("64MB".to_owned()).is_err());
+        assert!(ByteSize::try_from("0".to_owned()).is_err());
+        assert_eq!(
+            serde_json::from_str::<CallTime>("\"2s\"").unwrap(),
+            CallTime(Duration::from_secs(2))
+        );
+        assert!(serde_json::from_str::<CallTime>("\"0\"").is_err());
+    }
+
+    #[test]
+    fn a_call_limit_is_rounded_up_to_whole_epochs() {
+        assert_eq!(Limits::default().call_epochs(), 11);
+        let limits = Limits {
+            call: CallTime(Duration::from_millis(1)),
+            ..Limits::default()
+        };
+        assert_eq!(limits.call_epochs(), 2);
+    }
+}

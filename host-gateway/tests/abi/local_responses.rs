@@ -1,0 +1,134 @@
+//! Local responses: from every phase, and against everything else a plugin may do at the same time.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::harness::*;
+
+/// Answers 418 with `x-local: 1` and the body `teapot`. The pairs stand at 500.
+const LOCAL: &str = r#"
+  (func $local (param $status i32) (result i32)
+    (call $send_local_response (local.get $status) {why} {teapot}
+      {\01\00\00\00\07\00\00\00\01\00\00\00x-local\001\00} (i32.const -1)))
+"#;
+
+#[test]
+fn a_local_response_wins_over_continue_and_the_first_counts() {
+    on_a_worker(async {
+        let wasm = guest(&format!(
+            r#"{LOCAL} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 418))) (drop (call $local (i32.const 500)))
+                 (drop (call $continue_stream (i32.const 0))) (i32.const 0))"#
+        ));
+        let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+        assert_eq!(local.status, StatusCode::IM_A_TEAPOT);
+        assert_eq!(
+            (&local.body[..], local.details.as_str(), local.grpc_status),
+            (&b"teapot"[..], "why", None)
+        );
+        assert_eq!(values(&local.headers, "x-local"), ["1"]);
+        assert_eq!(values(&local.headers, "content-type"), ["text/plain"]);
+    });
+}
+
+#[test]
+fn later_plugins_do_not_see_the_request() {
+    on_a_worker(async {
+        let answers = guest(&format!(
+            r#"{LOCAL} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 403))) (i32.const 1))"#
+        ));
+        let traps = guest(r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)"#);
+        let plugins = plugins(&[config(&answers), config(&traps)]);
+        assert_eq!(
+            response(open(&plugins).request_headers(get("/"), true).await).status,
+            403
+        );
+    });
+}
+
+#[test]
+fn only_final_statuses_are_taken() {
+    on_a_worker(async {
+        let calls: String = [99, 101, 1000]
+            .map(|status| format!("(call $report (call $local (i32.const {status})))"))
+            .concat();
+        let head = first_head(&guest(&format!(
+            r#"{LOCAL} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {calls} (i32.const 0))"#
+        )))
+        .await;
+        assert_eq!(values(&head.headers, "r"), ["02"; 3]);
+    });
+}
+
+#[test]
+fn a_paused_request_is_answered_from_a_tick() {
+    on_a_worker(async {
+        let wasm = guest(&format!(
+            r#"{LOCAL}
+               (global $stream (mut i32) (i32.const 0))
+               (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                 (drop (call $set_tick_period_milliseconds (i32.const 10))) (i32.const 1))
+               (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+                 (global.set $stream (local.get $id)) (i32.const 1))
+               (func (export "proxy_on_tick") (param i32)
+                 ;; Without a stream it is accepted and lost.
+                 (if (call $local (i32.const 500)) (then unreachable))
+                 (if (i32.eqz (call $set_effective_context (global.get $stream)))
+                   (then (drop (call $local (i32.const 504))))))"#
+        ));
+        let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+        assert_eq!(local.status, StatusCode::GATEWAY_TIMEOUT);
+    });
+}
+
+#[test]
+fn body_and_response_phases_may_answer_as_well() {
+    on_a_worker(async {
+        for phase in ["request_body", "response_headers"] {
+            let wasm = guest(&format!(
+                r#"{LOCAL} (func (export "proxy_on_{phase}") (param i32 i32 i32) (result i32)
+                     (drop (call $local (i32.const 418))) (i32.const 1))"#
+            ));
+            let mut stream = open(&plugin(&wasm));
+            go_on(stream.request_headers(get("/"), false).await);
+            let local = if phase == "request_body" {
+                response(stream.request_body(Bytes::from("a"), false).await)
+            } else {
+                go_on(stream.request_body(Bytes::from("a"), true).await);
+                response(stream.response_headers(answered(200), false).await)
+            };
+            assert_eq!(local.status, 418, "{phase}");
+        }
+    });
+}
+
+#[test]
+fn a_local_response_passes_the_response_callbacks() {
+    on_a_worker(async {
+        let wasm = guest(&format!(
+            r#"{LOCAL}
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 418))) (i32.const 1))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 500)))
+                 (drop (call $add_header_map_value (i32.const 2) {{x-passed}} {{1}})) (i32.const 0))
+               (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+                 (drop (call $set_buffer_bytes (i32.const 1) (i32.const -1) (i32.const 0) {{!}})) (i32.const 0))"#
+        ));
+        let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+        assert_eq!((local.status.as_u16(), &local.body[..]), (418, &b"teapot!"[..]));
+        assert_eq!(values(&local.headers, "x-passed"), ["1"]);
+    });
+}
+
+#[test]
+fn a_closed_stream_fails() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $close_stream (i32.const 0))) (i32.const 0))"#,
+        );
+        fails(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+    });
+}

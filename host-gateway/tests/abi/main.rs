@@ -1,0 +1,23 @@
+//! The plugin host against guests written for one purpose each, without a proxy around it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
+
+mod harness;
+
+mod bodies;
+mod contexts;
+mod failures;
+mod fields;
+mod http_calls;
+mod local_responses;
+mod metrics;
+mod properties;
+mod shared_data;
+mod start;
+mod stubs;
+mod timers;
+mod wasi;

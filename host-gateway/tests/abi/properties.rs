@@ -1,0 +1,125 @@
+//! Properties.
+
+use std::rc::Rc;
+
+use http::HeaderValue;
+use postern_gateway::plugin::Destination;
+
+use crate::harness::*;
+
+/// What a guest reads on a path; `None` when it is told NOT_FOUND.
+async fn read(path: &str) -> Option<Vec<u8>> {
+    let path = path.replace('.', "\\00");
+    let wasm = guest(&format!(
+        r#"(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+             (drop (call $set_property {{own\00path}} {{mine}}))
+             (if (i32.eqz (call $get_property {{{path}}} (i32.const 2000) (i32.const 2004)))
+               (then (call $answer)))
+             (i32.const 0))"#
+    ));
+    let mut config = config(&wasm);
+    (config.root_id, config.vm_id) = ("root".to_owned(), "vm".to_owned());
+    let plugins = plugins(&[config]);
+    let mut stream = open(&plugins);
+    let mut head = get("/path?query");
+    for (name, value) in [
+        ("user-agent", "agent"),
+        ("referer", "from"),
+        ("x-request-id", "id"),
+        ("x-a", "1"),
+    ] {
+        head.headers.append(name, HeaderValue::from_static(value));
+    }
+    go_on(stream.request_headers(head, false).await);
+    go_on(stream.request_body("body".into(), true).await);
+    stream.set_destination(Destination {
+        route: Rc::from("/path"),
+        cluster: Rc::from("upstreams"),
+        upstream: Some(([10, 0, 0, 1], 80).into()),
+    });
+    let mut head = answered(201);
+    head.headers.append("x-b", HeaderValue::from_static("2"));
+    match stream.response_headers(head, true).await {
+        postern_gateway::plugin::Verdict::Respond(local) => Some(local.body.to_vec()),
+        _ => None,
+    }
+}
+
+#[test]
+fn texts_are_bytes() {
+    on_a_worker(async {
+        for (path, expected) in [
+            ("plugin_name", "guest"),
+            ("plugin_root_id", "root"),
+            ("plugin_vm_id", "vm"),
+            ("route_name", "/path"),
+            ("cluster_name", "upstreams"),
+            ("request.path", "/path?query"),
+            ("request.url_path", "/path"),
+            ("request.query", "query"),
+            ("request.host", "example.com"),
+            ("request.scheme", "http"),
+            ("request.method", "GET"),
+            ("request.protocol", "HTTP/1.1"),
+            ("request.useragent", "agent"),
+            ("request.referer", "from"),
+            ("request.id", "id"),
+            ("request.headers.x-a", "1"),
+            ("request.headers.X-A", "1"),
+            ("response.headers.x-b", "2"),
+            ("source.address", "192.0.2.1:4711"),
+            ("destination.address", "127.0.0.1:8081"),
+            ("upstream.address", "10.0.0.1:80"),
+            ("own.path", "mine"),
+        ] {
+            let value = read(path).await.unwrap_or_else(|| panic!("{path} is not found"));
+            assert_eq!(String::from_utf8_lossy(&value), expected, "{path}");
+        }
+    });
+}
+
+#[test]
+fn numbers_have_eight_bytes_and_truth_one() {
+    on_a_worker(async {
+        for (path, expected) in [
+            ("source.port", 4711),
+            ("destination.port", 8081),
+            ("upstream.port", 80),
+            ("connection.id", 7),
+            ("response.code", 201),
+            ("listener_direction", 0),
+        ] {
+            assert_eq!(read(path).await, Some(u64::to_le_bytes(expected).to_vec()), "{path}");
+        }
+        assert_eq!(read("connection.mtls").await, Some(vec![0]));
+        let time = read("request.time").await.unwrap();
+        // After 2020, in nanoseconds.
+        assert!(u64::from_le_bytes(time.try_into().unwrap()) > 1_577_836_800_000_000_000);
+    });
+}
+
+#[test]
+fn maps_are_pairs() {
+    on_a_worker(async {
+        let headers = pairs(&read("request.headers").await.unwrap());
+        assert_eq!(headers[0], (":authority".to_owned(), "example.com".to_owned()));
+        assert!(headers.contains(&("x-a".to_owned(), "1".to_owned())));
+    });
+}
+
+#[test]
+fn what_is_not_known_is_not_found() {
+    on_a_worker(async {
+        for path in [
+            "",
+            "nonsense",
+            "request",
+            "request.nonsense",
+            "request.headers.x-none",
+            "node.id",
+            "xds.route_name",
+        ] {
+            assert_eq!(read(path).await, None, "{path}");
+        }
+    });
+}

@@ -1,0 +1,47 @@
+//! Ticks.
+
+use std::time::Duration;
+
+use crate::harness::*;
+
+/// Traces each tick; the period is set when it is configured and again at the third tick.
+fn ticking(first: u32, then: u32) -> Vec<u8> {
+    guest(&format!(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $set_tick_period_milliseconds (i32.const {first}))) (i32.const 1))
+           (func (export "proxy_on_tick") (param $root i32)
+             (call $trace (i32.add (i32.const 48) (local.get $root)))
+             (if (i32.eq (i32.load (i32.const 2900)) (i32.const 3))
+               (then (drop (call $set_tick_period_milliseconds (i32.const {then}))))))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (call $show_trace) (i32.const 0))"#
+    ))
+}
+
+#[test]
+fn ticks_come_at_their_period() {
+    on_a_worker(async {
+        let plugins = plugin(&ticking(20, 20));
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let ticks = trace(&plugins).await.len();
+        assert!((4..=7).contains(&ticks), "{ticks} ticks in 150 ms");
+    });
+}
+
+#[test]
+fn a_period_of_zero_ends_them() {
+    on_a_worker(async {
+        let plugins = plugin(&ticking(5, 0));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(trace(&plugins).await, "111");
+    });
+}
+
+#[test]
+fn another_period_replaces_the_one_before() {
+    on_a_worker(async {
+        let plugins = plugin(&ticking(5, 1000));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(trace(&plugins).await, "111");
+    });
+}
