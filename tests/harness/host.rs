@@ -83,5 +83,8 @@ pub fn kinds() -> Vec<HostKind> {
         envoy.is_some() || !must,
         "Envoy is not there, and nothing may be skipped when CI=true"
     );
-    [Some(HostKind::Gateway), envoy.map(|_| HostKind::Envoy)].into_iter().flatten().collect()
+    [Some(HostKind::Gateway), envoy.map(|_| HostKind::Envoy)]
+        .into_iter()
+        .flatten()
+        .collect()
 }

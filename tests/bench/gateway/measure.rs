@@ -40,6 +40,7 @@ impl fmt::Display for Sample {
             p99,
             rss,
             busy,
+            ..
         } = self;
         let [proxy, load] = busy.map(|busy| 100.0 * busy);
         write!(
