@@ -1,0 +1,128 @@
+//! Bodies on their way through a plugin, from socket to socket.
+
+#![expect(clippy::expect_used, reason = "a test: what cannot be set up is its failure")]
+
+#[cfg(test)]
+mod harness;
+
+use harness::{Gateway, Upstream};
+
+/// A guest with the given callbacks.
+fn guest(callbacks: &str) -> String {
+    format!(
+        r#"(module
+  (import "env" "proxy_set_buffer_bytes" (func $set_buffer (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_send_local_response"
+    (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "!no")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_context_create") (param i32 i32))
+  {callbacks})"#
+    )
+}
+
+/// Appends `!` at the end of a body: buffer 0 is the request's, buffer 1 the response's.
+fn exclaim(callback: &str, buffer: i32) -> String {
+    format!(
+        r#"(func (export "{callback}") (param i32 i32 i32) (result i32)
+             (if (local.get 2) (then
+               (drop (call $set_buffer (i32.const {buffer}) (i32.const -1) (i32.const 0) (i32.const 16) (i32.const 1)))))
+             (i32.const 0))"#
+    )
+}
+
+/// A gateway whose one plugin is the guest, in front of the upstream.
+fn with_guest(wat: &str, upstream: &Upstream) -> Gateway {
+    let folder = harness::folder();
+    let wasm = folder.join("guest.wasm");
+    std::fs::write(&wasm, wat::parse_str(wat).expect("the guest is no WAT")).expect("cannot write the guest");
+    Gateway::start(&format!(
+        "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\" }} ]",
+        upstream.address,
+        wasm.display()
+    ))
+}
+
+#[test]
+fn a_plugin_may_lengthen_bodies_of_known_length() {
+    let upstream = Upstream::named("ok");
+    let callbacks = exclaim("proxy_on_request_body", 0) + &exclaim("proxy_on_response_body", 1);
+    let gateway = with_guest(&guest(&callbacks), &upstream);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        let answer = client.post("/", "hello");
+        assert_eq!((answer.status(), answer.text().as_str()), (200, "ok!"));
+        assert_eq!(answer.field("content-length"), None);
+        assert_eq!(upstream.last().text(), "hello!");
+        assert_eq!(upstream.last().field("content-length"), None);
+    }
+    // Without a body there is no body callback.
+    assert_eq!(client.get("/").text(), "ok!");
+    assert_eq!(upstream.last().text(), "");
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn a_plugin_may_change_chunked_bodies_with_trailers_behind_them() {
+    let upstream = Upstream::answering(|_| {
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n"
+            .to_vec()
+    });
+    let gateway = with_guest(&guest(&exclaim("proxy_on_response_body", 1)), &upstream);
+    let mut client = gateway.connect();
+    let answer = client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+        .receive();
+    assert_eq!(
+        answer.text(),
+        "abc",
+        "trailers end the stream, not the last of the data"
+    );
+    assert_eq!(answer.trailers, [("x-sum".to_owned(), "7".to_owned())]);
+}
+
+#[test]
+fn a_plugin_may_answer_while_the_request_body_passes() {
+    let upstream = Upstream::named("never");
+    let refuse = r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+        (drop (call $respond (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 17) (i32.const 2)
+          (i32.const 0) (i32.const 0) (i32.const -1)))
+        (i32.const 1))"#;
+    let gateway = with_guest(&guest(refuse), &upstream);
+    let answer = gateway.connect().post("/", "hello");
+    assert_eq!((answer.status(), answer.text().as_str()), (403, "no"));
+    assert_eq!(answer.field("content-type"), Some("text/plain"));
+    assert_eq!(gateway.connect().get("/").status(), 200);
+}
+
+#[test]
+fn a_plugin_that_traps_while_a_body_passes_ends_the_exchange() {
+    let upstream = Upstream::named("never");
+    let trap = r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) unreachable)"#;
+    let gateway = with_guest(&guest(trap), &upstream);
+    assert_eq!(gateway.connect().post("/", "hello").status(), 503);
+}
+
+#[test]
+fn clients_cannot_take_off_what_a_plugin_sets() {
+    let upstream = Upstream::named("ok");
+    let wat = guest(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (drop (call $replace (i32.const 0) (i32.const 32) (i32.const 9) (i32.const 41) (i32.const 2)))
+             (i32.const 0))
+           (data (i32.const 32) "x-user-idu1")"#,
+    )
+    .replace(
+        "(memory",
+        r#"(import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
+  (memory"#,
+    );
+    let gateway = with_guest(&wat, &upstream);
+    gateway
+        .connect()
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-User-Id\r\nX-User-Id: admin\r\n\r\n")
+        .receive();
+    assert_eq!(upstream.last().field("x-user-id"), Some("u1"));
+}
