@@ -7,6 +7,9 @@ use http::{Method, StatusCode, Uri, request, response};
 use super::failure::{Failure, Status};
 use super::pairs::Pair;
 
+/// Most fields a guest may make of a header map.
+const MOST_FIELDS: usize = 4096;
+
 /// A header map to read.
 #[derive(Clone, Copy)]
 pub(crate) enum Fields<'a> {
@@ -240,8 +243,11 @@ pub(crate) fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValu
     Ok((name, value))
 }
 
-/// Adds a value unless the map is full: hyper's maps hold so many and no more.
+/// Adds a value unless the map is full: a guest must not fill the host's memory.
 pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Failure> {
+    if headers.len() >= MOST_FIELDS {
+        return Err(Status::InternalFailure.into());
+    }
     headers
         .try_append(name, value)
         .map(|_| ())
