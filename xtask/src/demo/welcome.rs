@@ -35,18 +35,18 @@ Users: u1 / password (may call test), u2 / password (test and test2), admin / ad
   TOKEN=$(echo "$ANSWER" | sed 's/.*"access_token":"\([^"]*\)".*/\1/'); REFRESH=$(echo "$ANSWER" | sed 's/.*"refresh_token":"\([^"]*\)".*/\1/')
 
   # no token: 401 · u1 may call this: 200 ok · u1 may not call that: 403
-  curl -si $GATEWAY/service/demo/test
-  curl -si -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test
-  curl -si -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test2
+  curl -siw '\n' $GATEWAY/service/demo/test
+  curl -siw '\n' -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test
+  curl -siw '\n' -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test2
 
   # refresh: a new token, and the old one is refused: 401
   OLD=$TOKEN; ANSWER=$(curl -s -u demo:demo-secret -d grant_type=refresh_token -d refresh_token=$REFRESH $GATEWAY/login/oauth/token); echo "$ANSWER"
   TOKEN=$(echo "$ANSWER" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-  curl -si -H "Authorization: bearer $OLD" $GATEWAY/service/demo/test
+  curl -siw '\n' -H "Authorization: bearer $OLD" $GATEWAY/service/demo/test
 
   # log out, and the token is refused at once: 401
-  curl -si -X POST -H "Authorization: bearer $TOKEN" $GATEWAY/login/logout
-  curl -si -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test
+  curl -siw '\n' -X POST -H "Authorization: bearer $TOKEN" $GATEWAY/login/logout
+  curl -siw '\n' -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test
 
 "#
     )
