@@ -6,20 +6,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use xtask::{health, program::Program};
 
-use crate::{
-    Bench,
-    peers::{PROXY_PORT, Subject},
-    tools::on_core,
-};
+use crate::{Bench, peers::Subject, tools::on_core};
 
-/// Where the upstream listens.
-pub const UPSTREAM_PORT: u16 = 19_000;
 /// What is asked for; role `user` may.
 pub const PATH: &str = "/api/v1/items?id=42";
 
 /// nginx with an answer of three bytes.
 pub fn start_upstream(bench: &Bench) -> Result<Program> {
-    let folder = bench.folder.display();
+    let (folder, port) = (bench.folder.display(), bench.upstream_port);
     let configuration = bench.write(
         "upstream.conf",
         &format!(
@@ -31,7 +25,7 @@ http {{
   large_client_header_buffers 4 16k;
   client_body_temp_path {folder}/nginx-body; proxy_temp_path {folder}/nginx-proxy;
   fastcgi_temp_path {folder}/nginx-fastcgi; uwsgi_temp_path {folder}/nginx-uwsgi; scgi_temp_path {folder}/nginx-scgi;
-  server {{ listen 127.0.0.1:{UPSTREAM_PORT} backlog=4096; location / {{ default_type text/plain; return 200 \"ok\\n\"; }} }}
+  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; return 200 \"ok\\n\"; }} }}
 }}
 "
         ),
@@ -41,7 +35,7 @@ http {{
     let mut upstream = Program::start("nginx", command, &bench.folder.join("upstream.log"))?;
     health::wait(
         &mut upstream,
-        UPSTREAM_PORT,
+        port,
         "/",
         200,
         Duration::from_secs(10),
@@ -69,7 +63,7 @@ pub fn run(bench: &Bench, subject: &Subject, seconds: u32) -> Result<Load> {
     let mut command = on_core(1, &bench.tools.wrk);
     command.args(["-t1", &connections, &duration, "--timeout", "10s", "-s", &script]);
     command
-        .args([&format!("http://127.0.0.1:{PROXY_PORT}/"), "--"])
+        .args([&format!("http://127.0.0.1:{}/", bench.proxy_port), "--"])
         .arg(tokens)
         .arg(PATH);
     let output = command.output().context("cannot run wrk")?;

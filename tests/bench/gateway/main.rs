@@ -15,6 +15,7 @@ mod tools;
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
+use postern_e2e::ports;
 use xtask::{progress::Progress, workspace::Workspace};
 
 use crate::{measure::Sample, peers::Subject, tokens::Tokens, tools::Tools};
@@ -35,6 +36,9 @@ struct Bench {
     tools: Tools,
     tokens: Tokens,
     options: Options,
+    /// Where every proxy listens, one at a time.
+    proxy_port: u16,
+    upstream_port: u16,
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,8 @@ fn run() -> Result<()> {
         tools,
         tokens,
         options,
+        proxy_port: ports::free(),
+        upstream_port: ports::free(),
     };
 
     let _upstream = load::start_upstream(&bench)?;

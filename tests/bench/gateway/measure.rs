@@ -9,7 +9,7 @@ use xtask::{health, program::Program};
 use crate::{
     Bench,
     load::{self, PATH},
-    peers::{PROXY_PORT, Subject},
+    peers::Subject,
     tokens,
 };
 
@@ -28,7 +28,7 @@ pub struct Sample {
     pub rss: f64,
     /// How busy the two cores were, 0 to 1.
     pub busy: [f64; 2],
-    /// How busy core 0 was with something other than the proxy: what else ran on this machine.
+    /// How much of core 0 went to something other than the proxy: other programs, or, on a virtual machine, its neighbours.
     pub disturbed: f64,
 }
 
@@ -58,7 +58,7 @@ pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
     let ready = if subject.guards { 401 } else { 200 };
     health::wait(
         &mut proxy,
-        PROXY_PORT,
+        bench.proxy_port,
         PATH,
         ready,
         Duration::from_secs(30),
@@ -78,13 +78,14 @@ pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
         let [before, after] = [cores[0][core], cores[1][core]];
         (after.busy - before.busy) / (after.all - before.all).max(1.0)
     });
+    let stolen = (cores[1][0].stolen - cores[0][0].stolen) / (cores[1][0].all - cores[0][0].all).max(1.0);
     let rss = rss_mib(&processes)?;
     proxy.terminate();
     proxy.wait_stopped();
     let cpu = cpu / bench.tools.ticks_per_second;
     Ok(Sample {
         cpu: cpu / load.requests * 1e6,
-        disturbed: (busy[0] - cpu / load.seconds).max(0.0),
+        disturbed: (busy[0] + stolen - cpu / load.seconds).max(0.0),
         requests_per_second: load.requests / load.seconds,
         p50: load.p50,
         p99: load.p99,
@@ -105,7 +106,7 @@ fn check(bench: &Bench, subject: &Subject) -> Result<()> {
     ];
     let open = [("any request", Request::get(PATH), 200)];
     for (what, request, expected) in if subject.guards { &guarded[..] } else { &open[..] } {
-        let status = request.send(PROXY_PORT).status;
+        let status = request.send(bench.proxy_port).status;
         if status != *expected {
             bail!("{what}: answered {status}, not {expected}");
         }
@@ -170,6 +171,7 @@ fn rss_mib(processes: &[u32]) -> Result<f64> {
 #[derive(Clone, Copy)]
 struct CoreTicks {
     busy: f64,
+    stolen: f64,
     all: f64,
 }
 
@@ -188,8 +190,12 @@ fn core_ticks() -> Result<[CoreTicks; 2]> {
             .filter_map(|field| field.parse().ok())
             .collect();
         let all: f64 = ticks.iter().sum();
-        let idle: f64 = [3, 4, 7].iter().filter_map(|index| ticks.get(*index)).sum();
-        CoreTicks { busy: all - idle, all }
+        let [idle, iowait, stolen] = [3, 4, 7].map(|field| ticks.get(field).copied().unwrap_or(0.0));
+        CoreTicks {
+            busy: all - idle - iowait - stolen,
+            stolen,
+            all,
+        }
     };
     Ok([core("cpu0 "), core("cpu1 ")])
 }

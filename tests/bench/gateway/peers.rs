@@ -7,13 +7,10 @@ use serde_json::{Value, json};
 
 use crate::{
     Bench,
-    load::UPSTREAM_PORT,
     tokens::{AUDIENCE, ISSUER, Kind},
     tools::on_core,
 };
 
-/// Where every proxy listens, one at a time.
-pub const PROXY_PORT: u16 = 19_300;
 /// Who may go where: a path below the prefix needs the role.
 const RULES: [(&str, &str); 4] = [
     ("/admin/", "admin"),
@@ -43,12 +40,15 @@ impl Subject {
 /// Writes the configurations and lists everything that is measured.
 pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
     let plugin = plugin(&bench.tokens.jwks);
-    let plain = bench.write("gateway-plain.yaml", &gateway(None))?;
-    let filtered = bench.write("gateway-filter.yaml", &gateway(Some((&bench.tools.filter, &plugin))))?;
-    let envoy_plain = bench.write("envoy-plain.json", &envoy(&[]).to_string())?;
+    let plain = bench.write("gateway-plain.yaml", &gateway(bench, None))?;
+    let filtered = bench.write(
+        "gateway-filter.yaml",
+        &gateway(bench, Some((&bench.tools.filter, &plugin))),
+    )?;
+    let envoy_plain = bench.write("envoy-plain.json", &envoy(bench, &[]).to_string())?;
     let envoy_jwt = bench.write(
         "envoy-jwt.json",
-        &envoy(&[jwt_authn(&bench.tokens.jwks), rbac()]).to_string(),
+        &envoy(bench, &[jwt_authn(&bench.tokens.jwks), rbac()]).to_string(),
     )?;
     let envoy_filter = bench.write("envoy-filter.json", &printed_bootstrap(bench, &filtered)?)?;
 
@@ -115,16 +115,16 @@ fn plugin(jwks: &Value) -> Value {
 }
 
 /// `gateway.yaml`; JSON is YAML too.
-fn gateway(plugin: Option<(&Path, &Value)>) -> String {
+fn gateway(bench: &Bench, plugin: Option<(&Path, &Value)>) -> String {
     let plugins: Vec<Value> = plugin
         .iter()
         .map(|(wasm, configuration)| json!({ "name": "auth", "wasm": wasm, "configuration": configuration }))
         .collect();
     json!({
         "workers": 1,
-        "listeners": [ { "address": format!("127.0.0.1:{PROXY_PORT}") } ],
+        "listeners": [ { "address": format!("127.0.0.1:{}", bench.proxy_port) } ],
         "routes": [ { "prefix": "/", "cluster": "up" } ],
-        "clusters": { "up": { "endpoints": [ format!("127.0.0.1:{UPSTREAM_PORT}") ] } },
+        "clusters": { "up": { "endpoints": [ format!("127.0.0.1:{}", bench.upstream_port) ] } },
         "plugins": plugins,
     })
     .to_string()
@@ -146,7 +146,7 @@ fn printed_bootstrap(bench: &Bench, gateway_yaml: &str) -> Result<String> {
 }
 
 /// Envoy with these HTTP filters, and nothing else that would cost.
-fn envoy(filters: &[Value]) -> Value {
+fn envoy(bench: &Bench, filters: &[Value]) -> Value {
     let router = json!({ "name": "envoy.filters.http.router",
         "typed_config": { "@type": typed("filters.http.router.v3.Router") } });
     let http_filters = [filters, &[router]].concat();
@@ -158,11 +158,11 @@ fn envoy(filters: &[Value]) -> Value {
         "http_filters": http_filters,
     });
     json!({ "static_resources": {
-        "listeners": [ { "name": "l", "address": address(PROXY_PORT),
+        "listeners": [ { "name": "l", "address": address(bench.proxy_port),
             "filter_chains": [ { "filters": [ { "name": "hcm", "typed_config": connection_manager } ] } ] } ],
         "clusters": [ { "name": "up", "type": "STATIC", "connect_timeout": "2s",
             "load_assignment": { "cluster_name": "up",
-                "endpoints": [ { "lb_endpoints": [ { "endpoint": { "address": address(UPSTREAM_PORT) } } ] } ] },
+                "endpoints": [ { "lb_endpoints": [ { "endpoint": { "address": address(bench.upstream_port) } } ] } ] },
             "circuit_breakers": { "thresholds": [
                 { "max_connections": 10000, "max_pending_requests": 10000, "max_requests": 10000 } ] } } ],
     } })

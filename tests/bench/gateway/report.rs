@@ -68,7 +68,7 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
     let disturbed = rows.iter().map(|row| row.disturbed.max).fold(0.0, f64::max);
     if disturbed > 0.1 {
         println!(
-            "\nUp to {:.0} % of core 0 went to something else: run this on a quiet machine.",
+            "\nUp to {:.0} % of core 0 went to something else: measure on a quiet machine.",
             100.0 * disturbed
         );
     }
