@@ -17,7 +17,7 @@ use crate::jws::{JwsError, Unverified};
 use crate::path;
 use crate::permission::{ClaimCondition, Conditions, Expected, Lacks};
 use crate::principal::{Caller, Principal};
-use crate::request::{Presented, Reader, Request};
+use crate::request::{Presented, Reader, Request, Shape, well_formed};
 use crate::route::{Pattern, Routes};
 use crate::state::State;
 use crate::token_cache::Known;
@@ -236,9 +236,6 @@ impl Policy {
             Presented::One(token) => token,
             Presented::None => return Err(Denial::NoToken.into()),
             Presented::Several => return Err(Denial::SeveralTokens.into()),
-            Presented::Malformed(presented) => {
-                return Err(bad_token(TokenError::Jws(JwsError::NotCompact), &presented));
-            }
         };
         state.available(now).map_err(|unavailable| match unavailable {
             Unavailable::NoSnapshot => Refused::Need(Need::Snapshots),
@@ -246,7 +243,7 @@ impl Policy {
         })?;
         let principal = self.principal(token, state, now)?;
         if state.revocations.revoked(&principal.marks, principal.claims.issued_at) {
-            return Err(bad_token(TokenError::Revoked, token));
+            return Err(bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)));
         }
         let caller = state
             .caller(&principal)
@@ -270,20 +267,27 @@ impl Policy {
     }
 
     /// Who a token speaks of: known, or verified now.
-    fn principal(&self, token: &str, state: &mut State, now: u64) -> Result<Rc<Principal>, Refused> {
+    fn principal(&self, token: &[u8], state: &mut State, now: u64) -> Result<Rc<Principal>, Refused> {
         let leeway = self.config.leeway.millis;
         match state.tokens.get(token) {
             Some(Known::Good(principal)) => {
                 let principal = principal.clone();
                 if let Err(error) = principal.claims.check_times(now, leeway) {
                     state.tokens.forget(token);
-                    return Err(bad_token(error.into(), token));
+                    return Err(bad_token(error.into(), &String::from_utf8_lossy(token)));
                 }
                 return Ok(principal);
             }
-            Some(Known::Bad(error, until)) if *until > now => return Err(bad_token(*error, token)),
+            Some(Known::Bad(error, until)) if *until > now => {
+                return Err(bad_token(*error, &String::from_utf8_lossy(token)));
+            }
             _ => {}
         }
+        let token = match well_formed(token) {
+            Shape::Token(token) => token,
+            Shape::Several => return Err(Denial::SeveralTokens.into()),
+            Shape::Malformed(presented) => return Err(bad_token(TokenError::Jws(JwsError::NotCompact), &presented)),
+        };
         let known = match self.verify(token, state, now) {
             Ok(claims) => {
                 let marks = state.revocations.marks(&claims);
@@ -297,7 +301,7 @@ impl Policy {
         };
         match known {
             Ok(principal) => {
-                state.tokens.put(token, Known::Good(principal.clone()));
+                state.tokens.put(token.as_bytes(), Known::Good(principal.clone()));
                 Ok(principal)
             }
             Err(error) => {
@@ -305,7 +309,7 @@ impl Policy {
                 if !matches!(error, TokenError::Key | TokenError::Claims(ClaimsError::NotYet)) {
                     state
                         .tokens
-                        .put(token, Known::Bad(error, now.saturating_add(REMEMBER_BAD)));
+                        .put(token.as_bytes(), Known::Bad(error, now.saturating_add(REMEMBER_BAD)));
                 }
                 Err(bad_token(error, token))
             }

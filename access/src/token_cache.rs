@@ -4,11 +4,12 @@
 //! memory without a clock or a list: when the young one is full it becomes the old one, and what is asked for again
 //! moves over. Lookups hash the token with a random seed and compare it whole.
 
+use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::policy::TokenError;
 use crate::principal::Principal;
@@ -29,23 +30,20 @@ pub struct TokenCache {
     old: Generation,
     /// How many bytes a generation may hold.
     budget: usize,
-    seed: u64,
+    hasher: SeedableRandomState,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Generation {
-    tokens: HashMap<Box<str>, Known, SeedableRandomState>,
+    entries: HashTable<Entry>,
     bytes: usize,
 }
 
-impl Generation {
-    fn new(seed: u64) -> Self {
-        let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
-        Self {
-            tokens: HashMap::with_hasher(hasher),
-            bytes: 0,
-        }
-    }
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    token: Box<[u8]>,
+    known: Known,
 }
 
 /// What an entry takes beside the token itself: claims, headers, table space. Measured with eight short claims.
@@ -55,53 +53,100 @@ impl TokenCache {
     /// An empty cache of at most `budget` bytes. `seed` is random, so that nobody can prepare tokens that collide.
     pub fn new(budget: usize, seed: u64) -> Self {
         Self {
-            young: Generation::new(seed),
-            old: Generation::new(seed),
+            young: Generation::default(),
+            old: Generation::default(),
             budget: budget / 2,
-            seed,
+            hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
         }
     }
 
     /// What is known of a token.
-    pub fn get(&mut self, token: &str) -> Option<&Known> {
-        if !self.young.tokens.contains_key(token) {
-            let (token, known) = self.old.tokens.remove_entry(token)?;
-            return self.keep(token, known);
+    pub fn get(&mut self, token: &[u8]) -> Option<&Known> {
+        let hash = self.hash(token);
+        if !self.young.holds(hash)
+            && let Some(entry) = self.old.take(hash, token)
+        {
+            self.keep(entry);
         }
-        self.young.tokens.get(token)
+        self.young.find(hash, token).map(|entry| &entry.known)
     }
 
     /// Remembers what is known of a token.
-    pub fn put(&mut self, token: &str, known: Known) {
-        self.keep(token.into(), known);
+    pub fn put(&mut self, token: &[u8], known: Known) {
+        let hash = self.hash(token);
+        self.young.take(hash, token);
+        self.keep(Entry {
+            hash,
+            token: token.into(),
+            known,
+        });
     }
 
     /// Forgets one token, because it has expired.
-    pub fn forget(&mut self, token: &str) {
-        if self.young.tokens.remove(token).is_some() {
-            self.young.bytes = self.young.bytes.saturating_sub(cost(token));
-        }
+    pub fn forget(&mut self, token: &[u8]) {
+        let hash = self.hash(token);
+        self.young.take(hash, token);
     }
 
     /// Forgets everything, because keys changed.
     pub fn clear(&mut self) {
-        self.young = Generation::new(self.seed);
-        self.old = Generation::new(self.seed);
+        self.young = Generation::default();
+        self.old = Generation::default();
     }
 
-    fn keep(&mut self, token: Box<str>, known: Known) -> Option<&Known> {
-        let cost = cost(&token);
-        if self.young.bytes.saturating_add(cost) > self.budget {
-            self.old = std::mem::replace(&mut self.young, Generation::new(self.seed));
+    fn keep(&mut self, entry: Entry) {
+        if self.young.bytes.saturating_add(entry.cost()) > self.budget {
+            self.old = std::mem::take(&mut self.young);
         }
-        self.young.bytes = self.young.bytes.saturating_add(cost);
-        self.young.tokens.insert(token.clone(), known);
-        self.young.tokens.get(&token)
+        self.young.bytes = self.young.bytes.saturating_add(entry.cost());
+        self.young.entries.insert_unique(entry.hash, entry, |entry| entry.hash);
+    }
+
+    fn hash(&self, token: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(token);
+        hasher.finish()
     }
 }
 
-fn cost(token: &str) -> usize {
-    token.len().saturating_add(ENTRY)
+impl Generation {
+    /// Whether there is an entry with this hash. The bytes are compared once, when it is used.
+    fn holds(&self, hash: u64) -> bool {
+        self.entries.find(hash, |entry| entry.hash == hash).is_some()
+    }
+
+    fn find(&self, hash: u64, token: &[u8]) -> Option<&Entry> {
+        self.entries.find(hash, |entry| entry.is(hash, token))
+    }
+
+    fn take(&mut self, hash: u64, token: &[u8]) -> Option<Entry> {
+        let found = self.entries.find_entry(hash, |entry| entry.is(hash, token)).ok()?;
+        let (entry, _) = found.remove();
+        self.bytes = self.bytes.saturating_sub(entry.cost());
+        Some(entry)
+    }
+}
+
+impl Entry {
+    fn is(&self, hash: u64, token: &[u8]) -> bool {
+        self.hash == hash && same(&self.token, token)
+    }
+
+    fn cost(&self) -> usize {
+        self.token.len().saturating_add(ENTRY)
+    }
+}
+
+/// Equality in words of eight bytes: the `memcmp` of wasm's C library goes byte by byte, and tokens are long.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let (one_words, one_rest) = one.as_chunks::<8>();
+    let (other_words, other_rest) = other.as_chunks::<8>();
+    one.len() == other.len()
+        && one_words
+            .iter()
+            .zip(other_words)
+            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && one_rest == other_rest
 }
 
 #[cfg(test)]
@@ -115,15 +160,15 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let mut cache = TokenCache::new(20 * ENTRY, 1);
-        cache.put("used", bad());
+        cache.put(b"used", bad());
         for n in 0..1000 {
-            cache.put(&format!("token-{n}"), bad());
-            assert!(cache.get("used").is_some(), "after {n}");
+            cache.put(format!("token-{n}").as_bytes(), bad());
+            assert!(cache.get(b"used").is_some(), "after {n}");
             assert!(cache.young.bytes + cache.old.bytes <= 20 * ENTRY);
         }
-        assert!(cache.get("token-0").is_none());
-        assert!(cache.get("token-999").is_some());
+        assert!(cache.get(b"token-0").is_none());
+        assert!(cache.get(b"token-999").is_some());
         cache.clear();
-        assert!(cache.get("used").is_none());
+        assert!(cache.get(b"used").is_none());
     }
 }
