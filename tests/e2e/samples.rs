@@ -66,6 +66,23 @@ fn as_documented() {
 }
 
 #[test]
+fn the_login_as_it_stands() {
+    on_each_host(|visit| {
+        let login = Request::new("POST", "/login/oauth/token")
+            .header("Authorization", "Basic ZnVjazpmdWNr")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body("username=ufuck&password=pfuck&grant_type=password");
+        let answer = visit.send(&login);
+        let keys: Vec<String> = answer.json().as_object().expect("an object").keys().cloned().collect();
+        let documented = ["access_token", "token_type", "refresh_token", "expires_in", "scope", "userId", "jti"];
+        assert_eq!(keys, documented, "{answer:?}");
+        assert_eq!(answer.json()["userId"], "ufuck-uid");
+        let call = Request::new("POST", "/demo/test2").bearer(&tokens(&answer).access);
+        assert_eq!(visit.send(&call).text(), "ok");
+    });
+}
+
+#[test]
 fn the_reserved_interfaces_of_the_login_service() {
     let port = postern_e2e::servers::Servers::shared().stack.ports.login;
     let answer = |path: &str| {

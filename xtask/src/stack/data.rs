@@ -22,9 +22,15 @@ pub const LOGIN_SERVICE: &[&str] = &[
     "user grant u2 tester2",
     "user add admin --password admin-password --if-missing",
     "user grant admin administrator",
+    // The user of the legacy systems' published samples: their requests can be replayed as they stand.
+    "user add ufuck --id ufuck-uid --password pfuck --if-missing",
+    "user grant ufuck tester",
+    "user grant ufuck tester2",
 ];
 
 /// Words after `postern-auth`.
 pub const AUTH_SERVER: &[&str] = &[
     "client add demo --secret demo-secret --profile spring --grants password,refresh_token --scopes all --if-missing",
+    // The client of the published samples.
+    "client add fuck --secret fuck --profile spring --grants password,refresh_token --scopes all --if-missing",
 ];
