@@ -21,6 +21,10 @@ pub struct TokenFeed {
     /// The version that this delta continues. Absent in a full snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// More was to be told than fits into one document: ask again at once. Until the last part is there, a newcomer has
+    /// no snapshot to decide by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// Every issuer of the auth server with its keys inline; in a delta absent when unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuers: Option<Vec<Issuer>>,
@@ -47,10 +51,11 @@ pub struct PermissionFeed {
     /// The whole permission table; in a delta absent when unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<Permission>>,
-    /// User ids whose permissions changed, with the Unix second of the change. Authorities in a token of theirs that was
-    /// not provably issued later are out of date; the filter asks `/getAllPermissionByUserId` once instead.
+    /// Users whose permissions changed: id, Unix second of the change, and whether the user may still log in. Authorities
+    /// in a token of theirs that was not provably issued later are out of date; the filter asks
+    /// `/getAllPermissionByUserId` once instead. Tokens of a user who was disabled or removed are not good at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changed_users: Vec<(String, u64)>,
+    pub changed_users: Vec<(String, u64, bool)>,
 }
 
 /// One row of the permission table: whoever holds the authority `name` may call `url`.

@@ -74,7 +74,15 @@ fn the_login_as_it_stands() {
             .body("username=ufuck&password=pfuck&grant_type=password");
         let answer = visit.send(&login);
         let keys: Vec<String> = answer.json().as_object().expect("an object").keys().cloned().collect();
-        let documented = ["access_token", "token_type", "refresh_token", "expires_in", "scope", "userId", "jti"];
+        let documented = [
+            "access_token",
+            "token_type",
+            "refresh_token",
+            "expires_in",
+            "scope",
+            "userId",
+            "jti",
+        ];
         assert_eq!(keys, documented, "{answer:?}");
         assert_eq!(answer.json()["userId"], "ufuck-uid");
         let call = Request::new("POST", "/demo/test2").bearer(&tokens(&answer).access);
