@@ -182,6 +182,9 @@ pub struct Rule {
     /// Claims that must equal a value; `{name}` stands for that segment of the path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, String>,
+    /// Nobody may: an exception from a broader pattern. Nothing else may be required beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deny: bool,
 }
 
 /// What becomes of a path that nothing names.

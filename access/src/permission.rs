@@ -15,6 +15,8 @@ pub struct Conditions {
     pub scopes: Vec<String>,
     /// Each of these.
     pub claims: Vec<ClaimCondition>,
+    /// Nobody meets them.
+    pub deny: bool,
 }
 
 /// A claim that must equal a text, or the segment of the path that the pattern names.
@@ -47,6 +49,9 @@ pub enum Lacks {
 impl Conditions {
     /// Whether the caller meets them for this canonical path.
     pub fn check(&self, caller: &Caller, path: &str) -> Result<(), Lacks> {
+        if self.deny {
+            return Err(Lacks::Permission);
+        }
         let claims = &caller.principal.claims;
         let holds = |name: &String| caller.authorities.holds(name);
         if !self.scopes.iter().all(|scope| claims.scopes.contains(scope)) {

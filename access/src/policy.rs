@@ -18,8 +18,9 @@ use crate::path;
 use crate::permission::{ClaimCondition, Conditions, Expected, Lacks};
 use crate::principal::{Caller, Principal};
 use crate::request::{Presented, Reader, Request, Shape, well_formed};
+use crate::revocation::Marks;
 use crate::route::{Pattern, Routes};
-use crate::state::State;
+use crate::state::{NoCaller, State};
 use crate::token_cache::Known;
 
 /// A compiled configuration. It never changes; what changes is in [`State`].
@@ -116,17 +117,15 @@ pub struct ConfigError {
 /// How long a refused token is remembered, in milliseconds: a client that repeats a forgery costs a lookup.
 const REMEMBER_BAD: u64 = 10_000;
 
-/// How many keys are tried for a token that names none: only legacy issuers have several, during a rotation.
-const MAX_TRIES: usize = 8;
+/// How many keys are tried for a token that names none. Only legacy issuers have several: after each rotation one more,
+/// until the last token signed with it has expired. The auth server keeps no more than half as many.
+const MAX_TRIES: usize = 64;
 
 impl Policy {
     /// Reads and compiles a plugin configuration.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let config: Config = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| ConfigError {
-            key: error.path().to_string(),
-            message: error.inner().to_string(),
-        })?;
+        let config: Config = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
         deserializer.end().map_err(|error| ConfigError {
             key: ".".into(),
             message: error.to_string(),
@@ -149,8 +148,8 @@ impl Policy {
         for (index, rule) in config.rules.iter().enumerate() {
             let key = |part: &str| format!("rules[{index}].{part}");
             let pattern = Pattern::parse(&rule.path).map_err(|error| at(|| key("path"), error))?;
-            let conditions = conditions(rule, &pattern).map_err(|message| ConfigError {
-                key: key("claims"),
+            let conditions = conditions(rule, &pattern).map_err(|(part, message)| ConfigError {
+                key: key(part),
                 message,
             })?;
             if rule.methods.is_empty() {
@@ -213,6 +212,11 @@ impl Policy {
         self.reader.read(headers)
     }
 
+    /// Whether only we may set a header of this name.
+    pub fn is_identity(&self, name: &[u8]) -> bool {
+        self.reader.is_identity(name)
+    }
+
     /// May this request pass? `now` is in Unix milliseconds.
     pub fn decide(&self, request: &Request<'_>, state: &mut State, now: u64) -> Decision {
         self.try_decide(request, state, now)
@@ -245,9 +249,10 @@ impl Policy {
         if state.revocations.revoked(&principal.marks, principal.claims.issued_at) {
             return Err(bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)));
         }
-        let caller = state
-            .caller(&principal)
-            .map_err(|user| Refused::Need(Need::Authorities(user)))?;
+        let caller = state.caller(&principal).map_err(|unknown| match unknown {
+            NoCaller::Changed(user) => Refused::Need(Need::Authorities(user)),
+            NoCaller::Gone => bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)),
+        })?;
         let conditions = match required {
             Some(Requirement::Token(conditions)) => conditions,
             _ => match (state.permissions.find(&target.path, method), self.config.unmatched) {
@@ -289,9 +294,14 @@ impl Policy {
             Shape::Malformed(presented) => return Err(bad_token(TokenError::Jws(JwsError::NotCompact), &presented)),
         };
         let known = match self.verify(token, state, now) {
-            Ok(claims) => {
-                let marks = state.revocations.marks(&claims);
-                Ok(Rc::new(Principal::new(claims, marks, &self.config.forward)))
+            Ok((claims, ours)) => {
+                // What our servers say of a user or a token id says nothing of somebody else's.
+                let marks = if ours {
+                    state.revocations.marks(&claims)
+                } else {
+                    Marks::default()
+                };
+                Ok(Rc::new(Principal::new(claims, marks, ours, &self.config.forward)))
             }
             Err(Unproven::Bad(error)) => Err(error),
             Err(Unproven::Keys(index)) => {
@@ -316,8 +326,8 @@ impl Policy {
         }
     }
 
-    /// Signature, issuer, audience and times.
-    fn verify(&self, token: &str, state: &State, now: u64) -> Result<Claims, Unproven> {
+    /// Signature, issuer, audience and times; and whether the token is one of our own auth server.
+    fn verify(&self, token: &str, state: &State, now: u64) -> Result<(Claims, bool), Unproven> {
         let unverified = Unverified::parse(token)?;
         let claimed = unverified.claimed_issuer()?;
         let mut error = TokenError::Issuer;
@@ -336,7 +346,8 @@ impl Policy {
                 match unverified.verify(key) {
                     Ok(verified) => {
                         let leeway = self.config.leeway.millis;
-                        return Ok(Claims::read(&verified, &known.issuer, &self.compared, now, leeway)?);
+                        let claims = Claims::read(&verified, &known.issuer, &self.compared, now, leeway)?;
+                        return Ok((claims, state.is_ours(index)));
                     }
                     Err(refused) => error = refused.into(),
                 }
@@ -402,6 +413,16 @@ fn bad_token(reason: TokenError, presented: &str) -> Refused {
     })
 }
 
+/// The host hands the configuration over in a form of its own, so a line and column in it would only mislead.
+fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigError {
+    let message = error.inner().to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+    ConfigError {
+        key: error.path().to_string(),
+        message,
+    }
+}
+
 fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigError {
     ConfigError {
         key: key(),
@@ -439,11 +460,12 @@ fn check_method(method: &str, key: impl FnOnce() -> String) -> Result<&str, Conf
     }
 }
 
-fn conditions(rule: &Rule, pattern: &Pattern) -> Result<Conditions, String> {
+/// What a rule requires; or the part of it that is wrong, and why.
+fn conditions(rule: &Rule, pattern: &Pattern) -> Result<Conditions, (&'static str, String)> {
     let claims = rule.claims.iter().map(|(claim, expected)| {
         let expected = match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(name) if pattern.names(name) => Expected::Segment(pattern.clone(), name.into()),
-            Some(name) => return Err(format!("`{{{name}}}` is no segment of `{}`", rule.path)),
+            Some(name) => return Err(("claims", format!("`{{{name}}}` is no segment of `{}`", rule.path))),
             None => Expected::Text(expected.clone()),
         };
         Ok(ClaimCondition {
@@ -451,10 +473,19 @@ fn conditions(rule: &Rule, pattern: &Pattern) -> Result<Conditions, String> {
             expected,
         })
     });
+    let requires = !rule.any_authority.is_empty()
+        || !rule.all_authorities.is_empty()
+        || !rule.scopes.is_empty()
+        || !rule.claims.is_empty();
+    if rule.deny && requires {
+        let message = "it stands alone: who would meet the other requirements is refused all the same";
+        return Err(("deny", message.into()));
+    }
     Ok(Conditions {
+        deny: rule.deny,
         any_authority: rule.any_authority.clone(),
         all_authorities: rule.all_authorities.clone(),
         scopes: rule.scopes.clone(),
-        claims: claims.collect::<Result<_, String>>()?,
+        claims: claims.collect::<Result<_, _>>()?,
     })
 }

@@ -14,6 +14,8 @@ pub struct Principal {
     pub claims: Claims,
     /// By what the token can be revoked.
     pub marks: Marks,
+    /// Whether it is a token of our own auth server, whose users our login service knows.
+    pub ours: bool,
     /// The identity headers but that of the authorities: name and value.
     headers: Vec<(String, String)>,
     /// The authorities that the token itself carries.
@@ -49,7 +51,7 @@ impl Authorities {
 
 impl Principal {
     /// Prepares the identity headers once, for every request that will bring this token.
-    pub fn new(claims: Claims, marks: Marks, forward: &Forward) -> Self {
+    pub fn new(claims: Claims, marks: Marks, ours: bool, forward: &Forward) -> Self {
         let mut headers = Vec::new();
         let mut put = |name: &Option<String>, value: Option<String>| {
             if let (Some(name), Some(value)) = (name, value) {
@@ -66,6 +68,7 @@ impl Principal {
         Self {
             claims,
             marks,
+            ours,
             headers,
             authorities,
         }
@@ -130,7 +133,7 @@ mod tests {
             scopes: vec!["read".into(), "a b".into()],
             ..Claims::default()
         };
-        let principal = Rc::new(Principal::new(claims, Marks::default(), &Forward::default()));
+        let principal = Rc::new(Principal::new(claims, Marks::default(), true, &Forward::default()));
         let caller = Caller {
             authorities: principal.authorities().clone(),
             principal,

@@ -107,11 +107,16 @@ impl Reader {
                         cookies(value, wanted.as_bytes()).for_each(|value| request.cookie.add(value));
                     }
                 }
-                _ if self.identity.iter().any(|identity| folds_to(name, identity)) => request.spoofed.push(name),
+                _ if self.is_identity(name) => request.spoofed.push(name),
                 _ => {}
             }
         }
         request
+    }
+
+    /// Whether only we may set a header of this name.
+    pub fn is_identity(&self, name: &[u8]) -> bool {
+        self.identity.iter().any(|identity| folds_to(name, identity))
     }
 
     /// The token of a request, from exactly one of the configured places. `query` has its `?`.

@@ -50,6 +50,8 @@ pub(crate) struct KnownIssuer {
 #[derive(Debug, Default)]
 struct Feed {
     version: Option<String>,
+    /// A full snapshot has come in all its parts.
+    complete: bool,
     /// Unix milliseconds of the last good answer.
     heard_at: u64,
 }
@@ -60,6 +62,8 @@ struct ChangedUser {
     at: u64,
     /// Numbers the changes of this VM, as one user may change twice in a second.
     change: u64,
+    /// Not disabled, not removed.
+    active: bool,
     /// What the user may do since, once it was looked up.
     authorities: Option<Rc<Authorities>>,
 }
@@ -128,7 +132,7 @@ impl State {
     /// Whether every configured feed is there and current enough to decide by.
     pub fn available(&self, now: u64) -> Result<(), Unavailable> {
         for feed in [&self.token_feed, &self.permission_feed].into_iter().flatten() {
-            if feed.version.is_none() {
+            if feed.version.is_none() || !feed.complete {
                 return Err(Unavailable::NoSnapshot);
             }
             if now > feed.heard_at.saturating_add(self.max_stale) {
@@ -178,7 +182,8 @@ impl State {
         for (id, before, until) in &document.revoked_clients {
             self.revocations.revoke_client(id, *before, *until);
         }
-        advance(&mut self.token_feed, document.version, now);
+        let complete = !document.more || (!full && self.token_feed.as_ref().is_some_and(|feed| feed.complete));
+        advance(&mut self.token_feed, document.version, complete, now);
         Ok(())
     }
 
@@ -198,16 +203,17 @@ impl State {
         if full {
             self.changed_users.clear();
         }
-        for (user, at) in document.changed_users {
+        for (user, at, active) in document.changed_users {
             self.changes = self.changes.wrapping_add(1);
             let changed = ChangedUser {
                 at,
                 change: self.changes,
+                active,
                 authorities: None,
             };
             self.changed_users.insert(user.into(), changed);
         }
-        advance(&mut self.permission_feed, document.version, now);
+        advance(&mut self.permission_feed, document.version, true, now);
         Ok(errors)
     }
 
@@ -313,17 +319,20 @@ impl State {
         }
     }
 
-    /// The caller behind a token, with the authorities that hold now. `Err`: the user must be looked up first.
-    pub(crate) fn caller(&self, principal: &Rc<Principal>) -> Result<Caller, String> {
+    /// The caller behind a token, with the authorities that hold now.
+    pub(crate) fn caller(&self, principal: &Rc<Principal>) -> Result<Caller, NoCaller> {
         let claims = &principal.claims;
         let own = || Caller {
             principal: principal.clone(),
             authorities: principal.authorities().clone(),
         };
-        let Some(user) = claims.user_id.as_deref() else {
+        // Another issuer's user may have the same id as one of ours.
+        let Some(user) = claims.user_id.as_deref().filter(|_| principal.ours) else {
             return Ok(own());
         };
         match self.changed_users.get(user) {
+            None => Ok(own()),
+            Some(changed) if !changed.active => Err(NoCaller::Gone),
             Some(changed)
                 if claims
                     .issued_at
@@ -338,10 +347,22 @@ impl State {
                 principal: principal.clone(),
                 authorities: authorities.clone(),
             }),
-            Some(_) => Err(user.to_owned()),
-            None => Ok(own()),
+            Some(_) => Err(NoCaller::Changed(user.to_owned())),
         }
     }
+
+    /// Whether the issuer with this index came with the auth server's feed.
+    pub(crate) fn is_ours(&self, index: usize) -> bool {
+        index >= self.configured
+    }
+}
+
+/// Why a good token has no caller.
+pub(crate) enum NoCaller {
+    /// What this user may do changed, and must be looked up.
+    Changed(String),
+    /// The user was disabled or removed.
+    Gone,
 }
 
 impl KnownIssuer {
@@ -378,10 +399,11 @@ fn heard(feed: &mut Option<Feed>, now: u64) {
     }
 }
 
-fn advance(feed: &mut Option<Feed>, version: String, now: u64) {
+fn advance(feed: &mut Option<Feed>, version: String, complete: bool, now: u64) {
     if let Some(feed) = feed {
         *feed = Feed {
             version: Some(version),
+            complete,
             heard_at: now,
         };
     }

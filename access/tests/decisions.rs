@@ -31,7 +31,8 @@ impl World {
             "rules": [
                 { "path": "/echo" },
                 { "path": "/orders/{tenant}/**", "methods": ["GET"], "scopes": ["orders.read"], "claims": { "tenant": "{tenant}" } },
-                { "path": "/both", "all_authorities": ["ROLE_A", "ROLE_B"] }
+                { "path": "/both", "all_authorities": ["ROLE_A", "ROLE_B"] },
+                { "path": "/login/feed/**", "deny": true }
             ],
             "errors": "spring"
         });
@@ -51,7 +52,8 @@ impl World {
                 { "name": "ROLE_TEST", "url": "/demo/test" },
                 { "name": "ROLE_TEST2", "url": "/demo/test2" },
                 { "name": "ROLE_ADMIN", "url": "/demo/**" },
-                { "name": "ROLE_POST", "url": "/demo/post", "method": "POST" }
+                { "name": "ROLE_POST", "url": "/demo/post", "method": "POST" },
+                { "name": "ROLE_POST", "url": "/demo/things:delete" }
             ] }))
             .unwrap();
         world
@@ -148,6 +150,8 @@ fn who_may_do_what() {
         ("GET", "/health", None, 200),
         ("GET", "/health", Some("rubbish"), 200),
         ("POST", "/health", None, 401),
+        ("GET", "/login/feed/tokens", None, 401),
+        ("GET", "/login/feed/tokens", Some(&both), 403),
         ("GET", "/xlogin/oauth", None, 401),
         ("GET", "/x/login/y", None, 401),
         // Token first, then permission: a bad token is 401 also where nothing is permitted.
@@ -165,6 +169,10 @@ fn who_may_do_what() {
         ("POST", "/demo/post", Some(&post), 200),
         ("POST", "/demo/post", Some(&admin), 403),
         ("GET", "/demo/post", Some(&admin), 200),
+        // One path, one spelling: the broader row for the administrator does not count for it.
+        ("GET", "/demo/things:delete", Some(&post), 200),
+        ("GET", "/demo/things%3Adelete", Some(&post), 200),
+        ("GET", "/demo/things%3adelete", Some(&admin), 403),
         ("GET", "/demo/test/", Some(&test), 403),
         ("GET", "/DEMO/test", Some(&test), 403),
         ("GET", "/%64emo/test", Some(&test), 200),
@@ -393,7 +401,7 @@ fn permissions_of_a_living_token_change() {
     let token = token(&["ROLE_TEST"], |_| {});
     assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
     let changed = |world: &mut World, from: &str, to: &str| {
-        let delta = json!({ "version": to, "since": from, "changed_users": [["u1", NOW / 1000]] });
+        let delta = json!({ "version": to, "since": from, "changed_users": [["u1", NOW / 1000, true]] });
         world.permissions(&delta).unwrap();
     };
     changed(&mut world, "p-1", "p-2");
@@ -420,13 +428,83 @@ fn a_token_from_long_enough_after_a_change_is_believed() {
     let mut world = World::new(|_| {});
     let at = NOW / 1000 - 100;
     world
-        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["u1", at]] }))
+        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["u1", at, true]] }))
         .unwrap();
     for (issued_at, believed) in [(at - 1, false), (at + 1, false), (at + 60, true)] {
         let token = token(&["ROLE_TEST"], |claims| claims["iat"] = json!(issued_at));
         let decision = world.decide("GET", "/demo/test", Some(&token));
         assert_eq!(matches!(decision, Decision::Allow(_)), believed, "{decision:?}");
     }
+}
+
+#[test]
+fn a_user_who_was_disabled_or_removed_is_nobody_until_enabled_again() {
+    let mut world = World::new(|_| {});
+    let later = token(&["ROLE_TEST"], |claims| claims["iat"] = json!(NOW / 1000));
+    let changed = |from: &str, to: &str, active: bool| json!({ "version": to, "since": from, "changed_users": [["u1", NOW / 1000 - 100, active]] });
+    world.permissions(&changed("p-1", "p-2", false)).unwrap();
+    assert_eq!(world.status("GET", "/echo", Some(&later)), 401);
+    world.permissions(&changed("p-2", "p-3", true)).unwrap();
+    assert_eq!(world.status("GET", "/echo", Some(&later)), 200);
+}
+
+#[test]
+fn what_our_servers_say_concerns_our_own_tokens_only() {
+    let mut world = World::new(|config| {
+        let mut external = issuer(OTHER);
+        external["issuer"] = json!("https://ext");
+        config["issuers"] = json!([external]);
+    });
+    let claims =
+        json!({ "iss": "https://ext", "exp": NOW / 1000 + 60, "userId": "u1", "jti": "t1", "authorities": [] });
+    let external = signed(&claims, OTHER);
+    world
+        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["u1", NOW / 1000, true]] }))
+        .unwrap();
+    let change = world.state.change_of("u1").unwrap();
+    world.state.set_authorities("u1", change, vec!["ROLE_TEST".into()]);
+    world
+        .tokens(&json!({ "version": "a-2", "since": "a-1", "revoked_tokens": [["t1", null]] }))
+        .unwrap();
+    assert_eq!(
+        world.status("GET", "/echo", Some(&external)),
+        200,
+        "their t1 was not revoked"
+    );
+    assert_eq!(
+        world.status("GET", "/demo/test", Some(&external)),
+        403,
+        "their u1 is not our u1"
+    );
+}
+
+#[test]
+fn a_large_snapshot_counts_when_its_last_part_has_come() {
+    let mut world = World::new(|_| {});
+    let token = token(&["ROLE_TEST"], |_| {});
+    world
+        .tokens(&json!({ "version": "b-1", "more": true, "issuers": [issuer(SECRET)] }))
+        .unwrap();
+    assert!(matches!(
+        world.decide("GET", "/demo/test", Some(&token)),
+        Decision::Need(Need::Snapshots)
+    ));
+    world
+        .tokens(&json!({ "version": "b-2", "since": "b-1", "more": true }))
+        .unwrap();
+    assert!(matches!(
+        world.decide("GET", "/demo/test", Some(&token)),
+        Decision::Need(Need::Snapshots)
+    ));
+    world
+        .tokens(&json!({ "version": "b-3", "since": "b-2", "revoked_tokens": [["t1", null]] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
+    // Later a delta in parts: what we know stays in force meanwhile.
+    world
+        .tokens(&json!({ "version": "b-4", "since": "b-3", "more": true }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
 }
 
 #[test]
@@ -578,6 +656,10 @@ fn a_wrong_configuration_names_the_key() {
         (
             r#"{"max_stale":"5 minutes"}"#,
             "plugin configuration: max_stale: `5 minutes` is not a length of time",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","deny":true,"scopes":["x"]}]}"#,
+            "plugin configuration: rules[0].deny: it stands alone",
         ),
         (
             r#"{"errors":"html"}"#,

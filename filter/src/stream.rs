@@ -43,6 +43,18 @@ impl HttpContext for Stream {
             }
         }
     }
+
+    /// Some upstreams merge trailers into the headers: there too, identity comes from nobody but us.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let Some(gate) = &self.gate else { return Action::Pause };
+        let map = MapType::HttpRequestTrailers;
+        for (name, _) in hostcalls::get_map_bytes(map).unwrap_or_default() {
+            if gate.borrow().policy.is_identity(name.as_bytes()) {
+                let _ = hostcalls::remove_map_value(map, &name);
+            }
+        }
+        Action::Continue
+    }
 }
 
 impl Drop for Stream {
@@ -125,6 +137,8 @@ fn check(gate: &mut Gate, now: u64, given_up: Option<&Need>) -> Outcome {
 }
 
 /// What the upstream sees: the path that was checked, and identity headers that only we wrote.
+///
+/// The results carry nothing: a host that refuses one of these calls makes the crate trap, which fails closed.
 fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
     let map = MapType::HttpRequestHeaders;
     for name in &request.spoofed {

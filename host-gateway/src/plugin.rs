@@ -181,6 +181,8 @@ pub(crate) struct Needs {
     pub(crate) response_trailers: bool,
     /// A copy of the request head after it has gone on.
     pub(crate) request_head_later: bool,
+    /// The same, but only where trailers may follow.
+    pub(crate) request_head_for_trailers: bool,
     /// A copy of the response head after it has gone on.
     pub(crate) response_head_later: bool,
     pub(crate) request_body_changes: bool,
@@ -201,13 +203,14 @@ impl Needs {
             ..
         } = module.callbacks;
         let after_response_headers = response_body || response_trailers || end;
-        let after_request_headers = request_body || request_trailers || response_headers || after_response_headers;
+        let after_request_headers = request_body || response_headers || after_response_headers;
         self.request_body |= request_body;
         self.request_trailers |= request_trailers;
         self.response_headers |= response_headers;
         self.response_body |= response_body;
         self.response_trailers |= response_trailers;
         self.request_head_later |= module.reads_exchange && after_request_headers;
+        self.request_head_for_trailers |= module.reads_exchange && request_trailers;
         self.response_head_later |= module.reads_exchange && after_response_headers;
         self.request_body_changes |= request_body && module.writes_bodies;
         self.response_body_changes |= response_body && module.writes_bodies;

@@ -77,7 +77,9 @@ impl PluginStream {
         let Some(mut head) = exchange.request.live.take() else {
             return Verdict::Fail;
         };
-        if needs.request_head_later {
+        // Only a chunked body has trailers.
+        let may_have_trailers = !end_of_stream && !head.headers.contains_key(CONTENT_LENGTH);
+        if needs.request_head_later || (needs.request_head_for_trailers && may_have_trailers) {
             exchange.request.kept = Some(exchange::copy_of_request(&head));
         }
         if !end_of_stream && needs.request_body_changes {

@@ -160,6 +160,18 @@ fn to_a_public_route_with_and_without_a_token() {
 }
 
 #[test]
+fn to_what_only_gateways_and_operators_may_see() {
+    on_each_host(|visit| {
+        let token = visit.log_in(&visit.user("feed-reader", &["tester"])).access;
+        for path in ["/login/feed/tokens?wait=0", "/login/metrics", "/login/health/ready"] {
+            let gateway = Request::get(path).basic("gateway", "secret");
+            assert_eq!(visit.status(&gateway), 401, "{path}");
+            assert_eq!(visit.status(&Request::get(path).bearer(&token)), 403, "{path}");
+        }
+    });
+}
+
+#[test]
 fn with_several_authorization_headers() {
     on_each_host(|visit| {
         let token = visit.log_in(&visit.user("several-tokens", &["tester"])).access;

@@ -91,6 +91,24 @@ fn no_spelling_of_an_identity_header_reaches_the_upstream() {
                 token::claims(&access)["userId"].as_str().unwrap_or_default()
             )]
         );
+
+        // The echo takes what follows a head without a length for another head: what came behind the body shows there.
+        let trailers = Request::new("POST", "/demo/open")
+            .header("TE", "trailers")
+            .header("Trailer", "X-User-Id, X_Scope, X-Sum")
+            .chunks("3\r\nabc\r\n0\r\nX-User-Id: intruder\r\nX_Scope: intruder\r\nX-Sum: 7\r\n\r\n");
+        assert_eq!(visit.status(&trailers), 200);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(
+            upstream.heads().iter().any(|head| head.contains("abc")),
+            "the body came: {:?}",
+            upstream.heads()
+        );
+        assert!(
+            upstream.heads().iter().all(|head| !head.contains("intruder")),
+            "{:?}",
+            upstream.heads()
+        );
         visit.seen()
     });
 }

@@ -67,12 +67,30 @@ fn a_url_put_into_the_table_and_taken_out() {
 }
 
 #[test]
+fn a_user_disabled_and_enabled() {
+    on_each_host(|visit| {
+        let user = visit.user("disabled", &["tester"]);
+        let token = visit.log_in(&user).access;
+        let (guarded, any) = (
+            Request::get("/demo/test").bearer(&token),
+            Request::get("/demo/echo").bearer(&token),
+        );
+        visit.servers.login(&format!("user disable {user}"));
+        visit.until("the disabling of a user", 401, &any);
+        assert_eq!(visit.status(&guarded), 401);
+        visit.servers.login(&format!("user enable {user}"));
+        visit.until("the enabling of a user", 200, &any);
+        assert_eq!(visit.status(&guarded), 200);
+    });
+}
+
+#[test]
 fn a_user_removed() {
     on_each_host(|visit| {
         let user = visit.user("removed", &["tester"]);
         let call = Request::get("/demo/test").bearer(&visit.log_in(&user).access);
         assert_eq!(visit.status(&call), 200);
         visit.servers.login(&format!("user remove {user}"));
-        visit.until("the removal of a user", 403, &call);
+        visit.until("the removal of a user", 401, &call);
     });
 }

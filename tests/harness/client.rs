@@ -19,6 +19,8 @@ pub struct Request {
     target: Vec<u8>,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    /// The body announces itself by headers of the test's own.
+    framed: bool,
 }
 
 impl Request {
@@ -29,6 +31,7 @@ impl Request {
             target: target.as_ref().into(),
             headers: Vec::new(),
             body: None,
+            framed: false,
         }
     }
 
@@ -67,9 +70,18 @@ impl Request {
         self
     }
 
+    /// A body as it stands on the wire: chunks and trailers.
+    pub fn chunks(mut self, wire: impl AsRef<[u8]>) -> Self {
+        self.framed = true;
+        self.header("Transfer-Encoding", "chunked").body(wire)
+    }
+
     /// Sends it to a port of 127.0.0.1 on a connection of its own and reads the answer.
     pub fn send(&self, port: u16) -> Response {
-        let mut connection = Connection::open(port, &self.head(self.body.as_ref().map(Vec::len)));
+        let mut connection = Connection::open(
+            port,
+            &self.head(self.body.as_ref().filter(|_| !self.framed).map(Vec::len)),
+        );
         connection.write(self.body.as_deref().unwrap_or_default());
         let mut response = connection.response();
         response.body = connection.rest(&response);

@@ -25,6 +25,10 @@ const KEPT: &[(&str, &str)] = &[
     ("proxy_on_tick", "starts and retries the feeds"),
     ("proxy_on_request_headers", "the decision"),
     (
+        "proxy_on_request_trailers",
+        "identity headers must not come in as trailers; only called where there are any",
+    ),
+    (
         "proxy_on_http_call_response",
         "answers of the feeds and of the permission look-up",
     ),
