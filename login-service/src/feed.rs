@@ -187,10 +187,7 @@ impl Feed {
             version: self.version(extent.last),
             since: start.map(|start| self.version(start)),
             permissions: permissions.map(|rows| rows.into_iter().map(row).collect()),
-            changed_users: changed_users
-                .into_iter()
-                .map(|user| (user.user_id, u64::try_from(user.at).unwrap_or_default()))
-                .collect(),
+            changed_users: changed_users.into_iter().map(changed_user).collect(),
         };
         // Strings and numbers: this cannot fail.
         Ok(serde_json::to_vec(&document).unwrap_or_default().into())
@@ -199,6 +196,12 @@ impl Feed {
     fn version(&self, number: i64) -> String {
         format!("{}-{number}", self.lineage)
     }
+}
+
+fn changed_user(user: changes::ChangedUser) -> (String, u64, bool) {
+    let may_log_in = user.may_log_in();
+    // Negative only if the clock stood before 1970.
+    (user.user_id, u64::try_from(user.at).unwrap_or_default(), may_log_in)
 }
 
 fn row(permission: permissions::Permission) -> Permission {

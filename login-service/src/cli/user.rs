@@ -27,12 +27,12 @@ pub enum Command {
     },
     /// List users and their roles
     List,
-    /// Remove a user; tokens of theirs lose their authorities at once
+    /// Remove a user; tokens of theirs are refused at once
     Remove {
         /// The user
         name: String,
     },
-    /// Keep a user from signing in; tokens of theirs lose their authorities at once
+    /// Keep a user from signing in; tokens of theirs are refused at once
     Disable {
         /// The user
         name: String,

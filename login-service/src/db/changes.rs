@@ -1,4 +1,4 @@
-//! The append-only log behind the feed: whose authorities changed, and when the permission table did.
+//! The append-only log behind the feed: which users changed, and when the permission table did.
 
 use sqlx::AnyConnection;
 
@@ -13,13 +13,22 @@ pub struct Extent {
     pub last: i64,
 }
 
-/// A user whose authorities changed.
+/// A user whose authorities changed, who was added, removed, disabled or enabled.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct ChangedUser {
     /// The user's id.
     pub user_id: String,
     /// Unix seconds of the last change.
     pub at: i64,
+    /// 0: is disabled or gone, as of the read and whatever the last change was.
+    active: i64,
+}
+
+impl ChangedUser {
+    /// Exists and is not disabled.
+    pub fn may_log_in(&self) -> bool {
+        self.active != 0
+    }
 }
 
 /// Records that the permission table changed.
@@ -31,7 +40,7 @@ pub async fn record_permissions(write: &mut Write, now_ms: i64) -> Result<(), Er
     Ok(())
 }
 
-/// Records that a user's authorities changed.
+/// Records that a user's authorities changed, or whether the user may log in.
 pub async fn record_user(write: &mut Write, user_id: &str, now_ms: i64) -> Result<(), Error> {
     sqlx::query("INSERT INTO changes (at, user_id) VALUES ($1, $2)")
         .bind(now_ms / 1000)
@@ -77,17 +86,21 @@ pub async fn extent(connection: &mut AnyConnection) -> Result<Extent, Error> {
     Ok(sqlx::query_as(sql).fetch_one(connection).await?)
 }
 
-/// The users whose authorities changed after a number, each once.
+/// The users who changed after a number, each once.
 pub async fn users_after(connection: &mut AnyConnection, number: i64) -> Result<Vec<ChangedUser>, Error> {
-    let sql = "SELECT user_id, MAX(at) AS at FROM changes WHERE number > $1 AND user_id IS NOT NULL \
-               GROUP BY user_id ORDER BY user_id";
+    let sql = "SELECT changes.user_id, MAX(changes.at) AS at, COUNT(users.id) AS active FROM changes \
+               LEFT JOIN users ON users.id = changes.user_id AND users.disabled = 0 \
+               WHERE changes.number > $1 AND changes.user_id IS NOT NULL \
+               GROUP BY changes.user_id ORDER BY changes.user_id";
     Ok(sqlx::query_as(sql).bind(number).fetch_all(connection).await?)
 }
 
-/// The users whose authorities changed at or after a Unix second, each once.
+/// The users who changed at or after a Unix second, each once.
 pub async fn users_since(connection: &mut AnyConnection, second: i64) -> Result<Vec<ChangedUser>, Error> {
-    let sql = "SELECT user_id, MAX(at) AS at FROM changes WHERE at >= $1 AND user_id IS NOT NULL \
-               GROUP BY user_id ORDER BY user_id";
+    let sql = "SELECT changes.user_id, MAX(changes.at) AS at, COUNT(users.id) AS active FROM changes \
+               LEFT JOIN users ON users.id = changes.user_id AND users.disabled = 0 \
+               WHERE changes.at >= $1 AND changes.user_id IS NOT NULL \
+               GROUP BY changes.user_id ORDER BY changes.user_id";
     Ok(sqlx::query_as(sql).bind(second).fetch_all(connection).await?)
 }
 

@@ -54,6 +54,8 @@ pub async fn all_roles(connection: &mut AnyConnection) -> Result<Vec<(String, St
 }
 
 /// Adds a user without roles. Fails with [`Error::UserNameTaken`] or [`Error::UserIdTaken`].
+///
+/// Also a change: a gateway may remember that a user of this id was removed.
 pub async fn add(write: &mut Write, user: NewUser<'_>, now_ms: i64) -> Result<(), Error> {
     sqlx::query("INSERT INTO users (id, name, password_hash, created_at) VALUES ($1, $2, $3, $4)")
         .bind(user.id)
@@ -67,7 +69,7 @@ pub async fn add(write: &mut Write, user: NewUser<'_>, now_ms: i64) -> Result<()
             error if taken(&error, "users", "id") => Error::UserIdTaken(user.id.into()),
             error => error.into(),
         })?;
-    Ok(())
+    changes::record_user(write, user.id, now_ms).await
 }
 
 /// Removes a user with all roles.

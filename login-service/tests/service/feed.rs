@@ -173,11 +173,40 @@ fn each_command_tells_whose_authorities_it_changed() {
         ("permission remove 2", vec!["u2"], true),
         ("role remove tester", vec!["u1", "u2"], false),
         ("user remove u1", vec!["u1"], false),
+        ("user add u1 --password password", vec!["u1"], false),
+        ("user add u3 --password password", vec!["u3"], false),
     ] {
         let document = delta(&folder, &service, command);
         assert!(document.get("since").is_some(), "{command}");
         assert_eq!(changed_users(&document), users, "{command}");
         assert_eq!(document.get("permissions").is_some(), permissions, "{command}");
+    }
+}
+
+#[test]
+fn a_changed_user_may_log_in_or_not() {
+    let (folder, service) = filled();
+    for (command, may_log_in) in [
+        ("user disable u1", false),
+        ("user grant u1 tester2", false),
+        ("user enable u1", true),
+        ("user remove u1", false),
+        ("user add another --id u1 --password password", true),
+        ("user disable another", false),
+        ("user remove another", false),
+    ] {
+        let document = delta(&folder, &service, command);
+        let change = &document["changed_users"][0];
+        assert_eq!(changed_users(&document), ["u1"], "{command}");
+        assert_eq!(
+            *change,
+            json!(["u1", change[1].as_u64().unwrap(), may_log_in]),
+            "{command}"
+        );
+        let snapshot = service.feed("");
+        assert_eq!(changed_users(&snapshot), ["u1", "u2"], "{command}");
+        assert_eq!(snapshot["changed_users"][0], *change, "{command}");
+        assert_eq!(snapshot["changed_users"][1][2], true, "{command}: u2 is not concerned");
     }
 }
 
