@@ -1,5 +1,7 @@
 //! `login.yaml`: read once, typed, unknown keys refused; errors name file, line, key and what to do.
 
+mod error;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -7,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_saphyr::{DefaultMessageFormatter, MessageFormatter as _, Spanned};
+use serde_saphyr::Spanned;
 
+pub use self::error::Error;
 use crate::duration::Duration;
 
 /// Configuration of the login service.
@@ -31,8 +34,9 @@ pub struct Config {
     /// How many passwords are checked at a time.
     #[serde(default)]
     pub password_checks: PasswordChecks,
-    /// How long the feed remembers whose permissions changed (default `30d`). At least the lifetime of the longest-lived
-    /// access token: a gateway that starts later would otherwise believe the authorities of a token from before.
+    /// How long the feed remembers which users changed (default `30d`). At least the longest lifetime of an access token:
+    /// a gateway that starts later would otherwise believe a token from before the change. The lifetime of refresh
+    /// tokens does not count: whoever refreshes gets authorities that are asked for anew.
     #[serde(default = "thirty_days")]
     pub changed_user_retention: Duration,
 }
@@ -171,62 +175,4 @@ impl Loaded {
             self.config.database.referenced.line()
         )
     }
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No file, or no permission to read it.
-    #[error("cannot read {}: {cause}; name the configuration with --config FILE", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the operating system says.
-        cause: std::io::Error,
-    },
-    /// Not YAML, an unknown key, a missing one or a bad value.
-    #[error("{}:{place}{message}", file.display())]
-    Invalid {
-        /// The file.
-        file: PathBuf,
-        /// `LINE:COLUMN: KEY: `, as much of it as is known, or a space when the parser names no place.
-        place: String,
-        /// What is wrong there.
-        message: String,
-    },
-    /// An empty list of credentials.
-    #[error("{}:{line}: credentials: the list is empty, so no gateway could read the feed; add `- \"gateway:<a long random password>\"`", file.display())]
-    NoCredentials {
-        /// The file.
-        file: PathBuf,
-        /// The line of the key.
-        line: u64,
-    },
-}
-
-impl Error {
-    fn invalid(file: &Path, text: &str, error: &serde_saphyr::Error) -> Self {
-        let error = error.without_snippet();
-        let place = error.location().map_or_else(
-            || " ".into(),
-            |at| match key_before(text, at.line(), at.column()) {
-                Some(key) => format!("{}:{}: {key}: ", at.line(), at.column()),
-                None => format!("{}:{}: ", at.line(), at.column()),
-            },
-        );
-        Self::Invalid {
-            file: file.into(),
-            place,
-            message: DefaultMessageFormatter.format_message(error).into_owned(),
-        }
-    }
-}
-
-/// The key that a bad value belongs to: what stands before a colon at the start of its line. Line and column from 1.
-fn key_before(text: &str, line: u64, column: u64) -> Option<&str> {
-    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let (key, _) = line.split_once(':')?;
-    let before_the_value = u64::try_from(key.len()).is_ok_and(|length| length < column);
-    let plain = key.trim().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (before_the_value && plain).then_some(key.trim())
 }

@@ -40,6 +40,46 @@ fn configuration_errors_are_one_line_with_file_line_and_key() {
             "error: login.yaml:4:",
             "nonzero",
         ),
+        (
+            good.replace("[ \"gateway:secret\" ]", "\n  - gateway"),
+            "error: login.yaml:4:5: credentials: credentials are written",
+            "",
+        ),
+        (
+            format!("{good}password_checks:\n  queue: many\n"),
+            "error: login.yaml:5:10: password_checks.queue: ",
+            "u16",
+        ),
+        (
+            format!("{good}password_checks:\n  queu: 1\n"),
+            "error: login.yaml:5:3: password_checks: ",
+            "queu",
+        ),
+        (
+            format!("{good}: :\n"),
+            "error: login.yaml:4:1: there is no key before the `:`",
+            "",
+        ),
+        (
+            format!("{good}{good}"),
+            "error: login.yaml:4:1: the key `listen` is there twice",
+            "",
+        ),
+        (
+            good.replace("[ \"gateway:secret\" ]", ": :"),
+            "error: login.yaml:3:",
+            "this is not YAML",
+        ),
+        (
+            good.replace("sqlite:login.db", ""),
+            "error: login.yaml:2:",
+            "there is no value",
+        ),
+        (
+            good.replace("[ \"gateway:secret\" ]", "gateway:secret"),
+            "error: login.yaml:3:14: credentials: expected a list",
+            "",
+        ),
         ("listen: [\n".into(), "error: login.yaml:", ""),
     ] {
         let said = Folder::with(&yaml).run("check");
