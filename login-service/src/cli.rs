@@ -52,7 +52,7 @@ struct Options {
 enum Command {
     /// Run the service until SIGTERM
     Serve,
-    /// Check the configuration and exit
+    /// Check the configuration, and that the database could be opened, and exit
     Check,
     /// Print the JSON Schema of the configuration
     Schema,
@@ -83,6 +83,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         match cli.command {
             Command::Serve => Ok(serve::serve(loaded).await?),
             Command::Check | Command::Schema => {
+                db::folder::check(&loaded.database_file()).map_err(|cause| unusable(&loaded, cause))?;
                 println!("{} is good", loaded.file.display());
                 Ok(())
             }
@@ -96,10 +97,14 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 async fn open(loaded: &Loaded) -> Result<Database, Error> {
     Database::open(&loaded.database_file())
         .await
-        .map_err(|cause| Error::Open {
-            key: loaded.database_key(),
-            cause,
-        })
+        .map_err(|cause| unusable(loaded, cause))
+}
+
+fn unusable(loaded: &Loaded, cause: db::Error) -> Error {
+    Error::Open {
+        key: loaded.database_key(),
+        cause,
+    }
 }
 
 /// Checks a name or id before it is stored.

@@ -2,6 +2,7 @@
 //! must know takes a [`Write`] transaction and records the change in it, so that neither can be committed alone.
 
 pub mod changes;
+pub mod folder;
 pub mod permissions;
 pub mod roles;
 pub mod users;
@@ -140,6 +141,14 @@ pub enum Error {
         file: PathBuf,
         /// What SQLite says.
         cause: sqlx::Error,
+    },
+    /// The file or its folder is not there or may not be written to.
+    #[error("cannot use the database {}: {cause}", file.display())]
+    Unreachable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        cause: std::io::Error,
     },
     /// The file belongs to another version of this program.
     #[error("cannot bring the database {} up to date: {cause}", file.display())]

@@ -95,6 +95,35 @@ fn configuration_errors_are_one_line_with_file_line_and_key() {
 }
 
 #[test]
+fn a_check_looks_for_the_database_and_creates_nothing() {
+    let good = Folder::new("");
+    assert_eq!(good.run("check").code, Some(0));
+    assert!(!good.path().join("login.db").exists());
+    good.must("role list\ncheck");
+
+    for (database, cause) in [
+        ("none/login.db", "No such file or directory"),
+        ("login.yaml/login.db", "Not a directory"),
+        (".", "is a directory"),
+    ] {
+        let folder = Folder::with(&format!(
+            "listen: 127.0.0.1:0\ndatabase: sqlite:{database}\ncredentials: [ \"gateway:secret\" ]\n"
+        ));
+        let said = folder.run("check");
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(
+            said.stderr.starts_with(&format!(
+                "error: login.yaml:2: database: cannot use the database {database}: {cause}"
+            )) && said
+                .stderr
+                .ends_with("check that the folder exists and may be written to\n"),
+            "{said:?}"
+        );
+        assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+    }
+}
+
+#[test]
 fn the_schema_names_every_key() {
     let said = Folder::new("").run("schema");
     let schema: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
