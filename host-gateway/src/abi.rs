@@ -33,6 +33,7 @@ use crate::plugin::process::PluginProcess;
 use crate::vm::limits::{Limits, Share};
 use contexts::{Contexts, Effective};
 use http_calls::{CallAnswer, HttpCall};
+use logging::ErrorLines;
 use metrics::DefinedMetrics;
 use types::{AbiVersion, Phase};
 
@@ -73,6 +74,7 @@ pub(crate) struct HostState {
     pub(crate) next_call: u32,
     pub(crate) orders: Vec<Order>,
     pub(crate) metrics: DefinedMetrics,
+    pub(crate) error_lines: ErrorLines,
     /// `proxy_on_done` of the root context returned false: `proxy_done` is awaited.
     pub(crate) root_done_pending: bool,
 }
@@ -98,6 +100,7 @@ impl HostState {
             next_call: 1,
             orders: Vec::new(),
             metrics: DefinedMetrics::default(),
+            error_lines: ErrorLines::HeldBack(None),
             root_done_pending: false,
         }
     }

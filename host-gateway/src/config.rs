@@ -3,6 +3,7 @@
 mod address;
 mod check;
 mod duration;
+mod plugins;
 mod source;
 
 use std::collections::BTreeMap;

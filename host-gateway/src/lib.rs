@@ -8,6 +8,7 @@ mod abi;
 pub mod access_log;
 pub mod admin;
 mod callout;
+pub mod check;
 pub mod clock;
 pub mod cluster;
 pub mod config;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use postern_gateway::config::{Config, folder_of};
 use postern_gateway::logging::{self, LogFormat};
-use postern_gateway::{envoy, run};
+use postern_gateway::{check, envoy, run};
 
 /// A request costs some forty small allocations, all freed by the thread that made them: what this allocator is good at.
 #[global_allocator]
@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     /// Serve until SIGTERM or SIGINT, then let running exchanges finish.
     Run(File),
-    /// Check the configuration and the plugins; exit code 0 or 1.
+    /// Check the configuration, and start every plugin once with its own; exit code 0 or 1.
     Check(File),
     /// Print the Envoy bootstrap (JSON) that does the same as the configuration.
     Envoy(File),
@@ -63,8 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn check(file: &File) -> Result<(), String> {
-    let config = Config::load(&file.config).map_err(|error| error.to_string())?;
-    run::load_plugins(&config, folder_of(&file.config))?;
+    check::check(&file.config)?;
     println!("{} is good", file.config.display());
     Ok(())
 }

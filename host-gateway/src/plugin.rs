@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::abi::Identity;
 use crate::abi::callbacks::CallbackSet;
 use crate::cluster::Clusters;
-use crate::vm::instance::StartError;
+use crate::vm::instance::{StartError, StartFailure};
 use crate::vm::module::{GuestModule, ModuleError};
 use slot::Slot;
 use tasks::Tasks;
@@ -87,6 +87,14 @@ pub enum PluginError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The plugin does not take its configuration.
+    #[error("plugin {name:?} refused the configuration: {cause}")]
+    Configuration {
+        /// `name:` of the plugin.
+        name: String,
+        /// What it said.
+        cause: String,
+    },
     /// The plugin does not start.
     #[error("plugin {name:?} does not start: {}: {cause}", .file.display())]
     Start {
@@ -97,6 +105,18 @@ pub enum PluginError {
         /// What happened.
         cause: String,
     },
+}
+
+impl PluginError {
+    /// `name:` of the plugin.
+    pub fn plugin(&self) -> &str {
+        match self {
+            Self::Unreadable { name, .. }
+            | Self::Module { name, .. }
+            | Self::Configuration { name, .. }
+            | Self::Start { name, .. } => name,
+        }
+    }
 }
 
 /// A plugin, compiled once per process.
@@ -148,11 +168,21 @@ impl PluginModule {
         Ok(Arc::new(module))
     }
 
-    fn does_not_start(&self, cause: &StartError) -> PluginError {
-        PluginError::Start {
-            name: self.identity.name.to_string(),
-            file: self.file.clone(),
-            cause: cause.to_string(),
+    fn does_not_start(&self, error: StartError) -> PluginError {
+        let name = self.identity.name.to_string();
+        match error {
+            StartError {
+                failure: StartFailure::Configuration,
+                said,
+            } => PluginError::Configuration {
+                name,
+                cause: said.unwrap_or_else(|| "it does not say why".to_owned()),
+            },
+            error => PluginError::Start {
+                name,
+                file: self.file.clone(),
+                cause: error.to_string(),
+            },
         }
     }
 }
@@ -226,7 +256,21 @@ impl Plugins {
         clusters: Rc<Clusters>,
         process: Arc<PluginProcess>,
     ) -> Result<Rc<Self>, PluginError> {
-        let tasks = Tasks::start();
+        Self::start_with(modules, &clusters, &process, &Tasks::start())
+    }
+
+    /// Starts and configures one VM per plugin and ends it again. HTTP calls and ticks that it asks for are not carried
+    /// out: of the clusters it only learns whether they exist.
+    pub fn check(modules: &[Arc<PluginModule>], clusters: &Rc<Clusters>) -> Result<(), PluginError> {
+        Self::start_with(modules, clusters, &PluginProcess::new(), &Tasks::dropped()).map(drop)
+    }
+
+    fn start_with(
+        modules: &[Arc<PluginModule>],
+        clusters: &Rc<Clusters>,
+        process: &Arc<PluginProcess>,
+        tasks: &Tasks,
+    ) -> Result<Rc<Self>, PluginError> {
         let mut needs = Needs::default();
         let mut slots = Vec::with_capacity(modules.len());
         for module in modules {
@@ -234,11 +278,11 @@ impl Plugins {
             needs.add(&module.guest);
             let slot = Slot::start(
                 Arc::clone(module),
-                Rc::clone(&clusters),
-                Arc::clone(&process),
+                Rc::clone(clusters),
+                Arc::clone(process),
                 tasks.clone(),
             )
-            .map_err(|cause| module.does_not_start(&cause))?;
+            .map_err(|error| module.does_not_start(error))?;
             slots.push(slot);
         }
         Ok(Rc::new(Self { slots, needs }))

@@ -17,27 +17,29 @@ use crate::config::{Config, folder_of};
 use crate::metrics::Metrics;
 use crate::plugin::{PluginModule, PluginProcess};
 use crate::route::RouteTable;
-use crate::worker::WorkerPlan;
+use crate::worker::{WorkerError, WorkerPlan};
 use crate::{health, listener};
 
 /// Serves until SIGTERM or SIGINT. The error is one line for the user.
 pub fn run(path: &Path) -> Result<(), String> {
     let config = Config::load(path).map_err(|error| error.to_string())?;
-    let modules = load_plugins(&config, folder_of(path))?;
+    let modules = load_plugins(&config, path)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    LocalSet::new().block_on(&runtime, serve(&config, folder_of(path), modules))
+    LocalSet::new().block_on(&runtime, serve(&config, path, modules))
 }
 
-/// Compiles the plugins of a configuration.
-pub fn load_plugins(config: &Config, folder: &Path) -> Result<Vec<Arc<PluginModule>>, String> {
-    let load = |plugin| PluginModule::load(plugin, folder).map_err(|error| error.to_string());
+/// Compiles the plugins of a configuration that was read from `file`.
+pub fn load_plugins(config: &Config, file: &Path) -> Result<Vec<Arc<PluginModule>>, String> {
+    let load = |plugin| {
+        PluginModule::load(plugin, folder_of(file)).map_err(|error| config.plugin_error(file, &error).to_string())
+    };
     config.plugins.iter().map(|plugin| load(&plugin.value)).collect()
 }
 
-async fn serve(config: &Config, folder: &Path, modules: Vec<Arc<PluginModule>>) -> Result<(), String> {
+async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) -> Result<(), String> {
     // Before anything listens, so that no signal is missed.
     let mut stop_signal = StopSignal::new().map_err(|error| format!("cannot handle signals: {error}"))?;
     let count = match &config.workers {
@@ -55,7 +57,7 @@ async fn serve(config: &Config, folder: &Path, modules: Vec<Arc<PluginModule>>) 
     let writer = config
         .access_log
         .as_ref()
-        .map(|log| Writer::start(log, folder))
+        .map(|log| Writer::start(log, folder_of(file)))
         .transpose()?;
     let ready = Arc::new(AtomicBool::new(false));
 
@@ -108,10 +110,11 @@ async fn serve(config: &Config, folder: &Path, modules: Vec<Arc<PluginModule>>) 
     }
     drop(started);
     for _ in 0..count {
-        starts
-            .recv()
-            .await
-            .unwrap_or_else(|| Err("a worker ended at start".to_owned()))?;
+        match starts.recv().await.unwrap_or(Err(WorkerError::Ended)) {
+            Ok(()) => {}
+            Err(WorkerError::Plugin(error)) => return Err(config.plugin_error(file, &error).to_string()),
+            Err(error) => return Err(error.to_string()),
+        }
     }
     health::start(&clusters);
     ready.store(true, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use crate::access_log::AccessLog;
 use crate::cluster::{Clusters, SharedCluster};
 use crate::listener::{self, Connections};
 use crate::metrics::WorkerMetrics;
-use crate::plugin::{PluginModule, PluginProcess, Plugins};
+use crate::plugin::{PluginError, PluginModule, PluginProcess, Plugins};
 use crate::route::RouteTable;
 
 /// What the request path of one worker reaches. Single-threaded.
@@ -47,7 +47,18 @@ pub struct WorkerPlan {
     pub drain_timeout: Duration,
     pub stop: watch::Receiver<bool>,
     /// Told once how the start went, and dropped when the worker has ended.
-    pub started: mpsc::UnboundedSender<Result<(), String>>,
+    pub started: mpsc::UnboundedSender<Result<(), WorkerError>>,
+}
+
+/// Why a worker does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("cannot start a worker: {0}")]
+    Runtime(std::io::Error),
+    #[error(transparent)]
+    Plugin(PluginError),
+    #[error("a worker ended at start")]
+    Ended,
 }
 
 impl WorkerPlan {
@@ -56,7 +67,7 @@ impl WorkerPlan {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                let _ = self.started.send(Err(format!("cannot start a worker: {error}")));
+                let _ = self.started.send(Err(WorkerError::Runtime(error)));
                 return;
             }
         };
@@ -69,7 +80,7 @@ impl WorkerPlan {
         let plugins = match Plugins::start(&self.modules, Rc::clone(&clusters), self.process) {
             Ok(plugins) => plugins,
             Err(error) => {
-                let _ = self.started.send(Err(error.to_string()));
+                let _ = self.started.send(Err(WorkerError::Plugin(error)));
                 return;
             }
         };

@@ -154,6 +154,70 @@ fn a_mistake_is_one_line() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// A plugin that calls a cluster, complains twice, and does not take its configuration.
+const REFUSING: &str = r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_http_call"
+    (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "first\nruls: unknown\n fieldone")
+  (data (i32.const 64)
+    "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/\00:authority\00a\00")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (if (call $http_call (i32.const 42) (i32.const 3) (i32.const 64) (i32.const 61)
+          (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 512))
+      (then unreachable))
+    (drop (call $log (i32.const 4) (i32.const 16) (i32.const 5)))
+    (drop (call $log (i32.const 4) (i32.const 22) (i32.const 20)))
+    (i32.const 0)))"#;
+
+#[test]
+fn what_a_plugin_refuses_is_one_line_with_its_reason() {
+    let folder = folder();
+    std::fs::write(folder.join("refusing.wasm"), wat::parse_str(REFUSING).unwrap()).unwrap();
+    // Nobody answers to that name, and `check` does not ask.
+    let config = GOOD.replace("127.0.0.1:9000", "127.0.0.1:1");
+    let config =
+        format!("{config}plugins:\n  - {{ name: picky, wasm: refusing.wasm, configuration: {{ ruls: [] }} }}\n");
+    std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    for command in ["check", "run"] {
+        let finished = run(&[command, "--config", "gateway.yaml"], &folder);
+        assert_eq!(finished.status.code(), Some(1), "{command}");
+        let lines: Vec<_> = finished.stderr.lines().collect();
+        assert_eq!(
+            lines.last(),
+            Some(
+                &"error: gateway.yaml:7:5: plugins[0].configuration: plugin \"picky\" refused the configuration: ruls: unknown field"
+            ),
+            "{command}"
+        );
+        assert_eq!(
+            finished.stderr.matches("unknown field").count(),
+            1,
+            "{}",
+            finished.stderr
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_plugin_is_one_line() {
+    let folder = folder();
+    std::fs::write(folder.join("no.wasm"), "#!/bin/sh").unwrap();
+    let config = format!("{GOOD}plugins: [ {{ name: no, wasm: no.wasm }} ]\n");
+    std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    for command in ["check", "run"] {
+        let finished = run(&[command, "--config", "gateway.yaml"], &folder);
+        assert_eq!(finished.status.code(), Some(1), "{command}");
+        let expected =
+            "error: gateway.yaml:6:12: plugins[0].wasm: plugin \"no\": ./no.wasm: it is not a WebAssembly module";
+        assert!(finished.stderr.starts_with(expected), "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    }
+}
+
 #[test]
 fn a_missing_file_is_one_line() {
     let finished = run(&["run", "--config", "none.yaml"], &folder());

@@ -43,14 +43,19 @@ impl SharedCluster {
             }),
             Err(error) => Err(format!("clusters.{name}.endpoints: cannot resolve {address}: {error}")),
         };
-        Ok(Arc::new(Self {
+        let endpoints = config.endpoints.value.iter().map(|at| endpoint(&at.value));
+        Ok(Self::new(name, config, endpoints.collect::<Result<_, _>>()?))
+    }
+
+    /// A cluster that is known by name and never called: it has no endpoints.
+    pub fn named(name: &str, config: &config::Cluster) -> Arc<Self> {
+        Self::new(name, config, Vec::new())
+    }
+
+    fn new(name: &str, config: &config::Cluster, endpoints: Vec<SharedEndpoint>) -> Arc<Self> {
+        Arc::new(Self {
             name: name.to_owned(),
-            endpoints: config
-                .endpoints
-                .value
-                .iter()
-                .map(|at| endpoint(&at.value))
-                .collect::<Result<_, _>>()?,
+            endpoints,
             load_balancing: config.load_balancing,
             connect_timeout: config.connect_timeout.limit().unwrap_or(Duration::from_secs(3600)),
             idle_timeout: config.idle_timeout.get(),
@@ -59,7 +64,7 @@ impl SharedCluster {
             max_connections: config.max_connections,
             connections: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-        }))
+        })
     }
 
     /// Permission to open a connection; `None` when as many are open as may be.

@@ -57,16 +57,7 @@ impl Source {
 
     /// An error about one value, below the key that is given as a path (`routes[2].cluster`).
     pub fn error<T>(&self, at: &Spanned<T>, key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
-        self.error_at(at.referenced, key, problem)
-    }
-
-    fn error_at(&self, at: Location, key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
-        ConfigError {
-            file: self.path.clone(),
-            position: Some((at.line(), at.column())),
-            key: Some(key.into()),
-            problem: problem.into(),
-        }
+        ConfigError::at(&self.path, at.referenced, key, problem)
     }
 
     /// The key whose value, or an item of whose list, stands at a place: `timeout` for `  timeout: 15x`. Found in the
@@ -90,6 +81,17 @@ impl Source {
             .rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
             .next()?;
         (!key.is_empty()).then(|| key.to_owned())
+    }
+}
+
+impl ConfigError {
+    pub(super) fn at(file: &Path, at: Location, key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            position: Some((at.line(), at.column())),
+            key: Some(key.into()),
+            problem: problem.into(),
+        }
     }
 }
 

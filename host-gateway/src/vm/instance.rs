@@ -13,7 +13,7 @@ use crate::abi::callbacks::{Callbacks, HeadersCallback, optional};
 use crate::abi::contexts::{Effective, ROOT, StreamContext};
 use crate::abi::http_calls::CallAnswer;
 use crate::abi::types::{Action, Direction, MapType, Phase};
-use crate::abi::{HostState, Identity, Order};
+use crate::abi::{HostState, Identity, Order, logging};
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
 use crate::stream::exchange::Exchange;
@@ -31,9 +31,26 @@ impl fmt::Display for GuestFailure {
     }
 }
 
-/// Why a VM did not start.
+/// Why a VM did not start, in one line.
+#[derive(Debug)]
+pub(crate) struct StartError {
+    pub(crate) failure: StartFailure,
+    /// The last error that the guest logged: its own words for the reason. Nobody else tells it.
+    pub(crate) said: Option<String>,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.said {
+            Some(said) => write!(f, "{}: {said}", self.failure),
+            None => write!(f, "{}", self.failure),
+        }
+    }
+}
+
+/// Where a start ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
+pub(crate) enum StartFailure {
     #[error("its VM cannot be created: {0}")]
     Create(String),
     #[error("its export {0} does not have the type that the ABI gives it")]
@@ -66,83 +83,20 @@ impl Instance {
         let state = HostState::new(Arc::clone(identity), Arc::clone(process), Rc::clone(clusters), limits);
         let mut store = Store::new(module.prepared.module().engine(), state);
         store.limiter(|state| &mut state.share);
-        let deadline = limits.call_epochs();
-        // Instantiation may run a start function.
-        store.set_epoch_deadline(deadline);
-        let instance = module
-            .prepared
-            .instantiate(&mut store)
-            .map_err(|error| StartError::Create(reason(&error, limits, &store)))?;
-        store.data_mut().memory = instance.get_memory(&mut store, "memory");
-        store.data_mut().allocator = match optional(&instance, &mut store, "proxy_on_memory_allocate") {
-            Ok(Some(allocator)) => Some(allocator),
-            Ok(None) => optional(&instance, &mut store, "malloc").map_err(StartError::ExportType)?,
-            Err(name) => return Err(StartError::ExportType(name)),
-        };
-        let callbacks = Callbacks::of(&instance, &mut store, identity.abi).map_err(StartError::ExportType)?;
-        initialize(&instance, &mut store, deadline)?;
-        store.data_mut().phase = Phase::Running;
-        let mut started = Self {
-            store,
-            callbacks,
-            deadline,
-        };
-        started.configure()?;
-        Ok(started)
-    }
-
-    /// The root context: created, started, configured, in this order.
-    fn configure(&mut self) -> Result<(), StartError> {
-        let Self {
-            store,
-            callbacks,
-            deadline,
-        } = self;
-        let (vm, plugin) = {
-            let identity = &store.data().identity;
-            (
-                identity.vm_configuration.len() as u32,
-                identity.configuration.len() as u32,
-            )
-        };
-        if let Some(create) = &callbacks.context_create {
-            enter(
-                store,
-                *deadline,
-                "proxy_on_context_create",
-                create,
-                Effective::Root,
-                (ROOT, 0),
-            )
-            .map_err(StartError::Guest)?;
-        }
-        if let Some(start) = &callbacks.vm_start {
-            let started = enter(
-                store,
-                *deadline,
-                "proxy_on_vm_start",
-                start,
-                Effective::Root,
-                (ROOT, vm),
-            );
-            if started.map_err(StartError::Guest)? == 0 {
-                return Err(StartError::Refused);
+        match bring_up(&mut store, module, limits) {
+            Ok(callbacks) => {
+                logging::started(store.data_mut());
+                Ok(Self {
+                    store,
+                    callbacks,
+                    deadline: limits.call_epochs(),
+                })
             }
+            Err(failure) => Err(StartError {
+                failure,
+                said: logging::failed_to_start(store.data_mut()),
+            }),
         }
-        if let Some(configure) = &callbacks.configure {
-            let taken = enter(
-                store,
-                *deadline,
-                "proxy_on_configure",
-                configure,
-                Effective::Root,
-                (ROOT, plugin),
-            );
-            if taken.map_err(StartError::Guest)? == 0 {
-                return Err(StartError::Configuration);
-            }
-        }
-        Ok(())
     }
 
     /// Opens a stream context.
@@ -326,25 +280,73 @@ impl Instance {
     }
 }
 
-/// `_initialize` and then `main`, or `_start` where there is no `_initialize`.
-fn initialize(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartError> {
-    let function =
-        |store: &mut Store<HostState>, name| optional::<(), ()>(instance, store, name).map_err(StartError::ExportType);
-    if let Some(initialize) = function(store, "_initialize")? {
-        enter(store, deadline, "_initialize", &initialize, Effective::Root, ()).map_err(StartError::Guest)?;
-        return run_main(instance, store, deadline);
+/// From the module to a root context that has taken its configuration.
+fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits) -> Result<Callbacks, StartFailure> {
+    let deadline = limits.call_epochs();
+    // Instantiation may run a start function.
+    store.set_epoch_deadline(deadline);
+    let instance = module
+        .prepared
+        .instantiate(&mut *store)
+        .map_err(|error| StartFailure::Create(reason(&error, limits, store)))?;
+    store.data_mut().memory = instance.get_memory(&mut *store, "memory");
+    store.data_mut().allocator = match optional(&instance, store, "proxy_on_memory_allocate") {
+        Ok(Some(allocator)) => Some(allocator),
+        Ok(None) => optional(&instance, store, "malloc").map_err(StartFailure::ExportType)?,
+        Err(name) => return Err(StartFailure::ExportType(name)),
+    };
+    let callbacks = Callbacks::of(&instance, &mut *store, module.abi).map_err(StartFailure::ExportType)?;
+    initialize(&instance, store, deadline)?;
+    store.data_mut().phase = Phase::Running;
+    configure(store, &callbacks, deadline)?;
+    Ok(callbacks)
+}
+
+/// The root context: created, started, configured, in this order.
+fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64) -> Result<(), StartFailure> {
+    let root = Effective::Root;
+    let identity = Arc::clone(&store.data().identity);
+    if let Some(create) = &callbacks.context_create {
+        let name = "proxy_on_context_create";
+        enter(store, deadline, name, create, root.clone(), (ROOT, 0)).map_err(StartFailure::Guest)?;
     }
-    if let Some(start) = function(store, "_start")? {
-        enter(store, deadline, "_start", &start, Effective::Root, ()).map_err(StartError::Guest)?;
+    if let Some(start) = &callbacks.vm_start {
+        let (name, size) = ("proxy_on_vm_start", identity.vm_configuration.len() as u32);
+        let started = enter(store, deadline, name, start, root.clone(), (ROOT, size));
+        if started.map_err(StartFailure::Guest)? == 0 {
+            return Err(StartFailure::Refused);
+        }
+    }
+    if let Some(configure) = &callbacks.configure {
+        let (name, size) = ("proxy_on_configure", identity.configuration.len() as u32);
+        let taken = enter(store, deadline, name, configure, root, (ROOT, size));
+        if taken.map_err(StartFailure::Guest)? == 0 {
+            return Err(StartFailure::Configuration);
+        }
     }
     Ok(())
 }
 
-fn run_main(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartError> {
+/// `_initialize` and then `main`, or `_start` where there is no `_initialize`.
+fn initialize(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartFailure> {
+    let function = |store: &mut Store<HostState>, name| {
+        optional::<(), ()>(instance, store, name).map_err(StartFailure::ExportType)
+    };
+    if let Some(initialize) = function(store, "_initialize")? {
+        enter(store, deadline, "_initialize", &initialize, Effective::Root, ()).map_err(StartFailure::Guest)?;
+        return run_main(instance, store, deadline);
+    }
+    if let Some(start) = function(store, "_start")? {
+        enter(store, deadline, "_start", &start, Effective::Root, ()).map_err(StartFailure::Guest)?;
+    }
+    Ok(())
+}
+
+fn run_main(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartFailure> {
     if let Ok(Some(main)) = optional::<(u32, u32), u32>(instance, store, "main") {
-        enter(store, deadline, "main", &main, Effective::Root, (0, 0)).map_err(StartError::Guest)?;
+        enter(store, deadline, "main", &main, Effective::Root, (0, 0)).map_err(StartFailure::Guest)?;
     } else if let Ok(Some(main)) = optional::<(), u32>(instance, store, "__main_void") {
-        enter(store, deadline, "__main_void", &main, Effective::Root, ()).map_err(StartError::Guest)?;
+        enter(store, deadline, "__main_void", &main, Effective::Root, ()).map_err(StartFailure::Guest)?;
     }
     Ok(())
 }
