@@ -1,7 +1,7 @@
 //! Sends plugins' HTTP calls to clusters.
 
 use crate::abi::http_calls::{CallAnswer, HttpCall};
-use crate::cluster::Clusters;
+use crate::cluster::{CallError, Clusters};
 
 /// Sends one call and waits for its end. Why it failed is for the operator; the plugin learns that it did.
 pub(crate) async fn send(clusters: &Clusters, call: HttpCall) -> CallAnswer {
@@ -13,6 +13,11 @@ pub(crate) async fn send(clusters: &Clusters, call: HttpCall) -> CallAnswer {
     } = call;
     match clusters.call(&cluster, request, timeout).await {
         Ok((head, body, trailers)) => CallAnswer::Answered { head, body, trailers },
+        // No answer of this size will ever arrive: that is for the operator to mend, unlike an upstream that is away.
+        Err(error @ CallError::TooLarge) => {
+            tracing::warn!(cluster, "a plugin's HTTP call failed: {error}");
+            CallAnswer::Failed
+        }
         Err(error) => {
             tracing::debug!(call = id, cluster, %error, "a plugin's HTTP call failed");
             CallAnswer::Failed

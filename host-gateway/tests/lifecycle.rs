@@ -135,6 +135,35 @@ fn the_access_log_tells_no_secrets() {
     assert!(!log.contains("abc.def"));
 }
 
+/// A plugin that calls the cluster `up` when it starts.
+const CALLING: &str = r#"(module
+  (import "env" "proxy_http_call"
+    (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "up")
+  (data (i32.const 64)
+    "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/\00:authority\00a\00")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (i32.eqz (call $http_call (i32.const 16) (i32.const 2) (i32.const 64) (i32.const 61)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 20000) (i32.const 512)))))"#;
+
+#[test]
+fn an_answer_too_large_for_a_plugin_is_told() {
+    let upstream = Upstream::answering(|_| {
+        let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 17 << 20).into_bytes();
+        answer.resize(answer.len() + (17 << 20), b'x');
+        answer
+    });
+    let plugin = folder().join("calling.wasm");
+    std::fs::write(&plugin, wat::parse_str(CALLING).unwrap()).unwrap();
+    let plugins = format!("plugins: [ {{ name: calling, wasm: \"{}\" }} ]", plugin.display());
+    let gateway = Gateway::start(&format!("{}{plugins}", all_to(&upstream)));
+    let line = gateway.says("the answer is larger than 16 MiB");
+    assert!(line.contains("WARN") && line.contains("up"), "{line}");
+}
+
 #[test]
 fn help_names_every_command() {
     let finished = run(&["--help"], &folder());

@@ -24,7 +24,7 @@ pub enum CallError {
     Upstream(#[from] UpstreamError),
     #[error("the response ended before its end")]
     Incomplete,
-    #[error("the response has more than 16 MiB")]
+    #[error("the answer is larger than {} MiB", LARGEST_RESPONSE >> 20)]
     TooLarge,
 }
 

@@ -90,6 +90,19 @@ impl Gateway {
         line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
+    /// The next line of its log that contains a text.
+    pub fn says(&self, text: &str) -> String {
+        loop {
+            let line = self
+                .log
+                .recv_timeout(Duration::from_secs(20))
+                .unwrap_or_else(|_| panic!("the gateway does not say: {text}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
     /// Resident memory in KiB.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
