@@ -12,6 +12,10 @@ pub enum Failure {
     Upgrade,
     #[error("the request asks for a tunnel")]
     Tunnel,
+    #[error("the request asks for its own echo")]
+    Trace,
+    #[error("the request's body is not what its head announced, or broke off")]
+    Body,
     #[error("no route matches the path")]
     NoRoute,
     #[error("a plugin changed the request into one that cannot be sent")]
@@ -55,7 +59,8 @@ impl Failure {
     /// Status and plain text of the answer. Neither names an address or a plugin.
     pub fn answer(self) -> (StatusCode, Bytes) {
         let (status, text) = match self {
-            Failure::Host => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Failure::Host | Failure::Body => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Failure::Trace => (StatusCode::METHOD_NOT_ALLOWED, "TRACE is not supported"),
             Failure::Upgrade => (StatusCode::NOT_IMPLEMENTED, "protocol upgrades are not supported"),
             Failure::Tunnel => (StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported"),
             Failure::NoRoute => (StatusCode::NOT_FOUND, ""),

@@ -26,7 +26,8 @@ use crate::error::{Failure, UpstreamError};
 use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict};
 use crate::route::Route;
 
-/// Both directions of an exchange may be under way at once, and each passes the plugins.
+/// Both directions of an exchange may be under way at once, and each passes the plugins. While a plugin holds one of them
+/// the other waits; only futures, never the thread: the lock belongs to one exchange, so no other one ever waits for it.
 type SharedStream = Rc<Mutex<PluginStream>>;
 
 /// Why an exchange ends without an upstream's response.
@@ -122,6 +123,9 @@ impl Exchange<'_> {
             failed => {
                 if let Some(early) = said.and_then(|said| said.take()) {
                     return Err(early);
+                }
+                if self.downstream.has_broken() {
+                    return Err(Failure::Body.into());
                 }
                 let error = failed.and_then(Result::err).unwrap_or(UpstreamError::Timeout);
                 worker.metrics.upstream_error(route.cluster, error);

@@ -128,6 +128,7 @@ fn requests_that_cannot_be_forwarded_are_refused() {
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             501,
         ),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t\r\n\r\n", 405),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nX : a\r\n\r\n", 400),
@@ -198,6 +199,29 @@ fn chunked_bodies_pass_both_ways_with_their_trailers() {
     assert_eq!(seen.field("te"), Some("trailers"));
     // The connection goes on.
     assert_eq!(client.get("/").text(), "abcdefg");
+}
+
+#[test]
+fn a_malformed_body_is_the_mistake_of_the_client() {
+    let upstream = Upstream::named("ok");
+    let gateway = in_front_of(&upstream);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for good in ["", "2\r\nhe\r\n"] {
+        let mut client = gateway.connect();
+        let answer = client.send(format!("{head}{good}zz\r\n")).receive();
+        assert_eq!((answer.status(), answer.text().as_str()), (400, "Bad Request"));
+        assert!(client.is_closed());
+    }
+    assert_eq!(
+        gateway.metric(r#"postern_gateway_requests_total{route="/",cluster="up",status="4xx"}"#),
+        2
+    );
+    let causes = ["overflow", "connect", "connect_timeout", "reset", "protocol", "timeout"];
+    for cause in causes {
+        let errors = format!(r#"postern_gateway_upstream_errors_total{{cluster="up",cause="{cause}"}}"#);
+        assert_eq!(gateway.metric(&errors), 0, "{cause}");
+    }
+    assert!(upstream.received().is_empty());
 }
 
 #[test]

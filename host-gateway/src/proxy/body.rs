@@ -46,8 +46,10 @@ impl Body for RequestBody {
             ),
             RequestBody::Filtered(filtered, downstream) => (Pin::new(filtered).poll_frame(cx), downstream),
         };
-        if frame.is_ready() {
-            downstream.deadline.progressed();
+        match frame {
+            Poll::Ready(Some(Err(BodyError::Transfer(_)))) => downstream.body_broke(),
+            Poll::Ready(_) => downstream.deadline.progressed(),
+            Poll::Pending => {}
         }
         frame
     }

@@ -21,6 +21,8 @@ pub struct Downstream {
     /// The client's address, ready for `X-Forwarded-For`.
     address: HeaderValue,
     exchanges: Cell<u32>,
+    /// The body of a request broke: no other request can follow on this connection.
+    broken: Cell<bool>,
     /// Second of the worker in which the last exchange began or ended.
     last_used: Cell<u32>,
 }
@@ -41,6 +43,7 @@ impl Downstream {
             deadline: Deadline::new(),
             address: HeaderValue::from_str(&ip.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
             exchanges: Cell::new(0),
+            broken: Cell::new(false),
             last_used: Cell::new(worker.clusters.seconds()),
         })
     }
@@ -49,6 +52,15 @@ impl Downstream {
         self.exchanges.set(self.exchanges.get() + 1);
         self.last_used.set(self.worker.clusters.seconds());
         Busy(Rc::clone(self))
+    }
+
+    /// The client's body is malformed, or ended too early.
+    pub(super) fn body_broke(&self) {
+        self.broken.set(true);
+    }
+
+    pub(super) fn has_broken(&self) -> bool {
+        self.broken.get()
     }
 
     pub fn is_busy(&self) -> bool {

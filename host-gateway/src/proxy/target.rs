@@ -10,6 +10,10 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
     if head.method == Method::CONNECT {
         return Err(Failure::Tunnel);
     }
+    if head.method == Method::TRACE {
+        // The answer would hold all fields of the request, credentials too (RFC 9110 section 9.3.8).
+        return Err(Failure::Trace);
+    }
     // A server may ignore an upgrade; clients that offer `h2c` go on in HTTP/1.1 (RFC 9110 section 7.8).
     let upgrade = head.headers.get(UPGRADE);
     if upgrade.is_some_and(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")) {
