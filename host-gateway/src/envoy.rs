@@ -57,9 +57,10 @@ fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Valu
         "use_remote_address": true,
         "generate_request_id": false,
         "server_header_transformation": "PASS_THROUGH",
-        // The plugin must see the path as it came. A filter that decides by path refuses every path that two parsers
-        // could read differently (`//`, dot segments, encoded slashes) and what it checked goes upstream unchanged.
-        // Were Envoy to mend such a path first, the same request would be refused by one host and served by the other.
+        // On purpose: the plugin must see the path as it came, as in the gateway. The filter refuses every path that two
+        // parsers could read differently (`//`, dot segments, encoded slashes), so that both hosts answer it alike, with
+        // 400, and what was checked goes upstream unchanged. Were Envoy to mend such a path first, one host would serve
+        // the request that the other refuses.
         "normalize_path": false,
         "merge_slashes": false,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
