@@ -43,8 +43,8 @@ async fn look(
     }
     let told = app.feed.current();
     let (_, newest) = change::range(observer).await?;
-    let changes = change::between(observer, told, newest).await?;
-    let any = |kinds: &[Kind]| changes.iter().any(|change| kinds.contains(&change.kind));
+    let changed = change::kinds(observer, told, newest).await?;
+    let any = |kinds: &[Kind]| changed.iter().any(|kind| kinds.contains(kind));
     if any(&[Kind::ClientAdded, Kind::ClientReplaced, Kind::ClientRevoked]) {
         app.clients.load(observer).await?;
     }

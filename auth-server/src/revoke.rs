@@ -14,8 +14,7 @@ pub async fn access_token(
 ) -> sqlx::Result<()> {
     access_token::delete(write, token_id).await?;
     if lives(expires_at_ms, now_ms) {
-        revocation::insert_token(write, token_id, expires_at_ms).await?;
-        change::append(write, Kind::TokenRevoked, token_id, now_ms, expires_at_ms).await?;
+        revocation::insert_token(write, token_id, now_ms, expires_at_ms).await?;
     }
     Ok(())
 }
@@ -42,9 +41,10 @@ pub async fn client(write: &mut Write, client_id: &str, now_ms: i64) -> sqlx::Re
     let (living, last_expiry_ms) = access_token::living_of_client(write, client_id, now_ms).await?;
     if living > 0 {
         revocation::insert_client(write, client_id, now_ms, last_expiry_ms).await?;
+    } else {
+        change::append(write, Kind::ClientRevoked, client_id, now_ms, last_expiry_ms).await?;
     }
     access_token::revoke_with_client(write, client_id).await?;
     refresh_token::delete_of_client(write, client_id).await?;
-    change::append(write, Kind::ClientRevoked, client_id, now_ms, last_expiry_ms).await?;
     Ok(true)
 }

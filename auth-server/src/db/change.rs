@@ -43,64 +43,51 @@ impl Kind {
     }
 }
 
-/// One change.
-#[derive(Debug)]
-pub struct Change {
-    /// What changed.
-    pub kind: Kind,
-    /// Whom or what it is about.
-    pub subject: String,
-    /// When it happened.
-    pub at_ms: i64,
-    /// When it is of no interest any more; `None`: never.
-    pub expires_at_ms: Option<i64>,
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    kind: String,
-    subject: String,
-    at_ms: i64,
-    expires_at_ms: Option<i64>,
-}
-
-/// Appends a change.
+/// Appends a change. Returns its number.
 pub async fn append(
     connection: &mut AnyConnection,
     kind: Kind,
     subject: &str,
     now_ms: i64,
     expires_at_ms: Option<i64>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "INSERT INTO change (kind, subject, at_ms, expires_at_ms) VALUES ($1, $2, $3, $4) RETURNING number",
+    )
+    .bind(kind.name())
+    .bind(subject)
+    .bind(now_ms)
+    .bind(expires_at_ms)
+    .fetch_one(connection)
+    .await
+}
+
+/// Appends the revocation of each living token that was revoked with its client.
+pub async fn append_revoked_with_client(
+    connection: &mut AnyConnection,
+    client_id: &str,
+    now_ms: i64,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO change (kind, subject, at_ms, expires_at_ms) VALUES ($1, $2, $3, $4)")
-        .bind(kind.name())
-        .bind(subject)
-        .bind(now_ms)
-        .bind(expires_at_ms)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO change (kind, subject, at_ms, expires_at_ms) SELECT $1, token_id, $3, expires_at_ms FROM access_token \
+         WHERE client_id = $2 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3)",
+    )
+    .bind(Kind::TokenRevoked.name())
+    .bind(client_id)
+    .bind(now_ms)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
-/// The changes after one number, up to and including another, in order.
-pub async fn between(connection: &mut AnyConnection, after: i64, up_to: i64) -> sqlx::Result<Vec<Change>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT kind, subject, at_ms, expires_at_ms FROM change WHERE number > $1 AND number <= $2 ORDER BY number",
-    )
-    .bind(after)
-    .bind(up_to)
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Change {
-                kind: Kind::named(&row.kind)?,
-                subject: row.subject,
-                at_ms: row.at_ms,
-                expires_at_ms: row.expires_at_ms,
-            })
-        })
-        .collect()
+/// What kinds of changes there were after one number, up to and including another.
+pub async fn kinds(connection: &mut AnyConnection, after: i64, up_to: i64) -> sqlx::Result<Vec<Kind>> {
+    let names: Vec<String> = sqlx::query_scalar("SELECT DISTINCT kind FROM change WHERE number > $1 AND number <= $2")
+        .bind(after)
+        .bind(up_to)
+        .fetch_all(connection)
+        .await?;
+    names.iter().map(|name| Kind::named(name)).collect()
 }
 
 /// The numbers of the oldest change that is kept and of the newest; 0 and 0 when nothing ever changed.

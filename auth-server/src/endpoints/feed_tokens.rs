@@ -34,7 +34,7 @@ pub async fn feed_tokens(State(app): State<Arc<App>>, headers: HeaderMap, RawQue
     let Ok(wait) = parameter("wait").map_or(Ok(WAIT), str::parse) else {
         return (StatusCode::BAD_REQUEST, "wait is a number of seconds\n").into_response();
     };
-    let after = parameter("after").and_then(|version| app.feed.number(version));
+    let after = parameter("after").and_then(|version| app.feed.position(version));
     if let Some(after) = after
         && !app
             .feed
