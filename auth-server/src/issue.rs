@@ -3,6 +3,10 @@
 //! "The same token while valid": a client that asks again for the same user and scope is given the very token it has,
 //! with fewer seconds to live, until it expires. Its value is not stored; the stored claims are signed again. When it has
 //! expired, the refresh token that was given with it is kept, if that still lives.
+//!
+//! That holds although the user's authorities may have changed since the token was made: its claims then say what no
+//! longer is so. Clients of the legacy contract rely on the sameness, and no gateway relies on the claims: the login
+//! service's feed names the user as changed, and the gateways ask for the authorities of now instead.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -198,7 +202,8 @@ async fn ensure_registered(write: &mut Write, client: &Client) -> Result<(), Ref
     }
 }
 
-/// Whether the refresh token beside a token still has the authorities of an earlier login.
+/// Whether the refresh token beside a token still has the authorities of an earlier login. The token itself is given
+/// again all the same, see above; as in the original, what is stored beside it is brought up to date.
 async fn authorities_moved(
     connection: &mut sqlx::AnyConnection,
     token: &AccessToken,

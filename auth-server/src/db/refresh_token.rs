@@ -15,7 +15,7 @@ pub struct RefreshToken {
     pub user_id: String,
     /// The user's name.
     pub user_name: String,
-    /// A JSON array of names.
+    /// What the user was allowed when a token was last made with it: a JSON array of names.
     pub authorities: String,
     /// Space-separated, in the order of the answer.
     pub scope: String,
@@ -59,7 +59,7 @@ pub async fn insert(connection: &mut AnyConnection, token: &RefreshToken) -> sql
     Ok(())
 }
 
-/// The user logged in again: what the next refresh gives are the authorities of now.
+/// The user logged in again or the token was used: these are the authorities of now.
 pub async fn update_authorities(connection: &mut AnyConnection, token_id: &str, authorities: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE refresh_token SET authorities = $2 WHERE token_id = $1")
         .bind(token_id)

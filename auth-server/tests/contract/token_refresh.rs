@@ -31,7 +31,12 @@ fn a_refresh_gives_a_new_access_token_and_the_same_refresh_token_by_jti() {
         claims(text(&second, "access_token"))["authorities"].to_string(),
         r#"["ROLE_TEST"]"#
     );
-    assert!(server.login.requests().len() == 2, "a refresh needs no login service");
+    let asked = server.login.requests();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(
+        asked[2].starts_with("GET /getAllPermissionByUserId?userId=u1-id "),
+        "{asked:?}"
+    );
 }
 
 #[test]
@@ -182,6 +187,42 @@ fn a_new_login_brings_the_authorities_of_now_into_the_next_refresh() {
         claims(text(&refreshed, "access_token"))["authorities"].to_string(),
         r#"["ROLE_NEW"]"#
     );
+}
+
+#[test]
+fn what_was_taken_away_since_the_login_is_not_in_the_refreshed_token() {
+    for compat in ["{}", "{ reuse_refresh_token: false }"] {
+        let server = Server::with(Setup {
+            compat,
+            ..Setup::default()
+        });
+        let authorities = |tokens: &serde_json::Value| {
+            ["access_token", "refresh_token"].map(|name| claims(text(tokens, name))["authorities"].to_string())
+        };
+        let first = server.log_in("u2");
+        assert_eq!(authorities(&first), [r#"["ROLE_TEST","ROLE_TEST2"]"#; 2]);
+        server.login.set_permissions("u2", vec!["ROLE_TEST"]);
+        let second = server.refresh(text(&first, "refresh_token")).json();
+        assert_eq!(authorities(&second), [r#"["ROLE_TEST"]"#; 2]);
+        server.login.set_permissions("u2", vec![]);
+        let third = server.refresh(text(&second, "refresh_token")).json();
+        assert_eq!(authorities(&third), ["null"; 2]);
+        server.login.set_permissions("u2", vec!["ROLE_NEW"]);
+        let fourth = server.refresh(text(&third, "refresh_token")).json();
+        assert_eq!(authorities(&fourth), [r#"["ROLE_NEW"]"#; 2]);
+    }
+}
+
+#[test]
+fn a_refused_refresh_asks_no_login_service() {
+    let server = Server::with_clients(&[MANY]);
+    let tokens = server.log_in("u1");
+    let token = text(&tokens, "refresh_token");
+    let asked = server.login.requests().len();
+    let form = format!("grant_type=refresh_token&refresh_token={token}");
+    assert_eq!(server.post("/oauth/token", ("many", "s"), &form).status, 400);
+    assert_eq!(server.refresh("x").status, 400);
+    assert_eq!(server.login.requests().len(), asked);
 }
 
 #[test]
