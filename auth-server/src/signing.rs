@@ -23,6 +23,10 @@ use crate::profiles::Profile;
 /// How long before its first signature a key is handed out to the gateways.
 const LEAD_MS: i64 = 1000;
 
+/// How many keys a profile has at most. Its tokens do not say which one signed them, so a gateway tries them in turn; it
+/// gives up after 64, and a user whose token needs the next one would be locked out.
+const MOST_KEYS: i64 = 32;
+
 /// The header of every legacy token: no `kid`, no spaces.
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
@@ -111,9 +115,28 @@ pub async fn create_missing(database: &Database, profile: Profile, now_ms: i64) 
     write.commit().await
 }
 
+/// Why there is no new key.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// Another one could make the gateways miss the key of a token that is still good.
+    #[error(
+        "profile {0} has {MOST_KEYS} keys that must go on verifying until the last tokens signed with them have expired, and \
+         a gateway tries only so many for each token; wait until the oldest key is gone (`keys list` shows how old it is)"
+    )]
+    TooMany(&'static str),
+    /// The database failed.
+    #[error(transparent)]
+    Storage(#[from] sqlx::Error),
+}
+
 /// Draws a key that will sign from a moment later on. Returns its id.
-pub async fn rotate(database: &Database, profile: Profile, now_ms: i64) -> sqlx::Result<String> {
+pub async fn rotate(database: &Database, profile: Profile, now_ms: i64) -> Result<String, RotateError> {
     let mut write = database.write().await?;
+    // The server forgets keys once a minute; here it must be known now.
+    signing_key::delete_unneeded(&mut write, profile.name(), now_ms).await?;
+    if signing_key::count(&mut write, profile.name()).await? >= MOST_KEYS {
+        return Err(RotateError::TooMany(profile.name()));
+    }
     let first = signing_key::active(&mut write, profile.name(), now_ms).await?.is_none();
     let key_id = add(
         &mut write,
@@ -149,6 +172,7 @@ fn hmac(secret: &[u8], message: &[u8]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::refresh_token::{self, RefreshToken};
 
     fn signing(secrets: &[(&str, u8)]) -> Signing {
         let keys = secrets.iter().map(|&(key_id, byte)| {
@@ -164,6 +188,41 @@ mod tests {
         Signing {
             keys: RwLock::new(Arc::new(keys.collect())),
         }
+    }
+
+    #[tokio::test]
+    async fn a_rotation_that_would_lock_users_out_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("auth.db")).await.unwrap();
+        let first = rotate(&database, Profile::Spring, 0).await.unwrap();
+        let mut write = database.write().await.unwrap();
+        let refresh = RefreshToken {
+            token_id: "refresh".into(),
+            profile: "spring".into(),
+            client_id: "c".into(),
+            user_id: "u".into(),
+            user_name: "u".into(),
+            authorities: "[]".into(),
+            scope: "all".into(),
+            first_key_id: first,
+            issued_at_ms: 0,
+            expires_at_ms: Some(1_000_000),
+        };
+        refresh_token::insert(&mut write, &refresh).await.unwrap();
+        write.commit().await.unwrap();
+        for rotation in 1..MOST_KEYS {
+            rotate(&database, Profile::Spring, rotation * 10_000).await.unwrap();
+        }
+        let refused = rotate(&database, Profile::Spring, 900_000).await.unwrap_err();
+        assert!(matches!(refused, RotateError::TooMany("spring")), "{refused}");
+        assert!(!refused.to_string().contains('\n'));
+        rotate(&database, Profile::Spring, 1_000_001).await.unwrap();
+        let left = signing_key::all(&mut database.read().await.unwrap()).await.unwrap();
+        assert_eq!(
+            left.len(),
+            2,
+            "the token has expired, and its key with all after it but the last is forgotten"
+        );
     }
 
     #[test]

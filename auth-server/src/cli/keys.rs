@@ -14,7 +14,7 @@ pub enum KeysCommand {
     /// List the signing keys, without their secrets.
     List,
     /// Draw a new key. It signs from a second later on, when every gateway knows it; the old one goes on verifying
-    /// until the last token signed with it has expired.
+    /// until the last token signed with it has expired. Refused while 32 keys are needed for that.
     Rotate {
         /// The profile whose key it is.
         #[arg(long)]

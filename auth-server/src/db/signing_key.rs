@@ -26,6 +26,14 @@ pub async fn all(connection: &mut AnyConnection) -> sqlx::Result<Vec<SigningKey>
     .await
 }
 
+/// How many keys a profile has.
+pub async fn count(connection: &mut AnyConnection, profile: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT COUNT(*) FROM signing_key WHERE profile = $1")
+        .bind(profile)
+        .fetch_one(connection)
+        .await
+}
+
 /// The id of the key that signs at this time.
 pub async fn active(connection: &mut AnyConnection, profile: &str, now_ms: i64) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
