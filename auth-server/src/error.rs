@@ -44,10 +44,6 @@ pub enum Refusal {
         requested: Vec<String>,
         granted: Vec<String>,
     },
-    /// No authorization code was presented.
-    MissingCode,
-    /// Not a living authorization code of this profile.
-    InvalidCode(Presented),
     /// The HTTP method is none of this endpoint's.
     MethodNotAllowed(String),
     /// A request parameter that the endpoint cannot do without.
@@ -74,7 +70,7 @@ pub enum Refusal {
     Corrupt(&'static str),
 }
 
-/// A token or code as it was presented. Some answers must repeat it; no log may.
+/// A token as it was presented. Some answers must repeat it; no log may.
 pub struct Presented(pub String);
 
 impl fmt::Debug for Presented {

@@ -43,10 +43,11 @@ impl Profile {
         }
     }
 
-    /// The grants that a client of this profile may be registered for.
+    /// The grants that this profile serves, for which a client may be registered. Spring's authorization code grant is not
+    /// among them: without an authorization endpoint no code can ever be issued.
     pub fn grants(self) -> &'static [&'static str] {
         match self {
-            Self::Spring => &["password", "refresh_token", "client_credentials", "authorization_code"],
+            Self::Spring => &["password", "refresh_token", "client_credentials"],
         }
     }
 

@@ -38,7 +38,7 @@ pub struct Add {
     /// The legacy contract whose mounts serve the client.
     #[arg(long)]
     profile: Profile,
-    /// The grants it may use, comma-separated: password, refresh_token, client_credentials, authorization_code.
+    /// The grants it may use, comma-separated: password, refresh_token, client_credentials.
     #[arg(long, value_name = "LIST")]
     grants: String,
     /// The scopes it may ask for, comma-separated; all of them are given when it asks for none.
@@ -138,7 +138,12 @@ async fn list(database: &Database) -> anyhow::Result<()> {
         seconds if seconds <= 0 => "for ever".to_owned(),
         seconds => format!("{seconds} s"),
     };
-    for client in client::all(&mut *database.read().await?).await? {
+    let clients = client::all(&mut *database.read().await?).await?;
+    if clients.is_empty() {
+        // Not on stdout: there, every line is about a client.
+        eprintln!("no client is registered yet; `client add` registers one");
+    }
+    for client in clients {
         println!("{} (profile {})", client.client_id, client.profile.name());
         for (name, values) in [
             ("grants", &client.grants),
@@ -197,7 +202,11 @@ fn grants(profile: Profile, list: &str) -> anyhow::Result<Vec<String>> {
         bail!("--grants: name at least one of {}", profile.grants().join(", "));
     }
     if let Some(unknown) = grants.iter().find(|grant| !profile.grants().contains(&grant.as_str())) {
-        bail!("--grants: `{unknown}` is none of {}", profile.grants().join(", "));
+        bail!(
+            "--grants: profile {} does not serve `{unknown}`; possible are {}",
+            profile.name(),
+            profile.grants().join(", ")
+        );
     }
     Ok(grants)
 }

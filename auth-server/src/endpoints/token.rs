@@ -11,7 +11,7 @@ use crate::client_auth;
 use crate::clock;
 use crate::db::client::Client;
 use crate::error::Refusal;
-use crate::grants::{authorization_code, client_credentials, password, refresh_token};
+use crate::grants::{client_credentials, password, refresh_token};
 use crate::issue::Issued;
 use crate::profiles::Profile;
 use crate::profiles::spring::{self, Request};
@@ -62,10 +62,8 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             let grant = may_use("client_credentials")?;
             Ok((grant, client_credentials::grant(app, client, scope).await?))
         }
-        "authorization_code" => {
-            may_use("authorization_code")?;
-            Err(authorization_code::refuse(parameter("code")))
-        }
+        // Known to the contract, but no client can be registered for it.
+        "authorization_code" => Err(Refusal::GrantNotRegistered("authorization_code")),
         other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
     }
 }

@@ -385,10 +385,6 @@ fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
             let text = format!("Unable to narrow the scope of the client authentication to [{requested}].");
             Answer::oauth(400, "invalid_scope", text).scope(&granted)
         }
-        Refusal::MissingCode => Answer::oauth(400, "invalid_request", "An authorization code must be supplied."),
-        Refusal::InvalidCode(code) => {
-            Answer::oauth(400, "invalid_grant", format!("Invalid authorization code: {}", code.0))
-        }
         Refusal::MethodNotAllowed(method) => {
             let text = format!("Request method '{method}' not supported");
             match version {

@@ -7,7 +7,6 @@ use crate::harness::*;
 const CLIENTS: &[&str] = &[
     "loose --secret s --profile spring --grants password --scopes ,",
     "many --secret s --profile spring --grants password,refresh_token --scopes write,read",
-    "coder --secret s --profile spring --grants authorization_code --scopes all",
 ];
 const LOGIN: &str = "grant_type=password&username=u1&password=password";
 
@@ -175,19 +174,11 @@ fn bad_user_or_password_gets_the_words_of_the_login_service() {
 }
 
 #[test]
-fn authorization_codes() {
-    let server = server();
-    let code = |form: &str| {
-        server.post(
-            "/oauth/token",
-            ("coder", "s"),
-            &format!("grant_type=authorization_code{form}"),
-        )
-    };
-    let missing = r#"{"error":"invalid_request","error_description":"An authorization code must be supplied."}"#;
-    assert_refused(&code(""), 400, None, missing);
-    let invalid = r#"{"error":"invalid_grant","error_description":"Invalid authorization code: c"}"#;
-    assert_refused(&code("&code=c"), 400, None, invalid);
+fn no_client_can_be_registered_for_authorization_codes() {
+    let answer = server().token("grant_type=authorization_code&code=c");
+    let body = r#"{"error":"invalid_client","error_description":"Unauthorized grant type: authorization_code"}"#;
+    let challenge = r#"Bearer error="invalid_client", error_description="Unauthorized grant type: authorization_code""#;
+    assert_refused(&answer, 401, Some(challenge), body);
 }
 
 #[test]
@@ -209,26 +200,36 @@ fn methods_other_than_post() {
 fn the_login_service_is_down_broken_or_silent() {
     let server = server();
     let body = r#"{"error":"server_error","error_description":"Internal Server Error"}"#;
+    let tokens = server.log_in("u1");
+    let refresh = text(&tokens, "refresh_token");
     for day in [Day::Broken, Day::Silent] {
         server.login.set_day(day);
         assert_refused(&server.token(LOGIN), 500, None, body);
+        assert_refused(&server.refresh(refresh), 500, None, body);
     }
+    let kept = server.check_token(text(&tokens, "access_token"));
+    assert_eq!(kept.status, 200, "a refresh that failed took nothing back");
     let config = yaml("http://127.0.0.1:1", "{}");
     std::fs::write(server.folder.path().join("auth.yaml"), config).unwrap();
     let mut server = server;
     server.restart();
     assert_refused(&server.token(LOGIN), 500, None, body);
+    assert_refused(&server.refresh(refresh), 500, None, body);
 }
 
 #[test]
 fn a_saturated_login_service_means_try_again_later() {
     let server = server();
+    let tokens = server.log_in("u1");
+    let refresh = || server.refresh(text(&tokens, "refresh_token"));
     server.login.set_day(Day::Saturated);
-    let answer = server.token(LOGIN);
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), Some("3"));
+    for answer in [server.token(LOGIN), refresh()] {
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), Some("3"));
+    }
     server.login.set_day(Day::Good);
     assert_eq!(server.token(LOGIN).status, 200);
+    assert_eq!(refresh().status, 200);
 }
 
 #[test]
