@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use postern_access::config::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_saphyr::{Location, Spanned};
 
 use crate::credentials::Credentials;
 use crate::profiles::Profile;
@@ -19,7 +21,8 @@ pub struct Config {
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// `sqlite:FILE`; a relative file is taken from the folder of this configuration.
-    pub database: String,
+    #[schemars(with = "String")]
+    pub database: Spanned<String>,
     /// The service that knows users and permissions.
     pub login_service: LoginService,
     /// Who may follow the feed of keys and revocations.
@@ -37,7 +40,8 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct LoginService {
     /// The base address, as in `http://127.0.0.1:8087`.
-    pub url: String,
+    #[schemars(with = "String")]
+    pub url: Spanned<String>,
     /// `user:password`, sent with HTTP Basic; absent: none is sent.
     #[schemars(with = "Option<String>")]
     pub credentials: Option<Credentials>,
@@ -63,7 +67,8 @@ pub struct Mount {
     /// Which contract.
     pub profile: Profile,
     /// The base path: `/login` serves `/login/oauth/token`, `/` serves `/oauth/token`.
-    pub path: String,
+    #[schemars(with = "String")]
+    pub path: Spanned<String>,
 }
 
 /// Switches of the legacy contracts.
@@ -116,65 +121,64 @@ impl Config {
                 format!("cannot be read: {error}; name the file with --config"),
             )
         })?;
-        let mut config: Self = serde_saphyr::from_str(&text).map_err(|error| {
+        let place = |at: Location| format!(":{}:{}", at.line(), at.column());
+        let misread = |error: serde_saphyr::Error, is: &str| {
+            let message = error.without_snippet().render().replace('\n', " ");
             let Some(at) = error.location() else {
-                return refuse(String::new(), error.without_snippet().render());
+                return refuse(String::new(), format!("{is}{message}"));
             };
-            let (line, column) = (at.line(), at.column());
-            let message = error.without_snippet().render();
-            let message = message.trim_end_matches(&format!(" at line {line}, column {column}"));
-            let key = key_of(&text, line, column)
-                .map(|key| format!("{key}: "))
-                .unwrap_or_default();
-            refuse(format!(":{line}:{column}"), format!("{key}{message}"))
-        })?;
-        config.check().map_err(|message| refuse(String::new(), message))?;
-        if let Some(path) = config.database.strip_prefix("sqlite:") {
+            let message = message.trim_end_matches(&format!(" at line {}, column {}", at.line(), at.column()));
+            let key = key_of(&text, at.line(), at.column()).map(|key| format!("{key}: "));
+            refuse(place(at), format!("{}{is}{message}", key.unwrap_or_default()))
+        };
+        // First as any YAML: read as a configuration, a wrong bracket looks like a wrong value of some key before it.
+        serde_saphyr::from_str::<IgnoredAny>(&text).map_err(|error| misread(error, "not YAML: "))?;
+        let mut config: Self = serde_saphyr::from_str(&text).map_err(|error| misread(error, ""))?;
+        config.check().map_err(|(at, message)| refuse(place(at), message))?;
+        if let Some(path) = config.database.value.strip_prefix("sqlite:") {
             let folder = file.parent().unwrap_or(Path::new(""));
-            config.database = format!("sqlite:{}", folder.join(path).display());
+            config.database.value = format!("sqlite:{}", folder.join(path).display());
         }
         Ok(config)
     }
 
     /// The database file.
     pub fn database_file(&self) -> PathBuf {
-        PathBuf::from(self.database.strip_prefix("sqlite:").unwrap_or(&self.database))
+        let database = &self.database.value;
+        PathBuf::from(database.strip_prefix("sqlite:").unwrap_or(database))
     }
 
-    fn check(&mut self) -> Result<(), String> {
-        match self.database.strip_prefix("sqlite:") {
-            Some("") | None => {
-                return Err(format!(
-                    "database: `{}` is not supported; write sqlite:FILE, as in sqlite:auth.db",
-                    self.database
-                ));
-            }
-            Some(_) => {}
+    /// What no type says; an error tells where and what.
+    fn check(&mut self) -> Result<(), (Location, String)> {
+        let database = &self.database;
+        if database.value.strip_prefix("sqlite:").is_none_or(str::is_empty) {
+            let message = format!(
+                "database: `{}` is not supported; write sqlite:FILE, as in sqlite:auth.db",
+                database.value
+            );
+            return Err((database.referenced, message));
         }
-        let url: http::Uri = self
-            .login_service
-            .url
+        let url = &self.login_service.url;
+        let parsed: http::Uri = url
+            .value
             .parse()
-            .map_err(|error| format!("login_service.url: not an address: {error}"))?;
-        if url.scheme_str() != Some("http") || url.authority().is_none() {
-            return Err("login_service.url: write http://HOST:PORT; put a TLS proxy between for anything else".into());
+            .map_err(|error| (url.referenced, format!("login_service.url: not an address: {error}")))?;
+        if parsed.scheme_str() != Some("http") || parsed.authority().is_none() {
+            let message = "login_service.url: write http://HOST:PORT; put a TLS proxy between for anything else";
+            return Err((url.referenced, message.into()));
         }
-        for (index, mount) in self.mounts.iter_mut().enumerate() {
-            if !mount.path.starts_with('/') || mount.path.contains(['{', '}', '*', '?', '#']) {
-                return Err(format!(
-                    "mounts[{index}].path: `{}` is not a path; write it as in /login",
-                    mount.path
-                ));
+        let mut taken = Vec::new();
+        for (index, Mount { path, .. }) in self.mounts.iter_mut().enumerate() {
+            let refuse = |what: String| (path.referenced, format!("mounts[{index}].path: {what}"));
+            if !path.value.starts_with('/') || path.value.contains(['{', '}', '*', '?', '#']) {
+                return Err(refuse(format!("`{}` is not a path; write it as in /login", path.value)));
             }
-            mount.path.truncate(mount.path.trim_end_matches('/').len());
-        }
-        for (index, mount) in self.mounts.iter().enumerate() {
-            if self.mounts[..index].iter().any(|earlier| earlier.path == mount.path) {
-                let path = if mount.path.is_empty() { "/" } else { &mount.path };
-                return Err(format!(
-                    "mounts[{index}].path: `{path}` is already taken by an earlier mount"
-                ));
+            let base = path.value.trim_end_matches('/').to_owned();
+            if taken.contains(&base) {
+                return Err(refuse(format!("`{}` is already taken by an earlier mount", path.value)));
             }
+            path.value.clone_from(&base);
+            taken.push(base);
         }
         Ok(())
     }
@@ -189,14 +193,55 @@ pub struct ConfigError {
     message: String,
 }
 
-/// The key whose value begins at a place. The parser says where a wrong value stands; people look for its name.
+/// The key whose value, or part of whose value, begins at a place. The parser says where a wrong value stands; people
+/// look for its name. Lines and columns count from 1. `None`: at the top, or written in a way that needs a parser.
 fn key_of(text: &str, line: u64, column: u64) -> Option<&str> {
-    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let (value, _) = line.char_indices().nth(usize::try_from(column).ok()?.checked_sub(1)?)?;
-    let before = line[..value]
-        .trim_end_matches([' ', '"', '\'', '[', '{', '-'])
-        .strip_suffix(':')?;
-    before.rsplit([' ', '{', '[', ',']).next().filter(|key| !key.is_empty())
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let (value, _) = text
+        .get(start..)?
+        .char_indices()
+        .nth(usize::try_from(column).ok()?.checked_sub(1)?)?;
+    let mut before = text[..start + value].trim_end_matches([' ', '"', '\'']);
+    if before.ends_with(['\n', '-']) {
+        return key_of_block(text, start);
+    }
+    while before.ends_with(['[', '{', ',']) {
+        before = before[..enclosing_bracket(before)?].trim_end();
+    }
+    last_word(before.strip_suffix(':')?)
+}
+
+/// The key under which the line that begins at a place is indented.
+fn key_of_block(text: &str, start: usize) -> Option<&str> {
+    let indent_of = |line: &str| line.find(|c| c != ' ');
+    let indent = indent_of(&text[start..])?;
+    // Items of a list may stand as far left as its key.
+    let widest = indent + usize::from(text[start + indent..].starts_with('-'));
+    let above = text[..start].lines().rev();
+    let mut keys = above.filter(|line| !line.trim_start().starts_with(['-', '#']));
+    let parent = keys.find(|line| line.trim_end().ends_with(':') && indent_of(line).is_some_and(|own| own < widest))?;
+    last_word(parent.trim_end().strip_suffix(':')?)
+}
+
+/// Where the bracket stands that is open at the end of a text.
+fn enclosing_bracket(text: &str) -> Option<usize> {
+    let mut closed = 0;
+    for (index, c) in text.char_indices().rev() {
+        match c {
+            ']' | '}' => closed += 1,
+            '[' | '{' if closed == 0 => return Some(index),
+            '[' | '{' => closed -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn last_word(text: &str) -> Option<&str> {
+    text.rsplit([' ', '{', '[', ',', '\n'])
+        .next()
+        .filter(|key| !key.is_empty())
 }
 
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -218,9 +263,21 @@ mod tests {
         let text = "listen: here\nfeed: { credentials: [ \"gateway\", \"b\" ], wait: 5 }";
         assert_eq!(key_of(text, 1, 9), Some("listen"));
         assert_eq!(key_of(text, 2, 24), Some("credentials"));
-        assert_eq!(key_of(text, 2, 35), None);
+        assert_eq!(key_of(text, 2, 35), Some("credentials"));
         assert_eq!(key_of(text, 2, 48), Some("wait"));
         assert_eq!(key_of(text, 1, 1), None);
         assert_eq!(key_of(text, 9, 1), None);
+    }
+
+    #[test]
+    fn the_key_of_an_item_is_that_of_its_list() {
+        let text = "feed:\n  credentials:\n    - \"a:b\"\n    - \"bad\"\n  wai: 5\nmounts:\n- profile: x\n  path: y\n";
+        assert_eq!(key_of(text, 4, 7), Some("credentials"));
+        assert_eq!(key_of(text, 5, 3), Some("feed"));
+        assert_eq!(key_of(text, 7, 3), Some("mounts"));
+        assert_eq!(key_of(text, 7, 12), Some("profile"));
+        let text = "mounts: [ { profile: x, path: y }, { profile: x, pat: y } ]";
+        assert_eq!(key_of(text, 1, 50), Some("mounts"));
+        assert_eq!(key_of(text, 1, 36), Some("mounts"));
     }
 }

@@ -24,6 +24,20 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// The user's name.
+    pub fn user(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// How many characters the password has.
+    pub fn password_length(&self) -> usize {
+        self.0
+            .split_once(':')
+            .map_or(0, |(_, password)| password.chars().count())
+    }
+}
+
 impl TryFrom<String> for Credentials {
     type Error = &'static str;
 
@@ -37,7 +51,7 @@ impl TryFrom<String> for Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:<redacted>", self.0.split(':').next().unwrap_or_default())
+        write!(f, "{}:<redacted>", self.user())
     }
 }
 

@@ -60,7 +60,7 @@ impl LoginService {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self {
-            base: config.url.trim_end_matches('/').to_owned(),
+            base: config.url.value.trim_end_matches('/').to_owned(),
             authorization: config.credentials.as_ref().map(|credentials| credentials.header()),
             timeout: Duration::from_millis(config.timeout.millis),
             client: Client::builder(TokioExecutor::new())

@@ -22,7 +22,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics));
     for mount in &app.mounts {
         router = router.merge(match mount.profile {
-            Profile::Spring => spring_routes(&mount.path),
+            Profile::Spring => spring_routes(&mount.path.value),
         });
     }
     router.fallback(not_found).with_state(app)

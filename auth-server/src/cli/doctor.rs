@@ -18,6 +18,8 @@ struct Finding {
 }
 
 const LONG_ACCESS_S: i64 = 60 * 60;
+/// Characters. Nobody types these passwords, so there is no reason for short ones.
+const SHORT_PASSWORD: usize = 16;
 const OLD_KEY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Prints every finding; finding some is no failure.
@@ -79,9 +81,26 @@ fn of_config(config: &Config) -> Vec<Finding> {
             remedy: "set credentials here and in the login service, and leave its danger_open_reserved off".into(),
         });
     }
+    for (key, credentials) in [
+        ("feed.credentials", &config.feed.credentials[..]),
+        ("login_service.credentials", config.login_service.credentials.as_slice()),
+    ] {
+        let short = credentials
+            .iter()
+            .filter(|pair| pair.password_length() < SHORT_PASSWORD);
+        findings.extend(short.map(|pair| Finding {
+            what: format!(
+                "{key}: the password of {} is shorter than {SHORT_PASSWORD} characters",
+                pair.user()
+            ),
+            why: "whoever guesses it reads every verifying secret, or tries passwords of users unnoticed (ASVS 11.5.1)",
+            remedy: "draw a long one (`openssl rand -hex 32`), and set it here and at the other end".into(),
+        }));
+    }
     let host = config
         .login_service
         .url
+        .value
         .parse::<http::Uri>()
         .ok()
         .and_then(|url| url.host().map(str::to_owned));
@@ -89,7 +108,7 @@ fn of_config(config: &Config) -> Vec<Finding> {
         findings.push(Finding {
             what: format!(
                 "login_service.url: {} is plain HTTP to another machine",
-                config.login_service.url
+                config.login_service.url.value
             ),
             why: "passwords of users cross the network in the clear",
             remedy: "run both on one machine, or put a TLS or mesh proxy between".into(),

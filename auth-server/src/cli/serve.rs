@@ -79,7 +79,7 @@ fn say_hello(app: &App, address: &str) {
     let mounts: Vec<String> = app
         .mounts
         .iter()
-        .map(|mount| format!("{} at {}/", mount.profile.name(), mount.path))
+        .map(|mount| format!("{} at {}/", mount.profile.name(), mount.path.value))
         .collect();
     let mounts = if mounts.is_empty() {
         "no legacy profile".to_owned()
@@ -88,7 +88,7 @@ fn say_hello(app: &App, address: &str) {
     };
     eprintln!("postern-auth listens on http://{address} ({mounts})");
     if let Some(mount) = app.mounts.first() {
-        let url = format!("http://{address}{}/oauth/token", mount.path);
+        let url = format!("http://{address}{}/oauth/token", mount.path.value);
         eprintln!("try: curl -u CLIENT:SECRET -d 'grant_type=password&username=USER&password=PASSWORD' {url}");
     }
 }

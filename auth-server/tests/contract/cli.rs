@@ -41,6 +41,12 @@ fn clients_are_added_listed_and_removed() {
         "--scopes",
         "all",
     ];
+    let none = run_in(folder.path().to_owned(), &["client", "list"]);
+    assert!(none.status.success() && none.stdout.is_empty(), "{none:?}");
+    assert_eq!(
+        String::from_utf8(none.stderr).unwrap(),
+        "no client is registered yet; `client add` registers one\n"
+    );
     assert_eq!(success(&folder, &add), "client demo registered\n");
     assert!(failure(&folder, &add).contains("already registered"));
     assert_eq!(
@@ -101,7 +107,12 @@ fn wrong_arguments_say_what_to_write() {
         ];
         failure(&folder, &add)
     };
-    assert!(add("magic", "all").contains("`magic` is none of password, refresh_token"));
+    assert!(
+        add("magic", "all").contains(
+            "profile spring does not serve `magic`; possible are password, refresh_token, client_credentials"
+        )
+    );
+    assert!(add("password,authorization_code", "all").contains("does not serve `authorization_code`; possible are"));
     assert!(add(",", "all").contains("name at least one"));
     assert!(add("password", "a b").contains("no blanks"));
 }
@@ -121,10 +132,30 @@ fn a_wrong_configuration_names_file_line_and_key() {
             "profile: summer, path: /login",
             "profile: unknown variant",
         ),
-        ("path: /login", "path: login", "mounts[0].path"),
-        ("path: /login", "path: /", "mounts[1].path"),
-        ("sqlite:auth.db", "postgres://x", "database"),
-        ("http://127", "https://127", "login_service.url"),
+        ("path: /login", "path: login", "auth.yaml:5:36: mounts[0].path: `login`"),
+        (
+            "path: /login",
+            "pth: /login",
+            "auth.yaml:5:30: mounts: unknown field `pth`",
+        ),
+        ("path: /login", "path: /", "auth.yaml:5:66: mounts[1].path: `/` is"),
+        (
+            "sqlite:auth.db",
+            "postgres://x",
+            "auth.yaml:2:11: database: `postgres://x`",
+        ),
+        ("http://127", "https://127", "auth.yaml:3:23: login_service.url"),
+        (
+            "[ \"gateway:secret\" ]",
+            "[ \"gateway:secret\", \"other\" ]",
+            "auth.yaml:4:42: credentials: write user:password",
+        ),
+        (
+            "feed: { credentials: [ \"gateway:secret\" ] }",
+            "feed:\n  credentials:\n    - gateway:secret\n    - other",
+            "auth.yaml:7:7: credentials: write user:password",
+        ),
+        ("compat: {}", ": [", "not YAML: "),
         (
             "listen: 127.0.0.1:0",
             "listen: here",
@@ -166,6 +197,22 @@ fn keys_are_rotated_and_listed_without_their_secrets() {
 }
 
 #[test]
+fn keys_are_not_rotated_as_often_as_would_lock_users_out() {
+    let server = Server::start();
+    let tokens = server.log_in("u1");
+    let rotate = ["keys", "rotate", "--profile", "spring"];
+    for _ in 1..32 {
+        server.succeed(&rotate);
+    }
+    let error = failure(&server.folder, &rotate);
+    assert!(
+        error.contains("profile spring has 32 keys") && error.contains("wait until"),
+        "{error}"
+    );
+    assert_eq!(server.check_token(text(&tokens, "access_token")).status, 200);
+}
+
+#[test]
 fn the_doctor_names_each_weakness_with_why_and_what_to_do() {
     let folder = folder();
     let add = [
@@ -185,6 +232,8 @@ fn the_doctor_names_each_weakness_with_why_and_what_to_do() {
     let findings = success(&folder, &["doctor"]);
     for expected in [
         "profile spring signs with HS256",
+        "feed.credentials: the password of gateway is shorter than 16 characters",
+        "login_service.credentials: the password of gateway is shorter than 16 characters",
         "reuse_refresh_token",
         "client old: password grant",
         "client old: empty secret",
@@ -194,6 +243,7 @@ fn the_doctor_names_each_weakness_with_why_and_what_to_do() {
     ] {
         assert!(findings.contains(expected), "{expected} in {findings}");
     }
+    assert!(!findings.contains("gateway:secret"), "{findings}");
     assert_eq!(findings.matches("why: ").count(), findings.matches("do: ").count());
 }
 
