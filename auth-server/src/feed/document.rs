@@ -80,8 +80,7 @@ impl Moment<'_> {
         // Asked for last: old changes are forgotten from time to time, also between these two statements.
         let (oldest, _) = change::range(read).await?;
         Ok(match () {
-            () if after.seen + 1 < oldest => Continuation::Impossible,
-            () if kinds.contains(&Kind::ClientReplaced) => Continuation::Impossible,
+            () if after.seen + 1 < oldest || kinds.contains(&Kind::ClientReplaced) => Continuation::Impossible,
             () if kinds.contains(&Kind::KeysChanged) => Continuation::WithKeys,
             () => Continuation::WithoutKeys,
         })
@@ -195,7 +194,7 @@ mod tests {
         change::append(&mut write, Kind::KeysChanged, "spring", NOW_MS, None)
             .await
             .unwrap();
-        // Expired and forgotten meanwhile, the last one told among them; and no change is kept that could be.
+        // Expired and forgotten meanwhile, the last one told among them.
         sqlx::query("DELETE FROM revoked_token WHERE token_id IN ('t3', 't5')")
             .execute(&mut *write)
             .await
