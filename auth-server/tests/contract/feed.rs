@@ -131,6 +131,47 @@ fn a_removed_client_is_revoked_and_an_added_one_starts_clean() {
 }
 
 #[test]
+fn what_is_too_much_for_one_document_follows_without_waiting() {
+    let server = Server::start();
+    let before = text(&server.snapshot(), "version").to_owned();
+    revoke_many(&server, 60_000);
+    let newcomer = server.snapshot();
+    let delta = server.feed(Some(&before), 0).json();
+    assert_eq!(keys(&newcomer), "version, more, issuers, revoked_tokens");
+    assert_eq!(keys(&delta), "version, since, more, revoked_tokens");
+    for first in [newcomer, delta] {
+        let asked = now();
+        let rest = server.feed(Some(text(&first, "version")), 20).json();
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        assert_eq!(keys(&rest), "version, since, revoked_tokens");
+        assert_eq!(rest["since"], first["version"]);
+        let parts = [&first, &rest].map(|part| part["revoked_tokens"].as_array().unwrap());
+        assert_eq!(parts.map(Vec::len), [50_000, 10_000]);
+        assert_eq!(server.feed(Some(text(&rest, "version")), 0).status, 304);
+    }
+}
+
+/// Writes revocations straight into the database beside the running server.
+fn revoke_many(server: &Server, count: u32) {
+    let url = format!("sqlite:{}", server.folder.path().join("auth.db").display());
+    let script = format!(
+        "PRAGMA busy_timeout=5000; BEGIN IMMEDIATE; \
+         WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count}) \
+         INSERT INTO change (kind, subject, at_ms) SELECT 'token_revoked', 't' || n, 9999999999999 FROM series; \
+         INSERT INTO revoked_token (token_id, number) SELECT subject, number FROM change WHERE kind = 'token_revoked'; \
+         COMMIT;"
+    );
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        sqlx::any::install_default_drivers();
+        let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(script))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
 fn versions_go_on_after_a_restart() {
     let mut server = Server::start();
     let tokens = server.log_in("u1");

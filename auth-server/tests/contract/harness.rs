@@ -91,9 +91,17 @@ impl Server {
         (status.code(), asked.elapsed())
     }
 
-    /// Everything the server has written to stderr so far.
-    pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+    /// Everything the server has written to stderr once a text is in it; it is written beside the answers.
+    pub fn log_with(&self, text: &str) -> String {
+        let asked = now();
+        loop {
+            let log = self.log.lock().unwrap().clone();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(asked.elapsed() < Duration::from_secs(10), "no {text} in {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs a command of the command line beside the server.
