@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use postern_access::policy::{Need, Policy};
 use postern_access::state::State;
@@ -90,11 +90,11 @@ const OFTEN: u64 = 20;
 /// Nothing to do but housekeeping.
 const IDLE: u64 = 1000;
 
-/// The host's clock in Unix milliseconds.
+/// The host's clock in Unix milliseconds. Without a clock it is the end of time: everything has expired, and is refused.
 pub fn now() -> u64 {
-    let time = proxy_wasm::hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
-    time.duration_since(UNIX_EPOCH)
-        .ok()
+    let time = proxy_wasm::hostcalls::get_current_time().ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since
         .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
+        .unwrap_or(u64::MAX)
 }
