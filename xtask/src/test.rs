@@ -23,7 +23,8 @@ struct Outcome {
 /// When Envoy is missing where nothing may be skipped (`CI=true`), or `ENVOY_BIN` is wrong.
 pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     let mut skipped = Vec::new();
-    if envoy::find(workspace)?.is_none() {
+    let envoy = envoy::find(workspace)?;
+    if envoy.is_none() {
         if std::env::var("CI").is_ok_and(|value| value == "true") {
             anyhow::bail!(
                 "Envoy is not there, and nothing may be skipped when CI=true; `cargo xtask envoy` installs it"
@@ -35,6 +36,8 @@ pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     let mut outcomes = vec![step("cargo xtask filter", || filter::build(workspace, progress))];
     for words in COMMANDS {
         let mut command = workspace.cargo(words);
+        // Tests of single crates know nothing of where Envoy was installed.
+        command.envs(envoy.iter().map(|envoy| ("ENVOY_BIN", envoy)));
         let what = shown(&command);
         progress.step(&what);
         outcomes.push(step(&what, || succeed(&mut command)));
