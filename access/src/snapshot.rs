@@ -28,6 +28,10 @@ pub struct TokenFeed {
     /// Every issuer of the auth server with its keys inline; in a delta absent when unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuers: Option<Vec<Issuer>>,
+    /// Which tokens only the auth server itself can tell good from bad; in a delta absent when unchanged, in a full
+    /// snapshot absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<Introspection>,
     /// Token ids (`jti`) that are no longer good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked_tokens: Vec<(String, Until)>,
@@ -37,6 +41,18 @@ pub struct TokenFeed {
     /// Client ids, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked_clients: Vec<(String, u64, Until)>,
+}
+
+/// The kinds of token that the gateway asks the auth server about (`POST /oauth2/introspect`, RFC 7662), as there is no key
+/// to verify them with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Introspection {
+    /// Opaque tokens exist.
+    pub opaque: bool,
+    /// Living JWTs of the system before ours were imported. They are honoured until their own `exp`, but their key is gone:
+    /// whatever looks like a JWT and fits no key of ours is asked about before it is refused.
+    pub imported: bool,
 }
 
 /// What the login service tells the gateways: the permission table and whose permissions changed.
