@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postern_access::config::Issuer;
+use postern_access::snapshot::Introspection;
 use tokio::sync::watch;
 
 use crate::clients::Clients;
@@ -13,7 +14,7 @@ use crate::db::{Database, change, server};
 use crate::feed::Feed;
 use crate::login::LoginService;
 use crate::metrics::Metrics;
-use crate::profiles::Profile;
+use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
 use crate::signing::{self, Signing};
 
@@ -38,7 +39,7 @@ pub struct App {
     /// How exactly the legacy contracts are followed.
     pub compat: Compat,
     /// Which contracts are served, and where.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<Arc<Mount>>,
 }
 
 impl App {
@@ -67,7 +68,7 @@ impl App {
             feed_credentials: config.feed.credentials,
             metrics: Metrics::default(),
             compat: config.compat,
-            mounts: config.mounts,
+            mounts: config.mounts.into_iter().map(Arc::new).collect(),
         }))
     }
 
@@ -77,7 +78,16 @@ impl App {
         Profile::ALL
             .into_iter()
             .filter(mounted)
-            .map(|profile| profile.issuer(&self.signing))
+            .filter_map(|profile| profile.issuer(&self.signing))
             .collect()
+    }
+
+    /// Which tokens of this server the gateways cannot verify by themselves.
+    pub fn introspection(&self) -> Introspection {
+        let opaque = |mount: &Arc<Mount>| mount.profile.format() == Format::Opaque;
+        Introspection {
+            opaque: self.mounts.iter().any(opaque),
+            imported: false,
+        }
     }
 }

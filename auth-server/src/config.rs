@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
 
 use crate::credentials::Credentials;
+use crate::db;
 use crate::profiles::Profile;
 
 /// The configuration of `postern-auth`.
@@ -20,7 +21,8 @@ pub struct Config {
     #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// `sqlite:FILE`; a relative file is taken from the folder of this configuration.
+    /// `sqlite:FILE` (a relative file is taken from the folder of this configuration), or
+    /// `postgres://USER:PASSWORD@HOST/NAME`.
     #[schemars(with = "String")]
     pub database: Spanned<String>,
     /// The service that knows users and permissions.
@@ -33,6 +35,9 @@ pub struct Config {
     /// How exactly the legacy contracts are followed.
     #[serde(default)]
     pub compat: Compat,
+    /// Which origins' pages may call the legacy endpoints.
+    #[serde(default)]
+    pub cors: Cors,
 }
 
 /// Where the three reserved interfaces are.
@@ -61,7 +66,7 @@ pub struct Feed {
 }
 
 /// One legacy contract at one place.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// Which contract.
@@ -69,6 +74,20 @@ pub struct Mount {
     /// The base path: `/login` serves `/login/oauth/token`, `/` serves `/oauth/token`.
     #[schemars(with = "String")]
     pub path: Spanned<String>,
+    /// Whether `check_token` answers callers that show no credentials of a client, as the original of profile `uaa` did.
+    #[serde(default)]
+    pub danger_open_check_token: bool,
+}
+
+/// Cross-origin requests of browsers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Who may call from a browser: exact origins (`https://app.example.com`); `*` may stand for the port
+    /// (`http://localhost:*`). None by default.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub origins: Vec<Spanned<String>>,
 }
 
 /// Switches of the legacy contracts.
@@ -79,6 +98,11 @@ pub struct Compat {
     pub spring_oauth: SpringOauth,
     /// Whether a refresh gives the presented refresh token again (`true`), or a new one in its place (`false`).
     pub reuse_refresh_token: bool,
+    /// Whether passwords, client secrets and tokens are also accepted in the query of a URL, where logs and histories
+    /// keep them.
+    pub query_credentials: bool,
+    /// What `/userinfo` of profile `tkey` says: the five members of the published sample, or the longer form.
+    pub tkey_userinfo: TkeyUserinfo,
 }
 
 impl Default for Compat {
@@ -86,8 +110,20 @@ impl Default for Compat {
         Self {
             spring_oauth: SpringOauth::V2_0_13,
             reuse_refresh_token: true,
+            query_credentials: false,
+            tkey_userinfo: TkeyUserinfo::Sample,
         }
     }
+}
+
+/// The shapes of profile `tkey`'s userinfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TkeyUserinfo {
+    /// `user_attribute, grant_type, iat, exp, client_id`.
+    Sample,
+    /// As the original's source has it.
+    Source,
 }
 
 /// The versions of Spring Security OAuth whose observable texts differ.
@@ -142,20 +178,20 @@ impl Config {
         Ok(config)
     }
 
-    /// The database file.
-    pub fn database_file(&self) -> PathBuf {
-        let database = &self.database.value;
-        PathBuf::from(database.strip_prefix("sqlite:").unwrap_or(database))
+    /// Where the database is.
+    pub fn database_location(&self) -> db::Location {
+        // Checked when it was read.
+        db::Location::read(&self.database.value)
+            .unwrap_or_else(|| db::Location::Sqlite(PathBuf::from(&self.database.value)))
     }
 
     /// What no type says; an error tells where and what.
     fn check(&mut self) -> Result<(), (Location, String)> {
         let database = &self.database;
-        if database.value.strip_prefix("sqlite:").is_none_or(str::is_empty) {
-            let message = format!(
-                "database: `{}` is not supported; write sqlite:FILE, as in sqlite:auth.db",
-                database.value
-            );
+        if db::Location::read(&database.value).is_none() {
+            // Whatever stands there may hold a password.
+            let message =
+                "database: write sqlite:FILE, as in sqlite:auth.db, or postgres://USER:PASSWORD@HOST/NAME".into();
             return Err((database.referenced, message));
         }
         let url = &self.login_service.url;

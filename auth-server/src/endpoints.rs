@@ -3,6 +3,7 @@
 pub mod check_token;
 pub mod feed_tokens;
 pub mod health;
+pub mod introspect;
 pub mod logout;
 pub mod metrics;
 pub mod token;

@@ -104,6 +104,7 @@ impl Feed {
             lineage: &self.lineage,
             current,
             issuers: app.issuers(),
+            introspection: app.introspection(),
             now_ms: clock::now_ms(),
         };
         let document = moment.document(&mut read, after, MOST_REVOCATIONS).await?;

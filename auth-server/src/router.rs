@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
+use axum::{Extension, Router};
 use http::Uri;
 
 use crate::app::App;
-use crate::endpoints::{check_token, feed_tokens, health, logout, metrics, token, token_key};
+use crate::endpoints::{check_token, feed_tokens, health, introspect, logout, metrics, token, token_key};
 use crate::error::Refusal;
 use crate::profiles::{Profile, spring};
 
@@ -17,13 +17,20 @@ use crate::profiles::{Profile, spring};
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/feed/tokens", get(feed_tokens::feed_tokens))
+        .route("/oauth2/introspect", post(introspect::introspect))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics));
     for mount in &app.mounts {
-        router = router.merge(match mount.profile {
-            Profile::Spring => spring_routes(&mount.path.value),
-        });
+        let base = &mount.path.value;
+        let routes = match mount.profile {
+            Profile::Spring => spring_routes(base),
+            Profile::Tkey => Router::new(),
+            Profile::Uaa => uaa_routes(base),
+            Profile::Principal => principal_routes(base),
+        };
+        // What the handlers know of the place they are called at.
+        router = router.merge(routes.layer(Extension(Arc::clone(mount))));
     }
     router.fallback(not_found).with_state(app)
 }
@@ -35,6 +42,16 @@ fn spring_routes(base: &str) -> Router<Arc<App>> {
         .route(&format!("{base}/oauth/check_token"), any(check_token::check_token))
         .route(&format!("{base}/oauth/token_key"), any(token_key::token_key))
         .route(&format!("{base}/logout"), any(logout::logout))
+}
+
+fn uaa_routes(base: &str) -> Router<Arc<App>> {
+    Router::new()
+        .route(&format!("{base}/oauth/token"), any(token::token))
+        .route(&format!("{base}/oauth/check_token"), any(check_token::check_token))
+}
+
+fn principal_routes(base: &str) -> Router<Arc<App>> {
+    Router::new().route(&format!("{base}/oauth/token"), any(token::token))
 }
 
 async fn not_found(State(app): State<Arc<App>>, uri: Uri) -> Response {

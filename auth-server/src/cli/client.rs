@@ -38,7 +38,7 @@ pub struct Add {
     /// The legacy contract whose mounts serve the client.
     #[arg(long)]
     profile: Profile,
-    /// The grants it may use, comma-separated: password, refresh_token, client_credentials.
+    /// The grants it may use, comma-separated: password, refresh_token, client_credentials, authorization_code.
     #[arg(long, value_name = "LIST")]
     grants: String,
     /// The scopes it may ask for, comma-separated; all of them are given when it asks for none.
@@ -59,6 +59,9 @@ pub struct Add {
     /// Where authorization answers may be sent, comma-separated.
     #[arg(long, value_name = "LIST", default_value = "")]
     redirect_uris: String,
+    /// What may be answered at the authorization endpoint, comma-separated: code, token (the implicit grant).
+    #[arg(long, value_name = "LIST", default_value = "code")]
+    response_types: String,
     /// Leave a client of that id as it is, instead of failing.
     #[arg(long)]
     if_missing: bool,
@@ -111,7 +114,10 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
         scopes: scopes(&arguments.scopes)?,
         authorities: split(&arguments.authorities),
         resource_ids: split(&arguments.resource_ids),
+        imported_secret: None,
         redirect_uris: split(&arguments.redirect_uris),
+        response_types: response_types(&arguments.response_types)?,
+        additional_information: Default::default(),
         access_token_validity: arguments.access_token_validity,
         refresh_token_validity: arguments.refresh_token_validity,
         client_id: id.clone(),
@@ -209,6 +215,14 @@ fn grants(profile: Profile, list: &str) -> anyhow::Result<Vec<String>> {
         );
     }
     Ok(grants)
+}
+
+fn response_types(list: &str) -> anyhow::Result<Vec<String>> {
+    let types = split(list);
+    if let Some(unknown) = types.iter().find(|name| !["code", "token"].contains(&name.as_str())) {
+        bail!("--response-types: there is no response type `{unknown}`; possible are code, token");
+    }
+    Ok(types)
 }
 
 fn scopes(list: &str) -> anyhow::Result<Vec<String>> {

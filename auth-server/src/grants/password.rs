@@ -30,6 +30,7 @@ pub async fn grant(
     issue(
         app,
         &Grantee {
+            grant: "password",
             client,
             user: Some(user),
             authorities,

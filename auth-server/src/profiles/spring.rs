@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::client_auth::Presented;
 use crate::clock;
-use crate::config::SpringOauth;
+use crate::config::{Mount, SpringOauth};
 use crate::credentials;
 use crate::error::Refusal;
 use crate::issue::Issued;
@@ -32,6 +32,8 @@ const FULL_AUTHENTICATION: &str = "Full authentication is required to access thi
 
 /// A request as a servlet sees it.
 pub struct Request {
+    /// The contract at this place.
+    pub mount: Arc<Mount>,
     /// The method.
     pub method: Method,
     /// The path, without the query.
@@ -47,6 +49,7 @@ impl FromRequest<Arc<App>> for Request {
 
     async fn from_request(request: axum::extract::Request, app: &Arc<App>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
+        let mount = parts.extensions.get::<Arc<Mount>>().cloned();
         let path = parts.uri.path().to_owned();
         let body = to_bytes(body, LONGEST_BODY)
             .await
@@ -56,6 +59,7 @@ impl FromRequest<Arc<App>> for Request {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         Ok(Self {
+            mount: mount.ok_or_else(|| refuse(app, &path, Refusal::NotFound))?,
             parameters: Parameters::read(parts.uri.query(), content_type, &body),
             method: parts.method,
             headers: parts.headers,
