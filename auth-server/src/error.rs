@@ -44,6 +44,14 @@ pub enum Refusal {
         requested: Vec<String>,
         granted: Vec<String>,
     },
+    /// Not a code that can be redeemed: unknown, expired, or redeemed already.
+    InvalidCode(Presented),
+    /// A code of another client.
+    ForeignCode,
+    /// A code is redeemed with another redirect URI than it was sent to.
+    RedirectMismatch,
+    /// The code verifier (RFC 7636) is not the one that the challenge was made from, or one of the two is missing.
+    WrongVerifier,
     /// The HTTP method is none of this endpoint's.
     MethodNotAllowed(String),
     /// A request parameter that the endpoint cannot do without.

@@ -56,6 +56,8 @@ pub struct Issued {
     pub token_id: String,
     /// The refresh token, if there is one.
     pub refresh_token: Option<String>,
+    /// Its id.
+    pub refresh_id: Option<String>,
     /// In the order of the answer.
     pub scope: Vec<String>,
     /// The user's id; `None`: the client's own token.
@@ -245,6 +247,7 @@ fn again(app: &App, profile: Profile, token: AccessToken) -> Result<Issued, Refu
         access_token: access_token.ok_or(GONE)?,
         token_id: token.token_id,
         refresh_token,
+        refresh_id: token.refresh_id,
         scope: token.scope.split(' ').map(str::to_owned).collect(),
         user_id: (!token.user_id.is_empty()).then_some(token.user_id),
         issued_at_ms: token.issued_at_ms,
@@ -372,6 +375,7 @@ async fn make_access_token(
         access_token,
         token_id: row.token_id,
         refresh_token,
+        refresh_id: row.refresh_id,
         scope: scope.clone(),
         user_id: user.as_ref().map(|user| user.id.clone()),
         issued_at_ms: now_ms,

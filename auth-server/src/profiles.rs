@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::config::Compat;
 use crate::db::client::Client;
+use crate::entropy;
 use crate::issue::Grantee;
 use crate::signing::Signing;
 use spring::claims::Claims;
@@ -76,6 +77,22 @@ impl Profile {
         match self {
             Self::Spring | Self::Uaa | Self::Principal => 30 * 24 * 60 * 60,
             Self::Tkey => 24 * 60 * 60,
+        }
+    }
+
+    /// How long an authorization code is good, in seconds.
+    pub fn code_validity(self) -> i64 {
+        match self {
+            Self::Tkey => 120,
+            Self::Spring | Self::Uaa | Self::Principal => 300,
+        }
+    }
+
+    /// The value of a new authorization code.
+    pub fn code_value(self) -> String {
+        match self {
+            Self::Tkey => tkey::token_value("OC", &entropy::bytes()),
+            Self::Spring | Self::Uaa | Self::Principal => entropy::hex(&entropy::bytes::<32>()),
         }
     }
 

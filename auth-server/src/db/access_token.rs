@@ -135,6 +135,14 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
     Ok(())
 }
 
+/// When a token expires (`Some(None)`: never); `None`: there is no such token (any more).
+pub async fn expiry(connection: &mut AnyConnection, token_id: &str) -> sqlx::Result<Option<Option<i64>>> {
+    sqlx::query_scalar("SELECT expires_at_ms FROM access_token WHERE token_id = $1")
+        .bind(token_id)
+        .fetch_optional(connection)
+        .await
+}
+
 /// The ids and expiries of all tokens that were given with a refresh token.
 pub async fn bound_to(connection: &mut AnyConnection, refresh_id: &str) -> sqlx::Result<Vec<(String, Option<i64>)>> {
     sqlx::query_as("SELECT token_id, expires_at_ms FROM access_token WHERE refresh_id = $1")

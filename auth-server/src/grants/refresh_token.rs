@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::clock;
+use crate::db::authorization_code;
 use crate::db::client::Client;
 use crate::db::refresh_token::{self, RefreshToken};
 use crate::error::{Presented, Refusal};
@@ -45,7 +46,11 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
     let now_ms = clock::now_ms();
     let mut presented = admit(refresh_token::find(&mut write, &found.token_id).await?)?;
     let Some(authorities) = authorities.filter(|_| lives(presented.expires_at_ms, now_ms)) else {
-        revoke::refresh_token(&mut write, &presented.token_id, now_ms).await?;
+        if client.profile.refresh_takes_back() {
+            revoke::refresh_token(&mut write, &presented.token_id, now_ms).await?;
+        } else {
+            refresh_token::delete(&mut write, &presented.token_id).await?;
+        }
         // Committed before it is answered: a refusal must not undo a revocation.
         write.commit().await?;
         return Err(Refusal::ExpiredRefreshToken(Presented(token.to_owned())));
@@ -69,7 +74,11 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
         authorities,
         scope,
     };
+    let presented_id = presented.token_id.clone();
     let issued = refresh(app, &mut write, &grantee, presented, rotated, now_ms).await?;
+    if rotated && let Some(new_id) = &issued.refresh_id {
+        authorization_code::replace_refresh_token(&mut write, &grantee.client.client_id, &presented_id, new_id).await?;
+    }
     write.commit().await?;
     Ok(issued)
 }

@@ -389,6 +389,14 @@ fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
             let text = format!("Unable to narrow the scope of the client authentication to [{requested}].");
             Answer::oauth(400, "invalid_scope", text).scope(&granted)
         }
+        Refusal::InvalidCode(code) => Answer::oauth(
+            400,
+            "invalid_grant",
+            echo(version, "Invalid authorization code", &code.0),
+        ),
+        Refusal::ForeignCode => Answer::oauth(401, "invalid_client", "Client ID mismatch"),
+        Refusal::RedirectMismatch => Answer::oauth(400, "invalid_grant", "Redirect URI mismatch."),
+        Refusal::WrongVerifier => Answer::oauth(400, "invalid_grant", "Invalid code verifier"),
         Refusal::MethodNotAllowed(method) => {
             let text = format!("Request method '{method}' not supported");
             match version {
