@@ -12,6 +12,7 @@ use crate::config::{Compat, Config, Mount};
 use crate::credentials::Credentials;
 use crate::db::{Database, change, server};
 use crate::feed::Feed;
+use crate::imported_secret::ImportedSecrets;
 use crate::login::LoginService;
 use crate::metrics::Metrics;
 use crate::profiles::{Format, Profile};
@@ -28,6 +29,8 @@ pub struct App {
     pub signing: Signing,
     /// The key of the stored client secrets.
     pub secret_key: SecretKey,
+    /// Checks secrets that were imported as bcrypt hashes.
+    pub imported_secrets: ImportedSecrets,
     /// Who knows users and permissions.
     pub login: LoginService,
     /// What gateways are told.
@@ -63,6 +66,7 @@ impl App {
             clients,
             signing,
             secret_key,
+            imported_secrets: ImportedSecrets::default(),
             login: LoginService::new(&config.login_service),
             feed,
             feed_credentials: config.feed.credentials,

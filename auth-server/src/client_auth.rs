@@ -16,14 +16,19 @@ pub enum Presented {
 }
 
 /// The client that the credentials belong to. A mount serves the clients of its own profile only.
-pub fn authenticate(app: &App, profile: Profile, presented: &Presented) -> Result<Arc<Client>, Refusal> {
+pub async fn authenticate(app: &App, profile: Profile, presented: &Presented) -> Result<Arc<Client>, Refusal> {
     let (client_id, secret, refusal) = match presented {
         Presented::Basic { client_id, secret } => (client_id, secret, Refusal::BadBasicCredentials),
         Presented::Form { client_id, secret } => (client_id, secret, Refusal::BadFormCredentials),
     };
     let client = app.clients.find(client_id).filter(|client| client.profile == profile);
-    // An unknown client costs a hash too: its absence does not show in the time.
+    // An unknown client costs a hash too: its absence does not show in the time. What does show is a client whose secret
+    // is still the bcrypt hash of an import, until it has authenticated once.
     let stored = client.as_ref().map_or(&[][..], |client| &client.secret_mac);
     let right = app.secret_key.verify(client_id, secret, stored);
+    let right = match &client {
+        Some(client) if client.imported_secret.is_some() => app.imported_secrets.verify(app, client, secret).await?,
+        _ => right,
+    };
     client.filter(|_| right).ok_or(refusal)
 }

@@ -70,6 +70,8 @@ pub enum Refusal {
     BadBearerToken(Presented),
     /// There is nothing at this path.
     NotFound,
+    /// As many secrets as can be are being checked.
+    Saturated,
     /// The login service did not answer as it should.
     Login(LoginError),
     /// The database failed.

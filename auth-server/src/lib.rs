@@ -19,6 +19,7 @@ mod error;
 mod feed;
 mod follow;
 mod grants;
+mod imported_secret;
 mod issue;
 mod janitor;
 mod login;

@@ -140,14 +140,23 @@ pub async fn insert(connection: &mut AnyConnection, client: &Client, now_ms: i64
     Ok(())
 }
 
-/// The client has shown the secret of an imported hash: from now on it is kept as all others are.
-pub async fn replace_secret(connection: &mut AnyConnection, client_id: &str, secret_mac: &[u8]) -> sqlx::Result<()> {
-    sqlx::query("UPDATE client SET secret_mac = $2, imported_secret = NULL WHERE client_id = $1")
-        .bind(client_id)
-        .bind(secret_mac.to_vec())
-        .execute(connection)
-        .await?;
-    Ok(())
+/// The client has shown the secret of an imported hash: from now on it is kept as all others are. `false`: that hash is
+/// not the client's any more.
+pub async fn replace_secret(
+    connection: &mut AnyConnection,
+    client_id: &str,
+    imported_secret: &str,
+    secret_mac: &[u8],
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "UPDATE client SET secret_mac = $3, imported_secret = NULL WHERE client_id = $1 AND imported_secret = $2",
+    )
+    .bind(client_id)
+    .bind(imported_secret)
+    .bind(secret_mac.to_vec())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Forgets a client; `false`: there was none.

@@ -28,7 +28,7 @@ pub async fn check_token(State(app): State<Arc<App>>, request: Request) -> Respo
 async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
     let profile = request.mount.profile;
     if !request.mount.danger_open_check_token {
-        client_auth::authenticate(app, profile, &request.client_credentials()?)?;
+        client_auth::authenticate(app, profile, &request.client_credentials()?).await?;
     }
     let version = app.compat.spring_oauth;
     if version >= SpringOauth::V2_5 && request.method != Method::POST {

@@ -29,7 +29,7 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
 /// The checks in the order of the original: client, `client_id`, scope, grant type, whether the client may use it, and at
 /// last the grant itself. The order shows in which error a wrong request gets.
 async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), Refusal> {
-    let client = client_auth::authenticate(app, request.mount.profile, &request.client_credentials()?)?;
+    let client = client_auth::authenticate(app, request.mount.profile, &request.client_credentials()?).await?;
     if request.method != Method::POST {
         return Err(Refusal::MethodNotAllowed(request.method.to_string()));
     }

@@ -421,13 +421,18 @@ fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
             r#"Bearer realm="oauth2-resource", error="invalid_token""#,
         )),
         Refusal::NotFound => Answer::boot(StatusCode::NOT_FOUND, "not_found", "No message available"),
-        Refusal::Login(LoginError::Saturated(retry_after)) => Answer {
-            retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
-            ..Answer::oauth(503, "temporarily_unavailable", "Service Unavailable")
-        },
+        Refusal::Login(LoginError::Saturated(retry_after)) => saturated(retry_after),
+        Refusal::Saturated => saturated(None),
         Refusal::Login(_) | Refusal::Storage(_) | Refusal::Corrupt(_) => {
             Answer::oauth(500, "server_error", "Internal Server Error")
         }
+    }
+}
+
+fn saturated(retry_after: Option<String>) -> Answer {
+    Answer {
+        retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
+        ..Answer::oauth(503, "temporarily_unavailable", "Service Unavailable")
     }
 }
 
