@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::clients::Clients;
 use crate::clock;
 use crate::config::{Compat, Config, Mount};
+use crate::cors::Origin;
 use crate::credentials::Credentials;
 use crate::db::{Database, change, server};
 use crate::feed::Feed;
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
 use crate::signing::{self, Signing};
+use crate::throttle::Throttle;
 
 /// The running server.
 pub struct App {
@@ -41,6 +43,10 @@ pub struct App {
     pub metrics: Metrics,
     /// How exactly the legacy contracts are followed.
     pub compat: Compat,
+    /// The origins whose pages may call the mounts.
+    pub cors_origins: Vec<Origin>,
+    /// Who has been guessing passwords and secrets.
+    pub throttle: Throttle,
     /// Which contracts are served, and where.
     pub mounts: Vec<Arc<Mount>>,
 }
@@ -72,6 +78,8 @@ impl App {
             feed_credentials: config.feed.credentials,
             metrics: Metrics::default(),
             compat: config.compat,
+            cors_origins: config.cors.origins,
+            throttle: Throttle::default(),
             mounts: config.mounts.into_iter().map(Arc::new).collect(),
         }))
     }

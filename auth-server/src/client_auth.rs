@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
+use crate::clock;
 use crate::db::client::Client;
 use crate::error::Refusal;
 use crate::profiles::Profile;
@@ -15,7 +16,8 @@ pub enum Presented {
     Form { client_id: String, secret: String },
 }
 
-/// The client that the credentials belong to. A mount serves the clients of its own profile only.
+/// The client that the credentials belong to. A mount serves the clients of its own profile only. A wrong answer may take
+/// some seconds, see [`crate::throttle`].
 pub async fn authenticate(app: &App, profile: Profile, presented: &Presented) -> Result<Arc<Client>, Refusal> {
     let (client_id, secret, refusal) = match presented {
         Presented::Basic { client_id, secret } => (client_id, secret, Refusal::BadBasicCredentials),
@@ -30,5 +32,11 @@ pub async fn authenticate(app: &App, profile: Profile, presented: &Presented) ->
         Some(client) if client.imported_secret.is_some() => app.imported_secrets.verify(app, client, secret).await?,
         _ => right,
     };
-    client.filter(|_| right).ok_or(refusal)
+    match client.filter(|_| right) {
+        Some(client) => Ok(client),
+        None => {
+            tokio::time::sleep(app.throttle.wrong(("client", client_id), clock::now_ms())).await;
+            Err(refusal)
+        }
+    }
 }

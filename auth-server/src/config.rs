@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
 
+use crate::cors::Origin;
 use crate::credentials::Credentials;
 use crate::db;
 use crate::profiles::Profile;
@@ -87,7 +88,7 @@ pub struct Cors {
     /// (`http://localhost:*`). None by default.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
-    pub origins: Vec<Spanned<String>>,
+    pub origins: Vec<Origin>,
 }
 
 /// Switches of the legacy contracts.
@@ -101,6 +102,11 @@ pub struct Compat {
     /// Whether passwords, client secrets and tokens are also accepted in the query of a URL, where logs and histories
     /// keep them.
     pub query_credentials: bool,
+    /// What profile `spring` answers when a client shows no credentials: Spring Boot's body, or that of an
+    /// `OAuth2AuthenticationEntryPoint` which the legacy system set by itself.
+    pub client_entry_point: EntryPoint,
+    /// What profile `spring` says of bad tokens at `check_token`: as with a `JdbcTokenStore`, or with a `JwtTokenStore`.
+    pub token_store: TokenStore,
     /// What `/userinfo` of profile `tkey` says: the five members of the published sample, or the longer form.
     pub tkey_userinfo: TkeyUserinfo,
 }
@@ -111,9 +117,32 @@ impl Default for Compat {
             spring_oauth: SpringOauth::V2_0_13,
             reuse_refresh_token: true,
             query_credentials: false,
+            client_entry_point: EntryPoint::Boot,
+            token_store: TokenStore::Jdbc,
             tkey_userinfo: TkeyUserinfo::Sample,
         }
     }
+}
+
+/// Who writes the 401 for a client without credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryPoint {
+    /// `{"timestamp":…,"status":401,"error":"Unauthorized",…}`
+    Boot,
+    /// `{"error":"unauthorized","error_description":…}`
+    #[serde(rename = "oauth2")]
+    OAuth2,
+}
+
+/// The token stores of Spring Security OAuth whose texts differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenStore {
+    /// `Token was not recognised`, whatever is wrong with it.
+    Jdbc,
+    /// `Cannot convert access token to JSON` and `Encoded token is a refresh token`.
+    Jwt,
 }
 
 /// The shapes of profile `tkey`'s userinfo.

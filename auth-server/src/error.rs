@@ -68,6 +68,14 @@ pub enum Refusal {
     NoBearerToken,
     /// A bearer token that cannot be one of this server.
     BadBearerToken(Presented),
+    /// A JWT that no key of the profile signed, or no JWT, where the original looks at signatures only.
+    UnreadableToken,
+    /// A refresh token in the place of an access token, likewise.
+    RefreshTokenAsAccessToken,
+    /// A parameter that carries a secret stands in the query.
+    SecretInQuery(&'static str),
+    /// Too many attempts at one user are under way.
+    TooManyAttempts,
     /// There is nothing at this path.
     NotFound,
     /// As many secrets as can be are being checked.

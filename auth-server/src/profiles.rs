@@ -7,13 +7,16 @@ pub mod uaa;
 
 use std::str::FromStr;
 
+use axum::response::Response;
 use postern_access::config::{ClaimNames, Expiry, Issuer, Jwks};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::app::App;
 use crate::config::Compat;
 use crate::db::client::Client;
 use crate::entropy;
+use crate::error::Refusal;
 use crate::issue::Grantee;
 use crate::signing::Signing;
 use spring::claims::Claims;
@@ -157,6 +160,13 @@ impl Profile {
             Self::Tkey | Self::Uaa => signing
                 .derive(key_id, "refresh_token", token_id)
                 .map(|bytes| tkey::token_value("RT", &bytes)),
+        }
+    }
+
+    /// The answer to a refused request, in this contract's shape.
+    pub fn refuse(self, app: &App, path: &str, refusal: Refusal) -> Response {
+        match self {
+            Self::Spring | Self::Tkey | Self::Uaa | Self::Principal => spring::refuse(app, path, refusal),
         }
     }
 

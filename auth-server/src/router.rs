@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use http::Uri;
 
 use crate::app::App;
+use crate::cors::cors;
 use crate::endpoints::{check_token, feed_tokens, health, introspect, logout, metrics, token, token_key};
 use crate::error::Refusal;
 use crate::profiles::{Profile, spring};
+use crate::query_credentials::query_credentials;
 
 /// The routes of the server itself and those of every mount.
 pub fn router(app: Arc<App>) -> Router {
@@ -29,8 +32,13 @@ pub fn router(app: Arc<App>) -> Router {
             Profile::Uaa => uaa_routes(base),
             Profile::Principal => principal_routes(base),
         };
-        // What the handlers know of the place they are called at.
-        router = router.merge(routes.layer(Extension(Arc::clone(mount))));
+        // The last of these sees a request first.
+        let routes = routes
+            .layer(from_fn_with_state(Arc::clone(&app), query_credentials))
+            .layer(from_fn_with_state(Arc::clone(&app), cors))
+            // What the handlers know of the place they are called at.
+            .layer(Extension(Arc::clone(mount)));
+        router = router.merge(routes);
     }
     router.fallback(not_found).with_state(app)
 }

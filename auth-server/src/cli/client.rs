@@ -56,7 +56,8 @@ pub struct Add {
     /// Seconds a refresh token lives; 0 for ever [default: the profile's, 2592000 for spring].
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     refresh_token_validity: Option<i64>,
-    /// Where authorization answers may be sent, comma-separated.
+    /// Where authorization answers may be sent, comma-separated: absolute URIs, each compared as a whole. Needed by the
+    /// authorization_code grant.
     #[arg(long, value_name = "LIST", default_value = "")]
     redirect_uris: String,
     /// What may be answered at the authorization endpoint, comma-separated: code, token (the implicit grant).
@@ -115,7 +116,7 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
         authorities: split(&arguments.authorities),
         resource_ids: split(&arguments.resource_ids),
         imported_secret: None,
-        redirect_uris: split(&arguments.redirect_uris),
+        redirect_uris: redirect_uris(&arguments)?,
         response_types: response_types(&arguments.response_types)?,
         additional_information: Default::default(),
         access_token_validity: arguments.access_token_validity,
@@ -215,6 +216,32 @@ fn grants(profile: Profile, list: &str) -> anyhow::Result<Vec<String>> {
         );
     }
     Ok(grants)
+}
+
+fn redirect_uris(arguments: &Add) -> anyhow::Result<Vec<String>> {
+    let uris = split(&arguments.redirect_uris);
+    if uris.is_empty()
+        && split(&arguments.grants)
+            .iter()
+            .any(|grant| grant == "authorization_code")
+    {
+        bail!("--redirect-uris: the authorization_code grant needs one, as in https://app.example.com/callback");
+    }
+    for uri in &uris {
+        let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let is_scheme = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.contains(['/', '?']);
+        let Some(scheme) = scheme.filter(|text| is_scheme(text)) else {
+            bail!("--redirect-uris: `{uri}` is not absolute; write it as in https://app.example.com/callback");
+        };
+        if ["javascript", "data", "vbscript", "file"].contains(&scheme.as_str()) {
+            bail!("--redirect-uris: `{uri}`: nothing can be sent to a `{scheme}` address");
+        }
+        // RFC 6749 section 3.1.2: no fragment; the rest would break the header.
+        if uri.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control() || !c.is_ascii()) {
+            bail!("--redirect-uris: `{uri}` has a fragment, a blank or a letter that must be percent-encoded");
+        }
+    }
+    Ok(uris)
 }
 
 fn response_types(list: &str) -> anyhow::Result<Vec<String>> {

@@ -10,10 +10,11 @@ use http::{Method, StatusCode};
 use crate::app::App;
 use crate::client_auth;
 use crate::clock;
-use crate::config::SpringOauth;
+use crate::config::{SpringOauth, TokenStore};
 use crate::db::access_token;
 use crate::error::Refusal;
 use crate::issue::{lives, token_hash};
+use crate::profiles::Profile;
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::spring::{self, Request};
 
@@ -40,9 +41,10 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
         .ok_or(Refusal::MissingParameter("token"))?;
     let mut read = app.database.read().await?;
     let found = access_token::find(&mut read, &token_hash(token)).await?;
-    let found = found
-        .filter(|found| found.profile == profile.name())
-        .ok_or(Refusal::UnknownToken)?;
+    let found = found.filter(|found| found.profile == profile.name());
+    let Some(found) = found else {
+        return Err(unknown(app, profile, token));
+    };
     if !lives(found.expires_at_ms, clock::now_ms()) {
         return Err(Refusal::ExpiredToken);
     }
@@ -55,4 +57,18 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
         active: (version >= SpringOauth::V2_3).then_some(true),
         ..claims
     })
+}
+
+/// What is wrong with a token that is not stored. A `JwtTokenStore` tells by the token alone.
+fn unknown(app: &App, profile: Profile, token: &str) -> Refusal {
+    if app.compat.token_store == TokenStore::Jdbc {
+        return Refusal::UnknownToken;
+    }
+    let claims = app.signing.verify(profile, token);
+    match claims.and_then(|claims| serde_json::from_slice::<Claims>(&claims).ok()) {
+        None => Refusal::UnreadableToken,
+        Some(claims) if claims.ati.is_some() => Refusal::RefreshTokenAsAccessToken,
+        // Taken back: no JwtTokenStore knew that.
+        Some(_) => Refusal::UnknownToken,
+    }
 }

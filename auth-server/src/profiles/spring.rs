@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::client_auth::Presented;
 use crate::clock;
-use crate::config::{Mount, SpringOauth};
+use crate::config::{Compat, EntryPoint, Mount, SpringOauth};
 use crate::credentials;
 use crate::error::Refusal;
 use crate::issue::Issued;
@@ -163,7 +163,7 @@ pub fn refuse(app: &App, path: &str, refusal: Refusal) -> Response {
         Refusal::Login(error) => tracing::error!(path, %error, "the login service gave no usable answer"),
         refusal => tracing::debug!(path, ?refusal, "refused"),
     }
-    let answer = answer_to(app.compat.spring_oauth, refusal);
+    let answer = answer_to(&app.compat, refusal);
     app.metrics.refused(answer.error);
     answer.write(app.compat.spring_oauth, path, clock::now_ms())
 }
@@ -318,8 +318,12 @@ struct BootError<'a> {
 }
 
 /// The table of failures.
-fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
+fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
+    let version = compat.spring_oauth;
     match refusal {
+        Refusal::NoClientCredentials if compat.client_entry_point == EntryPoint::OAuth2 => {
+            Answer::oauth(401, "unauthorized", FULL_AUTHENTICATION).challenge(Challenge::Fixed(CLIENT_CHALLENGE))
+        }
         Refusal::NoClientCredentials => Answer::boot(StatusCode::UNAUTHORIZED, "unauthorized", FULL_AUTHENTICATION)
             .challenge(Challenge::Fixed(CLIENT_CHALLENGE)),
         Refusal::MalformedBasic(what) => {
@@ -415,6 +419,17 @@ fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
         Refusal::UnknownToken => Answer::oauth(400, "invalid_token", "Token was not recognised"),
         Refusal::ExpiredToken => Answer::oauth(400, "invalid_token", "Token has expired"),
         Refusal::ClientGone(client) => Answer::oauth(400, "invalid_token", format!("Client not valid: {client}")),
+        Refusal::UnreadableToken => Answer::oauth(400, "invalid_token", "Cannot convert access token to JSON"),
+        Refusal::RefreshTokenAsAccessToken => Answer::oauth(400, "invalid_token", "Encoded token is a refresh token"),
+        Refusal::SecretInQuery(name) => Answer::oauth(
+            400,
+            "invalid_request",
+            format!("Parameter {name} is a secret and may not stand in the query"),
+        ),
+        Refusal::TooManyAttempts => Answer {
+            retry_after: Some("1".into()),
+            ..Answer::oauth(429, "temporarily_unavailable", "Too many failed attempts")
+        },
         Refusal::NoBearerToken => Answer::oauth(401, "unauthorized", FULL_AUTHENTICATION)
             .challenge(Challenge::WithError(r#"Bearer realm="oauth2-resource", "#)),
         Refusal::BadBearerToken(token) => Answer::oauth(401, "invalid_token", token.0).challenge(Challenge::Fixed(
@@ -487,14 +502,18 @@ mod tests {
 
     #[test]
     fn the_versions_differ_where_the_table_says() {
-        let description = |version, refusal| answer_to(version, refusal).description;
+        let compat = |spring_oauth| Compat {
+            spring_oauth,
+            ..Compat::default()
+        };
+        let description = |version, refusal| answer_to(&compat(version), refusal).description;
         let refresh = || Refusal::InvalidRefreshToken(crate::error::Presented("t".into()));
         assert_eq!(description(SpringOauth::V2_0_13, refresh()), "Invalid refresh token: t");
         assert_eq!(description(SpringOauth::V2_5, refresh()), "Invalid refresh token");
         let grant = || Refusal::UnsupportedGrantType("x".into());
         assert_eq!(description(SpringOauth::V2_3, grant()), "Unsupported grant type: x");
         assert_eq!(description(SpringOauth::V2_5, grant()), "Unsupported grant type");
-        let get = answer_to(SpringOauth::V2_0_7, Refusal::MethodNotAllowed("GET".into()));
+        let get = answer_to(&compat(SpringOauth::V2_0_7), Refusal::MethodNotAllowed("GET".into()));
         assert!(matches!(get.kind, Kind::Boot { exception: Some(_) }));
     }
 
@@ -505,7 +524,7 @@ mod tests {
             Refusal::BadBearerToken(crate::error::Presented("secret-token".into())),
         ] {
             assert!(!format!("{refusal:?}").contains("secret-token"));
-            let response = answer_to(SpringOauth::V2_0_13, refusal).write(SpringOauth::V2_0_13, "/oauth/token", 0);
+            let response = answer_to(&Compat::default(), refusal).write(SpringOauth::V2_0_13, "/oauth/token", 0);
             let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap();
             assert!(
                 challenge.contains("invalid_token") && !challenge.contains("secret-token"),
