@@ -31,6 +31,8 @@ pub struct Server {
 pub struct Setup {
     pub compat: &'static str,
     pub clients: &'static [&'static str],
+    /// Further lines of `auth.yaml`.
+    pub more: &'static str,
 }
 
 impl Default for Setup {
@@ -38,6 +40,7 @@ impl Default for Setup {
         Self {
             compat: "{}",
             clients: &[],
+            more: "",
         }
     }
 }
@@ -50,6 +53,20 @@ impl Server {
         Self::with(Setup::default())
     }
 
+    /// A server that answers as a version of Spring Security OAuth did.
+    pub fn of_version(version: &str) -> Self {
+        Self::with(Setup {
+            compat: match version {
+                "2.0.7" => r#"{ spring_oauth: "2.0.7" }"#,
+                "2.0.13" => r#"{ spring_oauth: "2.0.13" }"#,
+                "2.3" => r#"{ spring_oauth: "2.3" }"#,
+                "2.5" => r#"{ spring_oauth: "2.5" }"#,
+                _ => panic!("there is no version {version}"),
+            },
+            ..Setup::default()
+        })
+    }
+
     pub fn with_clients(clients: &'static [&'static str]) -> Self {
         Self::with(Setup {
             clients,
@@ -60,7 +77,8 @@ impl Server {
     pub fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let login = LoginService::start();
-        std::fs::write(folder.path().join("auth.yaml"), yaml(&login.url, setup.compat)).unwrap();
+        let config = yaml(&login.url, setup.compat) + setup.more;
+        std::fs::write(folder.path().join("auth.yaml"), config).unwrap();
         for client in [DEMO].iter().chain(setup.clients) {
             let arguments: Vec<&str> = ["client", "add"].into_iter().chain(client.split(' ')).collect();
             let output = run_in(folder.path().to_owned(), &arguments);
@@ -262,7 +280,8 @@ pub fn now() -> Instant {
 
 fn spawn(folder: PathBuf) -> (Child, String, Arc<Mutex<String>>) {
     let mut child = Command::new(BINARY)
-        .args(["serve", "--log-level", "debug"])
+        // Whatever is said at any level counts when a test looks for secrets.
+        .args(["serve", "--log-level", "trace"])
         .current_dir(folder)
         .stderr(Stdio::piped())
         .spawn()

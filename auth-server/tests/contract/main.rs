@@ -9,10 +9,15 @@
 
 mod check_token;
 mod cli;
+mod cors;
 mod feed;
 mod harness;
+mod key_order;
 mod logout;
+mod query_credentials;
 mod races;
+mod spring_versions;
+mod throttle;
 mod token_failures;
 mod token_password;
 mod token_refresh;
