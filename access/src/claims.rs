@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{Expiry, Issuer};
+use crate::config::{ClaimNames, Expiry, Issuer};
 use crate::jws::Verified;
 
 /// What a token says once its signature, issuer, audience and times were found good.
@@ -68,22 +68,69 @@ impl Claims {
         leeway: u64,
     ) -> Result<Self, ClaimsError> {
         let claims = &verified.claims;
-        if claims.get("cnf").is_some_and(|cnf| !cnf.is_null()) {
-            return Err(ClaimsError::SenderConstrained);
-        }
+        check_unbound(claims)?;
         if issuer.required_claims.iter().any(|name| !claims.contains_key(name))
             || issuer.forbidden_claims.iter().any(|name| claims.contains_key(name))
         {
             return Err(ClaimsError::Kind);
         }
         check_audience(claims, &issuer.audiences)?;
-        let read = Self {
-            token_id: text(claims, &issuer.claims.token_id)?,
-            user_id: text(claims, &issuer.claims.user_id)?,
-            user_name: text(claims, &issuer.claims.user_name)?,
-            client_id: text(claims, &issuer.claims.client_id)?,
-            authorities: authorities(claims, &issuer.claims.authorities)?,
-            scopes: words(find(claims, &issuer.claims.scope))?,
+        let read = Self::named(claims, &issuer.claims, compared)?;
+        if read.expires_at.is_none() && issuer.expiry == Expiry::Required {
+            return Err(ClaimsError::NoExpiry);
+        }
+        read.check_expiry(now, leeway)?;
+        let ahead = |time: Option<u64>| time.is_some_and(|time| time > now.saturating_add(leeway));
+        if ahead(read.not_before) || ahead(read.issued_at) {
+            return Err(ClaimsError::NotYet);
+        }
+        Ok(read)
+    }
+
+    /// Reads and checks what our auth server says of an active token (RFC 7662 section 2.2).
+    ///
+    /// Whether its time has begun is not asked again: the server has just said so, by the clock it issued the token with.
+    pub fn introspected(
+        answer: &Map<String, Value>,
+        compared: &[String],
+        now: u64,
+        leeway: u64,
+    ) -> Result<Self, ClaimsError> {
+        check_unbound(answer)?;
+        // Refresh tokens may be introspected too, and then have no type of an access token (RFC 6749 section 7.1).
+        match answer.get("token_type").and_then(Value::as_str) {
+            Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+            Some(kind) if kind.eq_ignore_ascii_case("dpop") => return Err(ClaimsError::SenderConstrained),
+            _ => return Err(ClaimsError::Kind),
+        }
+        let names = ClaimNames {
+            user_name: "username".into(),
+            ..ClaimNames::default()
+        };
+        let read = Self::named(answer, &names, compared)?;
+        if read.token_id.is_none() {
+            return Err(ClaimsError::Malformed);
+        }
+        read.check_expiry(now, leeway)?;
+        Ok(read)
+    }
+
+    /// Expired. The instant `exp` is the first at which the token is no longer good (RFC 7519 section 4.1.4).
+    pub fn check_expiry(&self, now: u64, leeway: u64) -> Result<(), ClaimsError> {
+        match self.expires_at {
+            Some(expires_at) if now >= expires_at.saturating_add(leeway) => Err(ClaimsError::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    fn named(claims: &Map<String, Value>, names: &ClaimNames, compared: &[String]) -> Result<Self, ClaimsError> {
+        Ok(Self {
+            token_id: text(claims, &names.token_id)?,
+            user_id: text(claims, &names.user_id)?,
+            user_name: text(claims, &names.user_name)?,
+            client_id: text(claims, &names.client_id)?,
+            authorities: authorities(claims, &names.authorities)?,
+            scopes: words(find(claims, &names.scope))?,
             expires_at: time(claims, "exp")?,
             not_before: time(claims, "nbf")?,
             issued_at: time(claims, "iat")?,
@@ -91,27 +138,15 @@ impl Claims {
                 .iter()
                 .filter_map(|name| Some((name.clone(), plain(find(claims, name)?)?)))
                 .collect(),
-        };
-        if read.expires_at.is_none() && issuer.expiry == Expiry::Required {
-            return Err(ClaimsError::NoExpiry);
-        }
-        read.check_times(now, leeway)?;
-        Ok(read)
+        })
     }
+}
 
-    /// Expired, or not valid yet. The instant `exp` is the first at which the token is no longer good (RFC 7519 4.1.4).
-    pub fn check_times(&self, now: u64, leeway: u64) -> Result<(), ClaimsError> {
-        if self
-            .expires_at
-            .is_some_and(|expires_at| now >= expires_at.saturating_add(leeway))
-        {
-            return Err(ClaimsError::Expired);
-        }
-        let ahead = |time: Option<u64>| time.is_some_and(|time| time > now.saturating_add(leeway));
-        if ahead(self.not_before) || ahead(self.issued_at) {
-            return Err(ClaimsError::NotYet);
-        }
-        Ok(())
+/// `cnf` (RFC 7800): without a proof of possession such a token is worth nothing.
+fn check_unbound(claims: &Map<String, Value>) -> Result<(), ClaimsError> {
+    match claims.get("cnf") {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => Err(ClaimsError::SenderConstrained),
     }
 }
 
@@ -192,4 +227,63 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ClaimsEr
         reason = "between 0 and LATEST × 1000"
     )]
     Ok(Some((seconds * 1000.0) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The claims of the legacy profile `principal`: the identity is one level down, and ids are numbers.
+    #[test]
+    fn names_may_be_paths_and_ids_numbers() {
+        let names = ClaimNames {
+            user_id: "principal.id".into(),
+            user_name: "principal.username".into(),
+            authorities: vec!["principal.authorities".into(), "realm_access.roles".into()],
+            ..ClaimNames::default()
+        };
+        let read = |claims: Value| {
+            let claims = claims.as_object().unwrap();
+            Claims::named(
+                claims,
+                &names,
+                &["principal.orgDTO.id".to_owned(), "principal".to_owned()],
+            )
+        };
+        let claims = read(json!({
+            "principal": { "id": 1, "username": "admin", "authorities": ["ROLE_B", "ROLE_A"], "orgDTO": { "id": 7 } },
+            "realm_access": { "roles": ["ROLE_A", "ROLE_C"] },
+            "scope": ["read"], "exp": 1_582_541_908, "jti": "t1", "client_id": "platform"
+        }))
+        .unwrap();
+        assert_eq!(
+            claims,
+            Claims {
+                token_id: Some("t1".into()),
+                user_id: Some("1".into()),
+                user_name: Some("admin".into()),
+                client_id: Some("platform".into()),
+                authorities: ["ROLE_A", "ROLE_B", "ROLE_C"].map(str::to_owned).into(),
+                scopes: vec!["read".into()],
+                expires_at: Some(1_582_541_908_000),
+                compared: vec![("principal.orgDTO.id".into(), "7".into())],
+                ..Claims::default()
+            }
+        );
+
+        // The ids that a 64-bit database hands out keep all their digits.
+        let id = |id: Value| read(json!({ "principal": { "id": id } })).map(|claims| claims.user_id);
+        assert_eq!(id(json!(u64::MAX)), Ok(Some(u64::MAX.to_string())));
+        assert_eq!(id(json!("u1")), Ok(Some("u1".into())));
+        assert_eq!(id(Value::Null), Ok(None));
+        assert_eq!(id(json!({ "x": 1 })), Err(ClaimsError::Malformed));
+        // A client's own token has no such object, and a claim that is no object has nothing inside.
+        assert_eq!(read(json!({ "principal": null })), Ok(Claims::default()));
+        assert_eq!(read(json!({ "principal": "admin" })).unwrap().user_id, None);
+        // A claim of exactly this name comes before the path.
+        let both = json!({ "principal.id": "a", "principal": { "id": "b" } });
+        assert_eq!(read(both).unwrap().user_id.as_deref(), Some("a"));
+    }
 }

@@ -57,6 +57,12 @@ pub enum Unavailable {
     /// The login service did not say what a user may do now.
     #[error("the login service could not be asked")]
     Authorities,
+    /// The auth server did not say whether a token is good.
+    #[error("the auth server could not be asked about the token")]
+    Introspection,
+    /// The auth server is being asked about as many tokens as we ask about at a time.
+    #[error("the auth server is being asked about too many other tokens")]
+    Busy,
 }
 
 /// An answer to the client in place of the upstream's.

@@ -17,6 +17,7 @@
 pub mod claims;
 pub mod config;
 pub mod denial;
+pub mod introspection;
 pub mod json;
 pub mod jwk;
 pub mod jws;

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::claims::{Claims, ClaimsError};
 use crate::config::{Config, Rule, Unmatched};
 use crate::denial::{Denial, Unavailable};
+use crate::introspection::{self, AnswerError, Question, UnknownToken};
 use crate::jwk::{JwkError, Key};
 use crate::jws::{JwsError, Unverified};
 use crate::path;
@@ -21,7 +22,6 @@ use crate::request::{Presented, Reader, Request, Shape, well_formed};
 use crate::revocation::Marks;
 use crate::route::{Pattern, Routes};
 use crate::state::{NoCaller, State};
-use crate::token_cache::Known;
 
 /// A compiled configuration. It never changes; what changes is in [`State`].
 #[derive(Debug)]
@@ -71,6 +71,8 @@ pub enum Need {
     Keys(usize),
     /// What this user may do now.
     Authorities(String),
+    /// What the auth server says of this token.
+    Introspection(UnknownToken),
 }
 
 impl Need {
@@ -80,6 +82,7 @@ impl Need {
             Need::Snapshots => Unavailable::NoSnapshot,
             Need::Keys(_) => Unavailable::Keys,
             Need::Authorities(_) => Unavailable::Authorities,
+            Need::Introspection(_) => Unavailable::Introspection,
         })
     }
 }
@@ -102,6 +105,9 @@ pub enum TokenError {
     /// It was good once.
     #[error("the token has been revoked")]
     Revoked,
+    /// The auth server was asked, and said no.
+    #[error("the auth server does not know the token, or not any more")]
+    Inactive,
 }
 
 /// What is wrong with a configuration, and where: `rules[3].path: …`.
@@ -271,59 +277,75 @@ impl Policy {
         }))
     }
 
+    /// Takes what the auth server answered to a question about a token (RFC 7662 section 2.2). After an error nothing is
+    /// known of the token: refuse who waits for it with [`Need::unavailable`] of [`Question::need`].
+    pub fn introspected(
+        &self,
+        question: &Question,
+        answer: &[u8],
+        state: &mut State,
+        now: u64,
+    ) -> Result<(), AnswerError> {
+        if !state.introspections.close(question) {
+            // The keys changed meanwhile: who still waits asks again.
+            return Ok(());
+        }
+        match introspection::read(answer, &self.compared, now, self.config.leeway.millis)? {
+            Ok(claims) => drop(self.remember(question.token(), claims, true, state)),
+            Err(error) => remember_bad(question.token(), error, state, now),
+        }
+        Ok(())
+    }
+
     /// Who a token speaks of: known, or verified now.
     fn principal(&self, token: &[u8], state: &mut State, now: u64) -> Result<Rc<Principal>, Refused> {
-        let leeway = self.config.leeway.millis;
-        match state.tokens.get(token) {
-            Some(Known::Good(principal)) => {
-                let principal = principal.clone();
-                if let Err(error) = principal.claims.check_times(now, leeway) {
-                    state.tokens.forget(token);
-                    return Err(bad_token(error.into(), &String::from_utf8_lossy(token)));
-                }
-                return Ok(principal);
+        if let Some(principal) = state.tokens.get(token) {
+            let principal = principal.clone();
+            if let Err(error) = principal.claims.check_expiry(now, self.config.leeway.millis) {
+                state.tokens.forget(token);
+                return Err(bad_token(error.into(), &String::from_utf8_lossy(token)));
             }
-            Some(Known::Bad(error, until)) if *until > now => {
-                return Err(bad_token(*error, &String::from_utf8_lossy(token)));
-            }
-            _ => {}
+            return Ok(principal);
+        }
+        if let Some(&(error, until)) = state.refused.get(token)
+            && until > now
+        {
+            return Err(bad_token(error, &String::from_utf8_lossy(token)));
         }
         let token = match well_formed(token) {
             Shape::Token(token) => token,
             Shape::Several => return Err(Denial::SeveralTokens.into()),
             Shape::Malformed(presented) => return Err(bad_token(TokenError::Jws(JwsError::NotCompact), &presented)),
         };
-        let known = match self.verify(token, state, now) {
-            Ok((claims, ours)) => {
-                // What our servers say of a user or a token id says nothing of somebody else's.
-                let marks = if ours {
-                    state.revocations.marks(&claims)
-                } else {
-                    Marks::default()
-                };
-                Ok(Rc::new(Principal::new(claims, marks, ours, &self.config.forward)))
-            }
-            Err(Unproven::Bad(error)) => Err(error),
+        let error = match self.verify(token, state, now) {
+            Ok((claims, ours)) => return Ok(self.remember(token, claims, ours, state)),
+            Err(Unproven::Bad(error)) => error,
             Err(Unproven::Keys(index)) => {
                 state.want_keys(index, now);
                 return Err(Refused::Need(Need::Keys(index)));
             }
         };
-        match known {
-            Ok(principal) => {
-                state.tokens.put(token.as_bytes(), Known::Good(principal.clone()));
-                Ok(principal)
-            }
-            Err(error) => {
-                // A key or a start time may come any moment; everything else stays as it is.
-                if !matches!(error, TokenError::Key | TokenError::Claims(ClaimsError::NotYet)) {
-                    state
-                        .tokens
-                        .put(token.as_bytes(), Known::Bad(error, now.saturating_add(REMEMBER_BAD)));
-                }
-                Err(bad_token(error, token))
-            }
+        if state.introspections.concerns(token, error) {
+            return Err(match state.introspections.need(token) {
+                Some(need) => Refused::Need(need),
+                None => Refused::Deny(Denial::Unavailable(Unavailable::Busy)),
+            });
         }
+        remember_bad(token, error, state, now);
+        Err(bad_token(error, token))
+    }
+
+    /// Remembers who a good token speaks of. `ours`: it is one of our own auth server.
+    fn remember(&self, token: &str, claims: Claims, ours: bool, state: &mut State) -> Rc<Principal> {
+        // What our servers say of a user or a token id says nothing of somebody else's.
+        let marks = if ours {
+            state.revocations.marks(&claims)
+        } else {
+            Marks::default()
+        };
+        let principal = Rc::new(Principal::new(claims, marks, ours, &self.config.forward));
+        state.tokens.put(token.as_bytes(), principal.clone());
+        principal
     }
 
     /// Signature, issuer, audience and times; and whether the token is one of our own auth server.
@@ -403,6 +425,14 @@ enum Unproven {
 impl<E: Into<TokenError>> From<E> for Unproven {
     fn from(error: E) -> Self {
         Unproven::Bad(error.into())
+    }
+}
+
+fn remember_bad(token: &str, error: TokenError, state: &mut State, now: u64) {
+    // A key or a start time may come any moment; everything else stays as it is.
+    if !matches!(error, TokenError::Key | TokenError::Claims(ClaimsError::NotYet)) {
+        let until = now.saturating_add(REMEMBER_BAD);
+        state.refused.put(token.as_bytes(), (error, until));
     }
 }
 

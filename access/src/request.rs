@@ -183,12 +183,14 @@ fn bare(token: &[u8]) -> Presented<'_> {
     }
 }
 
-/// Whether a presented value has the characters of a token: `b64token` (RFC 6750 section 2.1).
+/// Whether a presented value has the characters of a token: `b64token` (RFC 6750 section 2.1), which is
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 pub fn well_formed(token: &[u8]) -> Shape<'_> {
-    let good =
-        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let padding = token.iter().rev().take_while(|&&byte| byte == b'=').count();
+    let (unpadded, _) = token.split_at(token.len().saturating_sub(padding));
     match std::str::from_utf8(token) {
-        Ok(text) if token.iter().all(good) => Shape::Token(text),
+        Ok(text) if !unpadded.is_empty() && unpadded.iter().all(good) => Shape::Token(text),
         _ if joined(token) => Shape::Several,
         _ => Shape::Malformed(String::from_utf8_lossy(token)),
     }
@@ -274,6 +276,19 @@ mod tests {
                 "",
                 "None",
             ),
+            (
+                &bearer_only,
+                &[("authorization", "Bearer a+/~_-.==")],
+                "",
+                "Token(\"a+/~_-.==\")",
+            ),
+            (
+                &bearer_only,
+                &[("authorization", "Bearer a=b")],
+                "",
+                "Malformed(\"a=b\")",
+            ),
+            (&bearer_only, &[("authorization", "Bearer ==")], "", "Malformed(\"==\")"),
             (&bearer_only, &[], "?access_token=a", "None"),
             (&everywhere, &[], "?x=1&access_token=a", "Token(\"a\")"),
             (&everywhere, &[("cookie", "x=1; t=a; y=2")], "", "Token(\"a\")"),

@@ -9,12 +9,14 @@ use serde_json::Value;
 
 use crate::config::{Config, Issuer, Jwks};
 use crate::denial::Unavailable;
+use crate::introspection::{Introspections, Question, UnknownToken};
 use crate::jwk::{self, JwkError, Key};
 use crate::permission::{self, Conditions};
+use crate::policy::TokenError;
 use crate::principal::{Authorities, Caller, Principal};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
-use crate::snapshot::{PermissionFeed, TokenFeed};
+use crate::snapshot::{Introspection, PermissionFeed, TokenFeed};
 use crate::token_cache::TokenCache;
 
 /// Everything a decision needs beside the policy.
@@ -28,7 +30,11 @@ pub struct State {
     changed_users: HashMap<Box<str>, ChangedUser, foldhash::fast::FixedState>,
     /// How many changes of users were seen.
     changes: u64,
-    pub(crate) tokens: TokenCache,
+    /// Who a token speaks of that was found good.
+    pub(crate) tokens: TokenCache<Rc<Principal>>,
+    /// Why a token was refused, and until when it will be (Unix milliseconds).
+    pub(crate) refused: TokenCache<(TokenError, u64)>,
+    pub(crate) introspections: Introspections,
     token_feed: Option<Feed>,
     permission_feed: Option<Feed>,
     max_stale: u64,
@@ -94,8 +100,15 @@ const KEYS_PAUSE: u64 = 10_000;
 /// How long a login may take, in seconds: a token issued this soon after a change may still carry what was asked before.
 const LOGIN: u64 = 10;
 
-/// How much memory the tokens seen lately may take, in bytes.
+/// How much memory the good tokens seen lately may take, in bytes.
 const TOKEN_BUDGET: usize = 8 * 1024 * 1024;
+
+/// What a good token takes beside its text: claims, headers, table space. Measured with eight short claims.
+const TOKEN: usize = 1024;
+
+/// How much memory the tokens refused lately may take, and what each takes beside its text.
+const REFUSED_BUDGET: usize = 1024 * 1024;
+const REFUSED: usize = 128;
 
 impl State {
     /// For a configuration whose inline key sets are good. `seed` is random.
@@ -112,7 +125,9 @@ impl State {
             permissions: Routes::default(),
             changed_users: HashMap::default(),
             changes: 0,
-            tokens: TokenCache::new(TOKEN_BUDGET, seed.rotate_left(32)),
+            tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, seed.rotate_left(32)),
+            refused: TokenCache::new(REFUSED_BUDGET, REFUSED, seed.rotate_left(16)),
+            introspections: Introspections::default(),
             token_feed: config.auth_server.as_ref().map(|_| Feed::default()),
             permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
             max_stale: config.max_stale.millis,
@@ -168,7 +183,16 @@ impl State {
         if let Some(issuers) = issuers {
             self.issuers.truncate(self.configured);
             self.issuers.extend(issuers);
-            self.tokens.clear();
+            self.forget_tokens();
+        }
+        let kinds = match document.introspection {
+            None if full => Introspection::default(),
+            None => self.introspections.kinds(),
+            Some(kinds) => kinds,
+        };
+        if kinds != self.introspections.kinds() {
+            self.introspections.set_kinds(kinds);
+            self.forget_tokens();
         }
         if full {
             self.revocations.clear();
@@ -276,7 +300,7 @@ impl State {
         known.asking = false;
         let set: Value = serde_json::from_slice(document)?;
         known.keys = Some(jwk::key_set(&set)?);
-        self.tokens.clear();
+        self.forget_tokens();
         Ok(())
     }
 
@@ -287,6 +311,27 @@ impl State {
         }
     }
 
+    /// A request waits for what the auth server says of a token.
+    pub fn want_introspection(&mut self, token: &UnknownToken) {
+        self.introspections.want(token);
+    }
+
+    /// Whether there are questions to send.
+    pub fn introspections_wanted(&self) -> bool {
+        self.introspections.wanted()
+    }
+
+    /// The questions about tokens that are to be sent to the auth server now. Each is answered by
+    /// [`Policy::introspected`](crate::policy::Policy::introspected) or [`State::introspection_failed`].
+    pub fn introspections_due(&mut self) -> Vec<Question> {
+        self.introspections.due()
+    }
+
+    /// The auth server did not answer a question.
+    pub fn introspection_failed(&mut self, question: &Question) {
+        self.introspections.close(question);
+    }
+
     /// Drops what has expired. Call it now and then; `now` in Unix milliseconds.
     pub fn sweep(&mut self, now: u64) {
         self.revocations.sweep(now / 1000);
@@ -295,6 +340,13 @@ impl State {
     /// How many revocations are in force.
     pub fn revocations(&self) -> usize {
         self.revocations.len()
+    }
+
+    /// Whose tokens are good has changed: what was known of them was known under other keys.
+    fn forget_tokens(&mut self) {
+        self.tokens.clear();
+        self.refused.clear();
+        self.introspections.forget();
     }
 
     pub(crate) fn issuers(&self) -> impl Iterator<Item = (usize, &KnownIssuer)> {

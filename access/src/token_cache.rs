@@ -1,67 +1,58 @@
-//! What verified tokens said, so that a token is verified once and not once a request.
+//! What is known of the tokens seen lately, so that a token is verified once and not once a request.
 //!
-//! The identity is cached, never a decision: rules, revocations and times are asked each time. Two generations bound the
-//! memory without a clock or a list: when the young one is full it becomes the old one, and what is asked for again
-//! moves over. Lookups hash the token with a random seed and compare it whole.
+//! The identity is cached, never a decision: rules, revocations and times are asked each time. What was refused is kept in
+//! a cache of its own, so that a flood of forgeries pushes nobody out. Two generations bound the memory without a clock or
+//! a list: when the young one is full it becomes the old one, and what is asked for again moves over. Lookups hash the
+//! token with a random seed and compare it whole.
 
 use std::hash::{BuildHasher, Hasher};
-use std::rc::Rc;
 
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 use hashbrown::HashTable;
 
-use crate::policy::TokenError;
-use crate::principal::Principal;
-
-/// What is known of a token.
-#[derive(Debug, Clone)]
-pub enum Known {
-    /// Its signature and claims were good.
-    Good(Rc<Principal>),
-    /// It was refused, and will be until this time (Unix milliseconds).
-    Bad(TokenError, u64),
-}
-
-/// The tokens seen lately.
+/// The tokens seen lately, and what is known of each.
 #[derive(Debug)]
-pub struct TokenCache {
-    young: Generation,
-    old: Generation,
+pub struct TokenCache<K> {
+    young: Generation<K>,
+    old: Generation<K>,
     /// How many bytes a generation may hold.
     budget: usize,
+    /// How many bytes an entry takes beside the token itself.
+    entry: usize,
     hasher: SeedableRandomState,
 }
 
-#[derive(Debug, Default)]
-struct Generation {
-    entries: HashTable<Entry>,
+#[derive(Debug)]
+struct Generation<K> {
+    entries: HashTable<Entry<K>>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<K> {
     hash: u64,
     token: Box<[u8]>,
-    known: Known,
+    known: K,
+    /// What it counts for.
+    bytes: usize,
 }
 
-/// What an entry takes beside the token itself: claims, headers, table space. Measured with eight short claims.
-const ENTRY: usize = 1024;
-
-impl TokenCache {
-    /// An empty cache of at most `budget` bytes. `seed` is random, so that nobody can prepare tokens that collide.
-    pub fn new(budget: usize, seed: u64) -> Self {
+impl<K> TokenCache<K> {
+    /// An empty cache of at most `budget` bytes, in which an entry takes `entry` bytes beside the token. `seed` is random,
+    /// so that nobody can prepare tokens that collide.
+    pub fn new(budget: usize, entry: usize, seed: u64) -> Self {
         Self {
             young: Generation::default(),
             old: Generation::default(),
             budget: budget / 2,
+            entry,
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
         }
     }
 
     /// What is known of a token.
-    pub fn get(&mut self, token: &[u8]) -> Option<&Known> {
+    pub fn get(&mut self, token: &[u8]) -> Option<&K> {
         let hash = self.hash(token);
         if !self.young.holds(hash)
             && let Some(entry) = self.old.take(hash, token)
@@ -72,13 +63,14 @@ impl TokenCache {
     }
 
     /// Remembers what is known of a token.
-    pub fn put(&mut self, token: &[u8], known: Known) {
+    pub fn put(&mut self, token: &[u8], known: K) {
         let hash = self.hash(token);
         self.young.take(hash, token);
         self.keep(Entry {
             hash,
             token: token.into(),
             known,
+            bytes: token.len().saturating_add(self.entry),
         });
     }
 
@@ -94,11 +86,11 @@ impl TokenCache {
         self.old = Generation::default();
     }
 
-    fn keep(&mut self, entry: Entry) {
-        if self.young.bytes.saturating_add(entry.cost()) > self.budget {
+    fn keep(&mut self, entry: Entry<K>) {
+        if self.young.bytes.saturating_add(entry.bytes) > self.budget {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.bytes = self.young.bytes.saturating_add(entry.cost());
+        self.young.bytes = self.young.bytes.saturating_add(entry.bytes);
         self.young.entries.insert_unique(entry.hash, entry, |entry| entry.hash);
     }
 
@@ -109,31 +101,36 @@ impl TokenCache {
     }
 }
 
-impl Generation {
+impl<K> Default for Generation<K> {
+    fn default() -> Self {
+        Self {
+            entries: HashTable::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<K> Generation<K> {
     /// Whether there is an entry with this hash. The bytes are compared once, when it is used.
     fn holds(&self, hash: u64) -> bool {
         self.entries.find(hash, |entry| entry.hash == hash).is_some()
     }
 
-    fn find(&self, hash: u64, token: &[u8]) -> Option<&Entry> {
+    fn find(&self, hash: u64, token: &[u8]) -> Option<&Entry<K>> {
         self.entries.find(hash, |entry| entry.is(hash, token))
     }
 
-    fn take(&mut self, hash: u64, token: &[u8]) -> Option<Entry> {
+    fn take(&mut self, hash: u64, token: &[u8]) -> Option<Entry<K>> {
         let found = self.entries.find_entry(hash, |entry| entry.is(hash, token)).ok()?;
         let (entry, _) = found.remove();
-        self.bytes = self.bytes.saturating_sub(entry.cost());
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
         Some(entry)
     }
 }
 
-impl Entry {
+impl<K> Entry<K> {
     fn is(&self, hash: u64, token: &[u8]) -> bool {
         self.hash == hash && same(&self.token, token)
-    }
-
-    fn cost(&self) -> usize {
-        self.token.len().saturating_add(ENTRY)
     }
 }
 
@@ -153,16 +150,13 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn bad() -> Known {
-        Known::Bad(TokenError::Revoked, 0)
-    }
-
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
-        let mut cache = TokenCache::new(20 * ENTRY, 1);
-        cache.put(b"used", bad());
+        const ENTRY: usize = 100;
+        let mut cache = TokenCache::new(20 * ENTRY, ENTRY, 1);
+        cache.put(b"used", ());
         for n in 0..1000 {
-            cache.put(format!("token-{n}").as_bytes(), bad());
+            cache.put(format!("token-{n}").as_bytes(), ());
             assert!(cache.get(b"used").is_some(), "after {n}");
             assert!(cache.young.bytes + cache.old.bytes <= 20 * ENTRY);
         }

@@ -5,7 +5,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use postern_access::denial::Denial;
+use postern_access::denial::{Denial, Unavailable};
+use postern_access::introspection::{MAX_OPAQUE, MAX_OPEN, Question};
 use postern_access::policy::{Decision, Need, Policy};
 use postern_access::state::State;
 use serde_json::{Value, json};
@@ -97,6 +98,40 @@ impl World {
         }
     }
 
+    /// A world whose auth server says which tokens to ask it about.
+    fn introspecting(opaque: bool, imported: bool) -> Self {
+        let mut world = Self::new(|_| {});
+        let kinds = json!({ "opaque": opaque, "imported": imported });
+        world
+            .tokens(&json!({ "version": "i-1", "issuers": [issuer(SECRET)], "introspection": kinds }))
+            .unwrap();
+        world
+    }
+
+    /// The question that a request with this token raises.
+    fn question(&mut self, token: &str) -> Question {
+        let decision = self.decide("GET", "/echo", Some(token));
+        let Decision::Need(need) = decision else {
+            panic!("{decision:?}")
+        };
+        let Need::Introspection(unknown) = &need else {
+            panic!("{need:?}")
+        };
+        self.state.want_introspection(unknown);
+        let question = self.state.introspections_due().pop().unwrap();
+        assert_eq!((question.token(), question.need()), (token, need));
+        question
+    }
+
+    /// Answers the question that a request with this token raises.
+    fn introspect(&mut self, token: &str, answer: &Value) {
+        let question = self.question(token);
+        let answer = answer.to_string();
+        self.policy
+            .introspected(&question, answer.as_bytes(), &mut self.state, self.now)
+            .unwrap();
+    }
+
     fn refusal(&mut self, token: &str) -> String {
         match self.decide("GET", "/echo", Some(token)) {
             Decision::Deny(denial) => denial.to_string(),
@@ -121,6 +156,19 @@ fn token(authorities: &[&str], change: impl FnOnce(&mut Value)) -> String {
     change(&mut claims);
     signed(&claims, SECRET)
 }
+
+/// What the auth server says of an opaque token that is good.
+fn active(change: impl FnOnce(&mut Value)) -> Value {
+    let mut answer = json!({
+        "active": true, "client_id": "sso", "username": "u1", "sub": "u1", "scope": "all", "token_type": "Bearer",
+        "exp": NOW / 1000 + 60, "iat": NOW / 1000 - 60, "jti": "t1", "authorities": ["ROLE_TEST"]
+    });
+    change(&mut answer);
+    answer
+}
+
+/// An opaque token as the legacy profile `tkey` makes them.
+const OPAQUE: &str = "AT-100-Zq3T0vLxW8d1hKcPbN5sYfRj2mUaGe7i";
 
 fn signed(claims: &Value, secret: &[u8]) -> String {
     jsonwebtoken::encode(
@@ -564,6 +612,392 @@ fn documents_of_a_feed_are_taken_whole_or_not_at_all() {
     assert!(world.permissions(&json!({ "version": "p-9", "since": "p-7" })).is_err());
     assert!(world.permissions(&json!({ "version": "p-9" })).is_err());
     assert_eq!(world.state.permission_version(), Some("p-1"));
+}
+
+#[test]
+fn an_opaque_token_is_asked_about_once_and_passes_the_same_checks() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|_| {}));
+    for (method, path, status) in [
+        ("GET", "/echo", 200),
+        ("GET", "/demo/test", 200),
+        ("GET", "/demo/test2", 403),
+        ("GET", "/demo/else", 403),
+        ("GET", "/nothing/here", 403),
+        ("GET", "/both", 403),
+        ("GET", "/orders/acme/7", 403),
+        ("GET", "/login/feed/tokens", 403),
+        ("GET", "/demo/../echo", 400),
+    ] {
+        assert_eq!(world.status(method, path, Some(OPAQUE)), status, "{method} {path}");
+    }
+    let Decision::Allow(allowed) = world.decide("GET", "/demo/test", Some(OPAQUE)) else {
+        panic!()
+    };
+    let caller = allowed.caller.unwrap();
+    let headers: Vec<_> = caller.headers(&world.policy.config().forward).collect();
+    assert_eq!(
+        headers,
+        [
+            ("x-user-id", "u1"),
+            ("x-user-name", "u1"),
+            ("x-client-id", "sso"),
+            ("x-scope", "all"),
+            ("x-authorities", "ROLE_TEST")
+        ]
+    );
+    // A JWT of ours is still verified here.
+    assert_eq!(
+        world.status("GET", "/demo/test", Some(&token(&["ROLE_TEST"], |_| {}))),
+        200
+    );
+    // Claims and scopes in rules, and a client's own token, which has no user.
+    world.introspect(
+        "AT-2",
+        &json!({ "active": true, "client_id": "orders", "tenant": "acme", "scope": "orders.read", "jti": "t2",
+            "token_type": "bearer" }),
+    );
+    assert_eq!(world.status("GET", "/orders/acme/7", Some("AT-2")), 200);
+    assert_eq!(world.status("GET", "/orders/other/7", Some("AT-2")), 403);
+}
+
+#[test]
+fn an_opaque_token_that_the_auth_server_does_not_know_is_refused_and_not_asked_about_again_for_a_while() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &json!({ "active": false }));
+    assert_eq!(
+        world.refusal(OPAQUE),
+        "the auth server does not know the token, or not any more"
+    );
+    let Decision::Deny(denial) = world.decide("GET", "/echo", Some(OPAQUE)) else {
+        panic!()
+    };
+    let answer = denial.answer(world.policy.config().errors, NOW, b"/echo");
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.body,
+        format!(r#"{{"error":"invalid_token","error_description":"{OPAQUE}"}}"#)
+    );
+    world.now += 9_999;
+    assert_eq!(world.status("GET", "/nothing/here", Some(OPAQUE)), 401);
+    world.now += 1;
+    world.introspect(OPAQUE, &active(|_| {}));
+    assert_eq!(world.status("GET", "/echo", Some(OPAQUE)), 200);
+}
+
+#[test]
+fn an_opaque_token_is_revoked_by_its_id_its_user_and_its_client_and_expires() {
+    let seconds = NOW / 1000;
+    for revocation in [
+        json!({ "revoked_tokens": [["t1", null]] }),
+        json!({ "revoked_users": [["u1", seconds, null]] }),
+        json!({ "revoked_clients": [["sso", seconds, null]] }),
+    ] {
+        let mut world = World::introspecting(true, false);
+        world.introspect(OPAQUE, &active(|_| {}));
+        assert_eq!(world.status("GET", "/demo/test", Some(OPAQUE)), 200);
+        let mut delta = json!({ "version": "i-2", "since": "i-1" });
+        delta
+            .as_object_mut()
+            .unwrap()
+            .extend(revocation.as_object().unwrap().clone());
+        world.tokens(&delta).unwrap();
+        assert_eq!(world.status("GET", "/demo/test", Some(OPAQUE)), 401, "{revocation}");
+        // The answer to a question from before the revocation does not undo it.
+        let mut late = World::introspecting(true, false);
+        let question = late.question(OPAQUE);
+        late.tokens(&delta).unwrap();
+        let answer = active(|_| {}).to_string();
+        late.policy
+            .introspected(&question, answer.as_bytes(), &mut late.state, NOW)
+            .unwrap();
+        assert_eq!(late.status("GET", "/demo/test", Some(OPAQUE)), 401, "{revocation}");
+    }
+
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|_| {}));
+    world.introspect(
+        "for-ever",
+        &active(|answer| drop(answer.as_object_mut().unwrap().remove("exp"))),
+    );
+    world.now = NOW + 59_999;
+    assert_eq!(world.status("GET", "/demo/test", Some(OPAQUE)), 200);
+    world.now = NOW + 60_000;
+    assert!(
+        matches!(
+            world.decide("GET", "/demo/test", Some(OPAQUE)),
+            Decision::Deny(Denial::BadToken { .. })
+        ),
+        "what was known of it says that it has expired"
+    );
+    assert_eq!(world.status("GET", "/demo/test", Some("for-ever")), 200);
+    // A server whose clock is slow may still call it active.
+    world.introspect(OPAQUE, &active(|_| {}));
+    assert_eq!(world.refusal(OPAQUE), "the token has expired");
+}
+
+#[test]
+fn what_the_user_of_an_opaque_token_may_do_changes() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|_| {}));
+    world
+        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["u1", NOW / 1000, true]] }))
+        .unwrap();
+    assert!(matches!(
+        world.decide("GET", "/demo/test", Some(OPAQUE)),
+        Decision::Need(Need::Authorities(user)) if user == "u1"
+    ));
+    let change = world.state.change_of("u1").unwrap();
+    world.state.set_authorities("u1", change, vec!["ROLE_TEST2".into()]);
+    assert_eq!(world.status("GET", "/demo/test", Some(OPAQUE)), 403);
+    assert_eq!(world.status("GET", "/demo/test2", Some(OPAQUE)), 200);
+    world
+        .permissions(&json!({ "version": "p-3", "since": "p-2", "changed_users": [["u1", NOW / 1000, false]] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/echo", Some(OPAQUE)), 401);
+}
+
+#[test]
+fn nothing_is_asked_about_what_cannot_be_such_a_token() {
+    let mut none = World::new(|_| {});
+    assert_eq!(
+        none.status("GET", "/echo", Some(OPAQUE)),
+        401,
+        "the feed says that there are none"
+    );
+    let mut world = World::introspecting(true, false);
+    let long = "x".repeat(MAX_OPAQUE + 1);
+    let forged = signed(&json!({ "exp": NOW / 1000 + 60 }), OTHER);
+    for token in [
+        "a b",
+        "a=b",
+        "=",
+        "t\u{f6}ken",
+        "{\"a\":1}",
+        "a,b",
+        &long,
+        "a.b.c",
+        "..",
+        &forged,
+    ] {
+        assert_eq!(world.status("GET", "/echo", Some(token)), 401, "{token}");
+    }
+    assert_eq!(world.question(&long[1..]).token().len(), MAX_OPAQUE);
+    // A public path looks at no token, a path that is no path neither.
+    assert_eq!(world.status("GET", "/login/x", Some("unknown")), 200);
+    assert_eq!(world.status("GET", "//echo", Some("unknown")), 400);
+}
+
+#[test]
+fn an_answer_that_says_nothing_lets_nobody_pass() {
+    let mut world = World::introspecting(true, false);
+    let mut without_id = active(|_| {});
+    without_id.as_object_mut().unwrap().remove("jti");
+    for answer in [
+        String::new(),
+        "not json".into(),
+        json!({}).to_string(),
+        json!([active(|_| {})]).to_string(),
+        without_id.to_string(),
+        active(|answer| answer["authorities"] = json!("ROLE_A, 1"))
+            .to_string()
+            .replace('}', ""),
+    ] {
+        let question = world.question(OPAQUE);
+        let taken = world
+            .policy
+            .introspected(&question, answer.as_bytes(), &mut world.state, NOW);
+        assert!(taken.is_err(), "{answer}");
+        let refused = question.need().unavailable();
+        assert_eq!(refused, Denial::Unavailable(Unavailable::Introspection));
+        assert_eq!(refused.answer(world.policy.config().errors, NOW, b"/echo").status, 503);
+    }
+    let question = world.question(OPAQUE);
+    world.state.introspection_failed(&question);
+    // Nothing is remembered: the next request asks again.
+    world.introspect(OPAQUE, &active(|_| {}));
+    assert_eq!(world.status("GET", "/echo", Some(OPAQUE)), 200);
+    // A refresh token is no access token, and a token bound to a key no bearer token.
+    for (token, answer, why) in [
+        (
+            "refresh",
+            active(|answer| drop(answer.as_object_mut().unwrap().remove("token_type"))),
+            "the token is not an access token of this kind",
+        ),
+        (
+            "bound",
+            active(|answer| answer["cnf"] = json!({ "jkt": "x" })),
+            "the token is bound to a sender",
+        ),
+    ] {
+        world.introspect(token, &answer);
+        assert_eq!(world.refusal(token), why);
+    }
+}
+
+#[test]
+fn many_requests_with_one_token_share_a_question_and_there_are_only_so_many_questions() {
+    let mut world = World::introspecting(true, false);
+    for n in 0..MAX_OPEN {
+        for _ in 0..3 {
+            let Decision::Need(Need::Introspection(token)) =
+                world.decide("GET", "/echo", Some(&format!("garbage-{n}")))
+            else {
+                panic!("{n}")
+            };
+            world.state.want_introspection(&token);
+        }
+    }
+    let questions = world.state.introspections_due();
+    assert_eq!(questions.len(), MAX_OPEN);
+    assert!(world.state.introspections_due().is_empty());
+    assert_eq!(world.status("GET", "/echo", Some("one-more")), 503);
+    assert_eq!(
+        world.status("GET", "/echo", Some(&token(&[], |_| {}))),
+        200,
+        "a JWT needs no question"
+    );
+    world.state.introspection_failed(&questions[0]);
+    world.introspect("one-more", &active(|_| {}));
+    assert_eq!(world.status("GET", "/echo", Some("one-more")), 200);
+}
+
+#[test]
+fn living_jwts_of_the_system_before_are_asked_about_when_no_key_of_ours_fits() {
+    let imported = signed(&json!({ "exp": NOW / 1000 + 60, "userId": "u1", "jti": "old" }), OTHER);
+    assert_eq!(
+        World::introspecting(true, false).status("GET", "/echo", Some(&imported)),
+        401
+    );
+    let mut world = World::introspecting(false, true);
+    world.introspect(&imported, &active(|_| {}));
+    assert_eq!(world.status("GET", "/demo/test", Some(&imported)), 200);
+    assert_eq!(world.status("GET", "/demo/test2", Some(&imported)), 403);
+    // What was not imported is refused, and so is what fits a key of ours but is not good.
+    let forged = signed(&json!({ "exp": NOW / 1000 + 60, "userId": "u2" }), OTHER);
+    world.introspect(&forged, &json!({ "active": false }));
+    assert_eq!(world.status("GET", "/echo", Some(&forged)), 401);
+    let expired = token(&[], |claims| claims["exp"] = json!(NOW / 1000));
+    assert_eq!(world.status("GET", "/echo", Some(&expired)), 401);
+    let named = {
+        let mut header = Header::new(Algorithm::HS384);
+        header.kid = Some("x".into());
+        jsonwebtoken::encode(
+            &header,
+            &json!({ "exp": NOW / 1000 + 60 }),
+            &EncodingKey::from_secret(OTHER),
+        )
+        .unwrap()
+    };
+    assert_eq!(
+        world.status("GET", "/echo", Some(&named)),
+        401,
+        "they signed with HS256"
+    );
+    assert_eq!(
+        world.status("GET", "/echo", Some(OPAQUE)),
+        401,
+        "there are no opaque ones"
+    );
+    // A JWT that was refused before the import is not held against it.
+    let mut world = World::introspecting(false, false);
+    assert_eq!(world.status("GET", "/echo", Some(&imported)), 401);
+    let delta = json!({ "version": "i-2", "since": "i-1", "introspection": { "imported": true } });
+    world.tokens(&delta).unwrap();
+    world.introspect(&imported, &active(|_| {}));
+    assert_eq!(world.status("GET", "/echo", Some(&imported)), 200);
+}
+
+#[test]
+fn what_is_known_of_an_opaque_token_lasts_until_keys_or_kinds_change() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|_| {}));
+    world
+        .tokens(&json!({ "version": "i-2", "since": "i-1", "revoked_tokens": [["other", null]] }))
+        .unwrap();
+    assert_eq!(
+        world.status("GET", "/echo", Some(OPAQUE)),
+        200,
+        "a delta without keys changes nothing"
+    );
+    world
+        .tokens(&json!({ "version": "i-3", "since": "i-2", "issuers": [issuer(OTHER)] }))
+        .unwrap();
+    // An answer from before the change does not count; who waits asks again.
+    let before = world.question(OPAQUE);
+    world
+        .tokens(&json!({ "version": "i-4", "since": "i-3", "issuers": [issuer(SECRET)] }))
+        .unwrap();
+    let answer = active(|_| {}).to_string();
+    world
+        .policy
+        .introspected(&before, answer.as_bytes(), &mut world.state, NOW)
+        .unwrap();
+    world.introspect(OPAQUE, &active(|_| {}));
+    assert_eq!(world.status("GET", "/echo", Some(OPAQUE)), 200);
+    world
+        .tokens(&json!({ "version": "i-5", "since": "i-4", "introspection": { "opaque": false } }))
+        .unwrap();
+    assert_eq!(
+        world.status("GET", "/echo", Some(OPAQUE)),
+        401,
+        "there are none any more"
+    );
+    // A full snapshot says nothing of them when there are none.
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|_| {}));
+    world
+        .tokens(&json!({ "version": "j-1", "issuers": [issuer(SECRET)] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/echo", Some(OPAQUE)), 401);
+}
+
+#[test]
+fn a_flood_of_refused_tokens_pushes_out_nobody_who_is_known() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|_| {}));
+    let (_, signature) = token(&[], |_| {})
+        .rsplit_once('.')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    for n in 0..20_000 {
+        let forged = format!(
+            "{}.{}.{signature}",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+            URL_SAFE_NO_PAD.encode(format!(r#"{{"n":{n}}}"#))
+        );
+        assert_eq!(world.status("GET", "/echo", Some(&forged)), 401);
+    }
+    assert_eq!(world.status("GET", "/echo", Some(OPAQUE)), 200);
+}
+
+#[test]
+fn a_token_of_the_profile_principal_names_its_user_one_level_down() {
+    let mut world = World::new(|_| {});
+    let mut nested = issuer(OTHER);
+    nested["claims"] = json!({
+        "user_id": "principal.id", "user_name": "principal.username", "authorities": ["principal.authorities"]
+    });
+    world
+        .tokens(&json!({ "version": "b-1", "issuers": [issuer(SECRET), nested] }))
+        .unwrap();
+    let claims = json!({
+        "principal": { "id": 1, "username": "admin", "authorities": ["ROLE_TEST"], "orgDTO": { "id": 1 } },
+        "scope": ["read"], "exp": NOW / 1000 + 60, "jti": "t9", "client_id": "platform"
+    });
+    let token = signed(&claims, OTHER);
+    let Decision::Allow(allowed) = world.decide("GET", "/demo/test", Some(&token)) else {
+        panic!()
+    };
+    let caller = allowed.caller.unwrap();
+    let headers: Vec<_> = caller.headers(&world.policy.config().forward).collect();
+    assert_eq!(headers[..2], [("x-user-id", "1"), ("x-user-name", "admin")]);
+    assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 403);
+    // What changes for the user with this id changes for the token.
+    world
+        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["1", NOW / 1000, false]] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postern_access::config::{Config, Server};
+use postern_access::introspection::Question;
 use proxy_wasm::hostcalls;
 
 /// What a call is for.
@@ -19,6 +20,8 @@ pub enum Call {
         /// The change that made us ask, as the state numbers it.
         change: u64,
     },
+    /// Whether a token is good.
+    Introspection(Question),
 }
 
 /// The `authorization` values for our two servers, made once.
@@ -42,15 +45,36 @@ impl Credentials {
 
 /// `GET path` from a cluster of the host. `None`: the host would not make the call.
 pub fn get(cluster: &str, authority: &str, path: &str, authorization: Option<&str>, timeout: Duration) -> Option<u32> {
+    let headers = head("GET", authority, path, authorization);
+    dispatch(cluster, headers, None, timeout)
+}
+
+/// `POST path` of one of our servers, with a form. `None`: the host would not make the call.
+pub fn post(server: &Server, path: &str, form: &str, authorization: Option<&str>, timeout: Duration) -> Option<u32> {
+    let mut headers = head("POST", &server.authority, path, authorization);
+    headers.push(("content-type", "application/x-www-form-urlencoded"));
+    dispatch(&server.cluster, headers, Some(form.as_bytes()), timeout)
+}
+
+fn head<'a>(
+    method: &'a str,
+    authority: &'a str,
+    path: &'a str,
+    authorization: Option<&'a str>,
+) -> Vec<(&'a str, &'a str)> {
     let mut headers = vec![
-        (":method", "GET"),
+        (":method", method),
         (":path", path),
         (":authority", authority),
         (":scheme", "http"),
         ("accept", "application/json"),
     ];
     headers.extend(authorization.map(|value| ("authorization", value)));
-    match hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout) {
+    headers
+}
+
+fn dispatch(cluster: &str, headers: Vec<(&str, &str)>, body: Option<&[u8]>, timeout: Duration) -> Option<u32> {
+    match hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout) {
         Ok(id) => Some(id),
         Err(status) => {
             log::warn!(
@@ -61,7 +85,7 @@ pub fn get(cluster: &str, authority: &str, path: &str, authorization: Option<&st
     }
 }
 
-/// A value for a query string.
+/// A value for a query string or a form.
 pub fn query_value(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -168,7 +168,8 @@ fn describe(error: &FeedError) -> String {
     error.to_string()
 }
 
-fn no_answer(status: Option<u16>) -> String {
+/// Why an answer that is not 200 says nothing.
+pub fn no_answer(status: Option<u16>) -> String {
     match status {
         Some(401) => "the server refused our credentials".into(),
         Some(status) => format!("the server answered {status}"),

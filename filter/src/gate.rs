@@ -29,6 +29,8 @@ pub struct Gate {
     pub wanted: Vec<String>,
     /// Key sets are due, because a token named a key that we do not have.
     pub keys_wanted: bool,
+    /// The auth server did not answer the last question about a token.
+    pub introspection_failing: bool,
     /// The tick period that the host was told last, in milliseconds.
     pub tick: u64,
     pub swept_at: u64,
@@ -57,6 +59,7 @@ impl Gate {
                 }
             }
             Need::Keys(_) => self.keys_wanted = true,
+            Need::Introspection(token) => self.state.want_introspection(token),
             Need::Snapshots => {}
         }
         let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
@@ -65,7 +68,7 @@ impl Gate {
 
     /// How soon the root context must run again, in milliseconds.
     pub fn next_tick(&self) -> u64 {
-        if !self.wanted.is_empty() || self.keys_wanted {
+        if !self.wanted.is_empty() || self.keys_wanted || self.state.introspections_wanted() {
             SOON
         } else if !self.waiting.is_empty() || self.token_poll.retrying() || self.permission_poll.retrying() {
             OFTEN

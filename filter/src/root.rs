@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_access::introspection::Question;
 use postern_access::policy::{Need, Policy};
 use postern_access::state::State;
 use proxy_wasm::hostcalls;
@@ -12,7 +13,7 @@ use proxy_wasm::types::{BufferType, ContextType, MapType};
 use serde_json::Value;
 
 use crate::calls::{self, Call, Credentials};
-use crate::feeds::{self, Poll};
+use crate::feeds::{self, Poll, no_answer};
 use crate::gate::{Gate, Shared, now};
 use crate::stream::{Stream, settle_waiting};
 
@@ -60,8 +61,9 @@ impl RootContext for Root {
         feeds::follow(&mut gate, now);
         fetch_keys(&mut gate, now);
         look_up_users(&mut gate);
+        let failed = introspect(&mut gate);
         if !gate.waiting.is_empty() {
-            settle_waiting(&mut gate, None, now);
+            settle_waiting(&mut gate, &failed, now);
             self.own_context();
         }
         if now >= gate.swept_at.saturating_add(SWEEP) {
@@ -113,9 +115,10 @@ impl Context for Root {
                     Some(Need::Authorities(user))
                 }
             },
+            Call::Introspection(question) => introspected(&mut gate, &question, status, &body, now),
         };
         feeds::follow(&mut gate, now);
-        settle_waiting(&mut gate, failed.as_ref(), now);
+        settle_waiting(&mut gate, failed.as_slice(), now);
         self.own_context();
         gate.set_tick();
     }
@@ -127,7 +130,7 @@ const SWEEP: u64 = 30_000;
 /// How old a remote key set may grow before it is fetched again, in milliseconds.
 const KEYS_MAX_AGE: u64 = 300_000;
 
-/// How long a fetch of keys or a lookup of a user may take.
+/// How long a fetch of keys, a lookup of a user or a question about a token may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn configure(json: &[u8]) -> Result<Shared, String> {
@@ -144,6 +147,7 @@ fn configure(json: &[u8]) -> Result<Shared, String> {
         waiting: Default::default(),
         wanted: Vec::new(),
         keys_wanted: true,
+        introspection_failing: false,
         tick: 0,
         swept_at: 0,
     };
@@ -217,6 +221,61 @@ fn authorities(status: Option<u16>, body: &[u8]) -> Option<Vec<String>> {
     rows.iter()
         .map(|row| row.get("name")?.as_str().map(str::to_owned))
         .collect()
+}
+
+/// Asks the auth server about tokens that only it can tell good from bad (RFC 7662 section 2.1). Returns what cannot be
+/// had, as the host would not make the call.
+fn introspect(gate: &mut Gate) -> Vec<Need> {
+    let mut failed = Vec::new();
+    for question in gate.state.introspections_due() {
+        let form = format!(
+            "token={}&token_type_hint=access_token",
+            calls::query_value(question.token())
+        );
+        let authorization = gate.credentials.auth_server.as_deref();
+        // Without an auth server there is no feed that would have told us to ask.
+        let server = gate.policy.config().auth_server.as_ref();
+        let id =
+            server.and_then(|server| calls::post(server, "/oauth2/introspect", &form, authorization, CALL_TIMEOUT));
+        match id {
+            Some(id) => {
+                gate.calls.insert(id, Call::Introspection(question));
+            }
+            None => {
+                gate.state.introspection_failed(&question);
+                failed.push(question.need());
+            }
+        }
+    }
+    failed
+}
+
+/// What is not to be had, if the answer says nothing.
+fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body: &[u8], now: u64) -> Option<Need> {
+    let taken = match status {
+        Some(200) => gate
+            .policy
+            .introspected(question, body, &mut gate.state, now)
+            .map_err(|error| error.to_string()),
+        status => {
+            gate.state.introspection_failed(question);
+            Err(no_answer(status))
+        }
+    };
+    match taken {
+        Ok(()) => {
+            gate.introspection_failing = false;
+            None
+        }
+        Err(why) => {
+            // Once per outage, not once per token.
+            if !gate.introspection_failing {
+                log::warn!("the auth server could not be asked about a token: {why}; refusing such tokens for now");
+            }
+            gate.introspection_failing = true;
+            Some(question.need())
+        }
+    }
 }
 
 fn call_status() -> Option<u16> {

@@ -33,7 +33,7 @@ impl HttpContext for Stream {
             return Action::Pause;
         };
         let mut gate = gate.borrow_mut();
-        match check(&mut gate, now(), None) {
+        match check(&mut gate, now(), &[]) {
             Outcome::Passed => Action::Continue,
             Outcome::Refused => Action::Pause,
             Outcome::Waits(need, now) => {
@@ -71,14 +71,18 @@ impl Drop for Stream {
 /// Decides again for the streams that wait. `failed`: what turned out not to be had; who waits for it is refused.
 ///
 /// Leaves the effective context at the last stream; the caller sets its own again.
-pub fn settle_waiting(gate: &mut Gate, failed: Option<&Need>, now: u64) {
+pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64) {
     let hold = gate.policy.config().hold.millis;
     for (context_id, waiting) in std::mem::take(&mut gate.waiting) {
         if hostcalls::set_effective_context(context_id).is_err() {
             continue;
         }
         let late = now > waiting.since.saturating_add(hold);
-        let given_up = if late { Some(&waiting.need) } else { failed };
+        let given_up = if late {
+            std::slice::from_ref(&waiting.need)
+        } else {
+            failed
+        };
         match check(gate, now, given_up) {
             // The stream may be gone already; then there is nothing to resume.
             Outcome::Passed => {
@@ -100,14 +104,14 @@ enum Outcome {
 }
 
 /// Decides for the request in the effective context, and acts on it.
-fn check(gate: &mut Gate, now: u64, given_up: Option<&Need>) -> Outcome {
+fn check(gate: &mut Gate, now: u64, given_up: &[Need]) -> Outcome {
     let Some(headers) = Headers::of_request() else {
         refuse_without_gate();
         return Outcome::Refused;
     };
     let request = gate.policy.read(headers.iter());
     let decision = match gate.policy.decide(&request, &mut gate.state, now) {
-        Decision::Need(need) if given_up == Some(&need) => Decision::Deny(need.unavailable()),
+        Decision::Need(need) if given_up.contains(&need) => Decision::Deny(need.unavailable()),
         decision => decision,
     };
     match decision {
