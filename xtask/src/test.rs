@@ -20,17 +20,20 @@ struct Outcome {
 /// Runs everything, also after a failure: one run shows all there is to mend.
 ///
 /// # Errors
-/// When Envoy is missing where nothing may be skipped (`CI=true`), or `ENVOY_BIN` is wrong.
+/// When Envoy or PostgreSQL is missing where nothing may be skipped (`CI=true`), or `ENVOY_BIN` or `POSTGRES_BIN` is wrong.
 pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     let mut skipped = Vec::new();
     let envoy = envoy::find(workspace)?;
     if envoy.is_none() {
-        if std::env::var("CI").is_ok_and(|value| value == "true") {
-            anyhow::bail!(
-                "Envoy is not there, and nothing may be skipped when CI=true; `cargo xtask envoy` installs it"
-            );
-        }
         skipped.push("every scenario on Envoy: it is not there; `cargo xtask envoy` installs it");
+    }
+    if private_postgres::find().map_err(anyhow::Error::msg)?.is_none() {
+        skipped.push("every test on PostgreSQL: it is not there; install Debian's package postgresql");
+    }
+    if let Some(what) = skipped.first()
+        && std::env::var("CI").is_ok_and(|value| value == "true")
+    {
+        anyhow::bail!("nothing may be skipped when CI=true, but {what}");
     }
 
     let mut outcomes = vec![step("cargo xtask filter", || filter::build(workspace, progress))];
