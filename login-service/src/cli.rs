@@ -83,7 +83,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         match cli.command {
             Command::Serve => Ok(serve::serve(loaded).await?),
             Command::Check | Command::Schema => {
-                db::folder::check(&loaded.database_file()).map_err(|cause| unusable(&loaded, cause))?;
+                let checked = Database::check(&loaded.database()).await;
+                checked.map_err(|cause| unusable(&loaded, cause))?;
                 println!("{} is good", loaded.file.display());
                 Ok(())
             }
@@ -95,12 +96,12 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 }
 
 async fn open(loaded: &Loaded) -> Result<Database, Error> {
-    Database::open(&loaded.database_file())
+    Database::open(&loaded.database())
         .await
         .map_err(|cause| unusable(loaded, cause))
 }
 
-fn unusable(loaded: &Loaded, cause: db::Error) -> Error {
+fn unusable(loaded: &Loaded, cause: db::OpenError) -> Error {
     Error::Open {
         key: loaded.database_key(),
         cause,
@@ -128,12 +129,12 @@ pub enum Error {
     #[error(transparent)]
     Serve(#[from] serve::Error),
     /// The database of the configuration.
-    #[error("{key}: {cause}; check that the folder exists and may be written to")]
+    #[error("{key}: {cause}")]
     Open {
         /// `FILE:LINE: KEY`
         key: String,
         /// What is wrong with it.
-        cause: db::Error,
+        cause: db::OpenError,
     },
     /// The database.
     #[error(transparent)]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 pub use self::error::Error;
+use crate::db::Location;
 use crate::duration::Duration;
 
 /// Configuration of the login service.
@@ -21,9 +22,11 @@ pub struct Config {
     /// Where the service listens: an address and a port (port 0: any free one).
     #[schemars(with = "String")]
     pub listen: Spanned<SocketAddr>,
-    /// The database: `sqlite:FILE`; a relative file is relative to the folder of this configuration.
+    /// The database: `sqlite:FILE`, a relative file being relative to the folder of this configuration; or
+    /// `postgres://USER:PASSWORD@HOST/NAME`, a database that several replicas of this service may share and no other
+    /// program uses. A password that is left out is taken from the variable `PGPASSWORD` or from `~/.pgpass`.
     #[schemars(with = "String")]
-    pub database: Spanned<DatabaseFile>,
+    pub database: Spanned<Location>,
     /// Who may read the feed and call the reserved interfaces: `user:password` each, sent as HTTP Basic.
     #[schemars(with = "Vec<String>")]
     pub credentials: Spanned<Vec<Credentials>>,
@@ -97,27 +100,6 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The file behind `sqlite:FILE`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-pub struct DatabaseFile(PathBuf);
-
-impl TryFrom<String> for DatabaseFile {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let file = text
-            .strip_prefix("sqlite:")
-            .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-        match file {
-            Some(file) if !file.is_empty() && !file.starts_with(':') => Ok(Self(file.into())),
-            _ => Err(format!(
-                "`{text}` is not a database; write `sqlite:` and a file, as in `sqlite:login.db`"
-            )),
-        }
-    }
-}
-
 /// A configuration with the file it came from.
 #[derive(Debug)]
 pub struct Loaded {
@@ -149,13 +131,10 @@ pub fn load(file: &Path) -> Result<Loaded, Error> {
 }
 
 impl Loaded {
-    /// The database file: absolute, or relative to the folder of the configuration.
-    pub fn database_file(&self) -> PathBuf {
-        let DatabaseFile(file) = &self.config.database.value;
-        match self.file.parent() {
-            Some(folder) => folder.join(file),
-            None => file.clone(),
-        }
+    /// Where the database is; a relative file is in the folder of the configuration.
+    pub fn database(&self) -> Location {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        self.config.database.value.in_folder(folder)
     }
 
     /// `FILE:LINE: listen`, for an error about the address.

@@ -44,6 +44,9 @@ pub enum Error {
     /// The service is stopping.
     #[error("Stopping")]
     Stopping,
+    /// Not ready: the database cannot be read.
+    #[error("The database cannot be read")]
+    DatabaseLost,
     /// Our fault: the cause is for the log.
     #[error("No message available")]
     Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -57,7 +60,7 @@ impl Error {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Saturated | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Saturated | Self::Stopping | Self::DatabaseLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -12,13 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use postern_access::snapshot::{Permission, PermissionFeed};
 use tokio::sync::{OnceCell, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::clock;
 use crate::db::{self, Database, changes, permissions};
 
-/// How often the database is asked whether another process wrote to it.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long to wait before trying again to follow a database that was lost.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// So many different `after` are remembered; more only means rendering again.
 const MOST_DOCUMENTS: usize = 256;
@@ -65,7 +65,10 @@ impl Feed {
     /// service is stopping.
     pub async fn poll(&self, after: Option<&str>, wait: Duration) -> Result<Option<Bytes>, db::Error> {
         let mut number = self.number.subscribe();
-        let start = after.and_then(|version| self.start(version));
+        let start = match after {
+            Some(version) => self.start(version).await?,
+            None => None,
+        };
         if let Some(start) = start {
             let mut stopping = self.stopping.subscribe();
             let changed = tokio::select! {
@@ -107,26 +110,25 @@ impl Feed {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
-    /// Watches for changes by any process, for as long as the program runs.
+    /// Watches for changes by any process, for as long as the program runs. A lost database is told once.
     pub async fn follow(&self) {
+        let mut lost = false;
         loop {
-            let Err(cause) = self.look().await;
-            tracing::warn!(%cause, "cannot look for changes in the database; trying again");
-            sleep(Duration::from_secs(1)).await;
+            let Err(cause) = self.follow_until_lost(&mut lost).await;
+            if !lost {
+                tracing::warn!(%cause, "cannot look for changes in the database; trying again every second");
+                lost = true;
+            }
+            sleep(TRY_AGAIN_AFTER).await;
         }
     }
 
-    async fn look(&self) -> Result<Infallible, db::Error> {
-        let mut connection = self.database.connect().await?;
-        let mut seen = None;
-        let mut ticks = interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn follow_until_lost(&self, lost: &mut bool) -> Result<Infallible, db::Error> {
+        let mut watch = self.database.watch().await?;
         loop {
-            ticks.tick().await;
-            let data_version = changes::data_version(&mut connection).await?;
-            if seen != Some(data_version) {
-                self.announce(changes::extent(&mut connection).await?.last);
-                seen = Some(data_version);
+            self.announce(watch.newest().await?);
+            if std::mem::take(lost) {
+                tracing::info!("the database is back");
             }
         }
     }
@@ -141,10 +143,20 @@ impl Feed {
 
     /// The number in a version of this feed. `None` for one of another database or from a future that a restored
     /// backup took back.
-    fn start(&self, version: &str) -> Option<i64> {
-        let (lineage, number) = version.rsplit_once('-')?;
-        let number = number.parse().ok()?;
-        (lineage == self.lineage && (0..=self.number()).contains(&number)).then_some(number)
+    async fn start(&self, version: &str) -> Result<Option<i64>, db::Error> {
+        let parts = version.rsplit_once('-');
+        let Some((lineage, number)) = parts.and_then(|(lineage, number)| Some((lineage, number.parse().ok()?))) else {
+            return Ok(None);
+        };
+        if lineage != self.lineage {
+            return Ok(None);
+        }
+        if number > self.number() {
+            // Another replica may have told of a change before we heard of it.
+            let mut connection = self.database.read().await?;
+            self.announce(changes::extent(&mut connection).await?.last);
+        }
+        Ok((0..=self.number()).contains(&number).then_some(number))
     }
 
     /// Where the document from `start` to now is, or will be once the first poller has rendered it.

@@ -26,12 +26,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(loaded: Loaded) -> Result<(), Error> {
-    let database = Database::open(&loaded.database_file())
-        .await
-        .map_err(|cause| Error::Open {
-            key: loaded.database_key(),
-            cause,
-        })?;
+    let database = Database::open(&loaded.database()).await.map_err(|cause| Error::Open {
+        key: loaded.database_key(),
+        cause,
+    })?;
     let address = loaded.config.listen.value;
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen {
         key: loaded.listen_key(),
@@ -128,12 +126,12 @@ async fn grace(app: &App) {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database of the configuration.
-    #[error("{key}: {cause}; check that the folder exists and may be written to")]
+    #[error("{key}: {cause}")]
     Open {
         /// `FILE:LINE: KEY`
         key: String,
         /// What is wrong with it.
-        cause: db::Error,
+        cause: db::OpenError,
     },
     /// The address of the configuration.
     #[error("{key}: cannot listen on {address}: {cause}; stop the program that has the port, or choose another")]

@@ -1,23 +1,13 @@
-//! Where the database lies: whether it could be opened there, without opening it.
+//! The folder and file of SQLite: whether the database could be opened there, without opening it.
 
 use std::io;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::Error;
-
 /// Whether the database in `file` could be opened, or created where it is missing: its folder exists and may be written
-/// to (SQLite keeps files beside the database), and so may the file. Changes nothing. Fails with
-/// [`Error::Unreachable`].
-pub fn check(file: &Path) -> Result<(), Error> {
-    reachable(file).map_err(|cause| Error::Unreachable {
-        file: file.into(),
-        cause,
-    })
-}
-
-fn reachable(file: &Path) -> io::Result<()> {
+/// to (SQLite keeps files beside the database), and so may the file. Changes nothing.
+pub fn check(file: &Path) -> io::Result<()> {
     // With the dot, what is no folder is refused, and no folder at all is the current one.
     let folder = file.parent().unwrap_or(Path::new("")).join(".");
     allowed(&folder, Access::WRITE_OK | Access::EXEC_OK)?;

@@ -57,6 +57,10 @@ pub async fn all_roles(connection: &mut AnyConnection) -> Result<Vec<(String, St
 ///
 /// Also a change: a gateway may remember that a user of this id was removed.
 pub async fn add(write: &mut Write, user: NewUser<'_>, now_ms: i64) -> Result<(), Error> {
+    // The engines disagree on what to complain about where both are taken.
+    if by_name(write, user.name).await?.is_some() {
+        return Err(Error::UserNameTaken(user.name.into()));
+    }
     sqlx::query("INSERT INTO users (id, name, password_hash, created_at) VALUES ($1, $2, $3, $4)")
         .bind(user.id)
         .bind(user.name)
@@ -65,7 +69,6 @@ pub async fn add(write: &mut Write, user: NewUser<'_>, now_ms: i64) -> Result<()
         .execute(&mut **write)
         .await
         .map_err(|error| match error {
-            error if taken(&error, "users", "name") => Error::UserNameTaken(user.name.into()),
             error if taken(&error, "users", "id") => Error::UserIdTaken(user.id.into()),
             error => error.into(),
         })?;

@@ -20,8 +20,10 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Response, Error> {
     if app.feed.is_stopping() {
         return Err(Error::Stopping);
     }
-    changes::lineage(&mut *app.database.read().await?).await?;
-    Ok(up())
+    // Asked for again and again: that the database is lost is in the log already.
+    let mut connection = app.database.read().await.map_err(|_| Error::DatabaseLost)?;
+    let lineage = changes::lineage(&mut connection).await;
+    lineage.map(|_| up()).map_err(|_| Error::DatabaseLost)
 }
 
 fn up() -> Response {

@@ -1,10 +1,17 @@
 //! The command line: what it does, and what it says when it cannot.
 
-use crate::harness::Folder;
+use crate::harness::{Engine, Folder, on_each_engine};
 
-#[test]
-fn lists_show_what_was_added() {
-    let folder = Folder::new("");
+on_each_engine![
+    lists_show_what_was_added,
+    errors_are_one_line_that_says_what_to_do,
+    if_missing_makes_adding_repeatable,
+    passwords_come_from_standard_input_or_as_a_hash,
+    two_commands_may_create_the_database_at_once,
+];
+
+fn lists_show_what_was_added(engine: Engine) {
+    let folder = Folder::new(engine, "");
     folder.fill();
     assert_eq!(
         folder.run("user list").stdout,
@@ -21,9 +28,8 @@ fn lists_show_what_was_added() {
     );
 }
 
-#[test]
-fn errors_are_one_line_that_says_what_to_do() {
-    let folder = Folder::new("");
+fn errors_are_one_line_that_says_what_to_do(engine: Engine) {
+    let folder = Folder::new(engine, "");
     folder.fill();
     for (line, error) in [
         (
@@ -98,9 +104,8 @@ fn errors_are_one_line_that_says_what_to_do() {
     );
 }
 
-#[test]
-fn if_missing_makes_adding_repeatable() {
-    let folder = Folder::new("");
+fn if_missing_makes_adding_repeatable(engine: Engine) {
+    let folder = Folder::new(engine, "");
     folder.fill();
     let before = folder.serve().feed("")["version"].clone();
     folder.must(
@@ -125,9 +130,8 @@ fn if_missing_makes_adding_repeatable() {
     );
 }
 
-#[test]
-fn passwords_come_from_standard_input_or_as_a_hash() {
-    let folder = Folder::new("");
+fn passwords_come_from_standard_input_or_as_a_hash(engine: Engine) {
+    let folder = Folder::new(engine, "");
     assert_eq!(
         folder
             .run_with_stdin("user add u1 --id 17 --password-stdin", "pass word\r\nrest\n")
@@ -152,9 +156,8 @@ fn passwords_come_from_standard_input_or_as_a_hash() {
     );
 }
 
-#[test]
-fn two_commands_may_create_the_database_at_once() {
-    let folder = Folder::new("");
+fn two_commands_may_create_the_database_at_once(engine: Engine) {
+    let folder = Folder::new(engine, "");
     std::thread::scope(|threads| {
         for number in 0..6 {
             let folder = &folder;

@@ -4,10 +4,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, BASIC, Folder, Service, request};
+use crate::harness::{Answer, BASIC, Engine, Folder, Service, on_each_engine, request};
 
-fn filled() -> (Folder, Service) {
-    let folder = Folder::new("");
+on_each_engine![
+    a_newcomer_gets_everything,
+    an_empty_database_has_a_snapshot_too,
+    nothing_new_is_304_after_the_wait,
+    a_version_of_another_database_or_the_future_gets_a_snapshot_at_once,
+    strangers_get_401,
+    each_command_tells_whose_authorities_it_changed,
+    a_changed_user_may_log_in_or_not,
+    a_change_is_dated_in_unix_seconds,
+    a_change_by_another_process_reaches_a_held_poll_at_once,
+    a_delta_carries_all_changes_since_and_each_user_once,
+    versions_outlive_a_restart,
+    many_pollers_get_the_same_document,
+    changes_older_than_the_retention_are_forgotten,
+];
+
+fn filled(engine: Engine) -> (Folder, Service) {
+    let folder = Folder::new(engine, "");
     folder.fill();
     let service = folder.serve();
     (folder, service)
@@ -59,9 +75,8 @@ fn delta(folder: &Folder, service: &Service, command: &str) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-#[test]
-fn a_newcomer_gets_everything() {
-    let (_folder, service) = filled();
+fn a_newcomer_gets_everything(engine: Engine) {
+    let (_folder, service) = filled(engine);
     let answer = service.get("/feed/permissions");
     assert_eq!(
         (answer.status, answer.header("content-type")),
@@ -87,9 +102,8 @@ fn a_newcomer_gets_everything() {
     assert!(number.parse::<u64>().unwrap() > 0);
 }
 
-#[test]
-fn an_empty_database_has_a_snapshot_too() {
-    let folder = Folder::new("");
+fn an_empty_database_has_a_snapshot_too(engine: Engine) {
+    let folder = Folder::new(engine, "");
     let service = folder.serve();
     let document = service.feed("");
     assert_eq!(document["permissions"], json!([]));
@@ -97,9 +111,8 @@ fn an_empty_database_has_a_snapshot_too() {
     assert_eq!(delta["since"], document["version"]);
 }
 
-#[test]
-fn nothing_new_is_304_after_the_wait() {
-    let (_folder, service) = filled();
+fn nothing_new_is_304_after_the_wait(engine: Engine) {
+    let (_folder, service) = filled(engine);
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     let start = now();
     let answer = service.get(&format!("/feed/permissions?after={version}&wait=1"));
@@ -121,9 +134,8 @@ fn nothing_new_is_304_after_the_wait() {
     );
 }
 
-#[test]
-fn a_version_of_another_database_or_the_future_gets_a_snapshot_at_once() {
-    let (_folder, service) = filled();
+fn a_version_of_another_database_or_the_future_gets_a_snapshot_at_once(engine: Engine) {
+    let (_folder, service) = filled(engine);
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     let lineage = version.split_once('-').unwrap().0;
     for after in [
@@ -141,9 +153,8 @@ fn a_version_of_another_database_or_the_future_gets_a_snapshot_at_once() {
     }
 }
 
-#[test]
-fn strangers_get_401() {
-    let (_folder, service) = filled();
+fn strangers_get_401(engine: Engine) {
+    let (_folder, service) = filled(engine);
     assert_eq!(service.request("GET", "/feed/permissions", &[], "").status, 401);
     for header in [
         "Authorization: Basic Z2F0ZXdheTp3cm9uZw==",
@@ -159,9 +170,8 @@ fn strangers_get_401() {
     assert_eq!(service.request("POST", "/feed/permissions", &[BASIC], "").status, 405);
 }
 
-#[test]
-fn each_command_tells_whose_authorities_it_changed() {
-    let (folder, service) = filled();
+fn each_command_tells_whose_authorities_it_changed(engine: Engine) {
+    let (folder, service) = filled(engine);
     for (command, users, permissions) in [
         ("user grant u1 tester2", vec!["u1"], false),
         ("user revoke u1 tester2", vec!["u1"], false),
@@ -183,9 +193,8 @@ fn each_command_tells_whose_authorities_it_changed() {
     }
 }
 
-#[test]
-fn a_changed_user_may_log_in_or_not() {
-    let (folder, service) = filled();
+fn a_changed_user_may_log_in_or_not(engine: Engine) {
+    let (folder, service) = filled(engine);
     for (command, may_log_in) in [
         ("user disable u1", false),
         ("user grant u1 tester2", false),
@@ -210,9 +219,8 @@ fn a_changed_user_may_log_in_or_not() {
     }
 }
 
-#[test]
-fn a_change_is_dated_in_unix_seconds() {
-    let (folder, service) = filled();
+fn a_change_is_dated_in_unix_seconds(engine: Engine) {
+    let (folder, service) = filled(engine);
     let document = delta(&folder, &service, "user revoke u1 tester");
     let at = document["changed_users"][0][1].as_i64().unwrap();
     #[expect(clippy::disallowed_methods, reason = "compared with the time in the document")]
@@ -223,9 +231,8 @@ fn a_change_is_dated_in_unix_seconds() {
     assert!((now - 15..=now).contains(&at), "{at} is not about now ({now})");
 }
 
-#[test]
-fn a_change_by_another_process_reaches_a_held_poll_at_once() {
-    let (folder, service) = filled();
+fn a_change_by_another_process_reaches_a_held_poll_at_once(engine: Engine) {
+    let (folder, service) = filled(engine);
     // The best of some: what is measured includes the end of the command's process, on a machine that is busy.
     let fastest = (0..5)
         .map(|round| {
@@ -239,9 +246,8 @@ fn a_change_by_another_process_reaches_a_held_poll_at_once() {
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
-#[test]
-fn a_delta_carries_all_changes_since_and_each_user_once() {
-    let (folder, service) = filled();
+fn a_delta_carries_all_changes_since_and_each_user_once(engine: Engine) {
+    let (folder, service) = filled(engine);
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     folder.must("user revoke u1 tester\nuser grant u1 tester\npermission add ROLE_X --url /x");
     let query = format!("?after={version}&wait=20");
@@ -256,9 +262,8 @@ fn a_delta_carries_all_changes_since_and_each_user_once() {
     assert_eq!(document["permissions"].as_array().unwrap().len(), 4);
 }
 
-#[test]
-fn versions_outlive_a_restart() {
-    let (folder, service) = filled();
+fn versions_outlive_a_restart(engine: Engine) {
+    let (folder, service) = filled(engine);
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     drop(service);
     let service = folder.serve();
@@ -273,9 +278,8 @@ fn versions_outlive_a_restart() {
     assert_eq!(changed_users(&document), ["u2"]);
 }
 
-#[test]
-fn many_pollers_get_the_same_document() {
-    let (folder, service) = filled();
+fn many_pollers_get_the_same_document(engine: Engine) {
+    let (folder, service) = filled(engine);
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     let address = service.address;
     let pollers: Vec<_> = (0..100)
@@ -291,9 +295,8 @@ fn many_pollers_get_the_same_document() {
     assert!(bodies.iter().all(|body| *body == bodies[0]));
 }
 
-#[test]
-fn changes_older_than_the_retention_are_forgotten() {
-    let folder = Folder::new("changed_user_retention: 1s");
+fn changes_older_than_the_retention_are_forgotten(engine: Engine) {
+    let folder = Folder::new(engine, "changed_user_retention: 1s");
     folder.fill();
     std::thread::sleep(Duration::from_millis(2100));
     let service = folder.serve();

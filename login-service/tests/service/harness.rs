@@ -4,15 +4,41 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use private_postgres::Postgres;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// `gateway:secret`
 pub const BASIC: &str = "Authorization: Basic Z2F0ZXdheTpzZWNyZXQ=";
 
-/// A folder with a `login.yaml`.
+/// What keeps the data.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine {
+    Sqlite,
+    Postgres(&'static Postgres),
+}
+
+/// Runs each test once on SQLite and once on PostgreSQL: `sqlite::a_test` and `postgres::a_test`.
+macro_rules! on_each_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $test() { super::$test($crate::harness::Engine::Sqlite); })+
+        }
+        mod postgres {
+            $(#[test] fn $test() {
+                if let Some(postgres) = private_postgres::Postgres::shared() {
+                    super::$test($crate::harness::Engine::Postgres(postgres));
+                }
+            })+
+        }
+    };
+}
+pub(crate) use on_each_engine;
+
+/// A folder with a `login.yaml`, and a database.
 pub struct Folder {
     folder: TempDir,
 }
@@ -29,6 +55,7 @@ pub struct Said {
 pub struct Service {
     child: Child,
     pub address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// An answer, headers as they came.
@@ -40,10 +67,20 @@ pub struct Answer {
 }
 
 impl Folder {
-    /// A configuration with these lines beside those it needs.
-    pub fn new(lines: &str) -> Self {
-        let needed = "listen: 127.0.0.1:0\ndatabase: sqlite:login.db\ncredentials: [ \"gateway:secret\" ]\n";
-        Self::with(&format!("{needed}{lines}\n"))
+    /// A configuration with these lines beside those it needs, and a database that nobody has used.
+    pub fn new(engine: Engine, lines: &str) -> Self {
+        let database = match engine {
+            Engine::Sqlite => "sqlite:login.db".into(),
+            Engine::Postgres(postgres) => postgres.database(),
+        };
+        Self::on(&database, lines)
+    }
+
+    /// The same on a database of one's choice.
+    pub fn on(database: &str, lines: &str) -> Self {
+        Self::with(&format!(
+            "listen: 127.0.0.1:0\ndatabase: {database}\ncredentials: [ \"gateway:secret\" ]\n{lines}\n"
+        ))
     }
 
     /// Exactly this configuration.
@@ -129,8 +166,10 @@ impl Folder {
             .find_map(|line| Some(line.split_once("listening on http://")?.1.parse().unwrap()))
             .expect("the service ended before it listened");
         // Somebody must read on, or the service would block on its log one day.
-        std::thread::spawn(move || lines.for_each(drop));
-        Service { child, address }
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let reader = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| reader.lock().unwrap().push(line.unwrap())));
+        Service { child, address, log }
     }
 }
 
@@ -164,6 +203,12 @@ impl Service {
             .status()
             .unwrap();
         assert!(kill.success());
+    }
+
+    /// The lines of the log with these words.
+    pub fn logged(&self, words: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
     pub fn wait(&mut self) -> Option<i32> {

@@ -3,11 +3,14 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test fails by panicking, also in what tests share"
 )]
 
 mod commands;
 mod feed;
 mod harness;
+mod postgres;
 mod process;
+mod replicas;
 mod reserved;

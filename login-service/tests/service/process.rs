@@ -2,7 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Answer, BASIC, Folder, request};
+use crate::harness::{Answer, BASIC, Engine, Folder, on_each_engine, request};
+
+on_each_engine![
+    too_many_password_checks_are_answered_503,
+    health_and_metrics_need_no_credentials,
+    the_service_stops_at_once_also_while_polls_are_held,
+];
 
 #[test]
 fn configuration_errors_are_one_line_with_file_line_and_key() {
@@ -96,7 +102,7 @@ fn configuration_errors_are_one_line_with_file_line_and_key() {
 
 #[test]
 fn a_check_looks_for_the_database_and_creates_nothing() {
-    let good = Folder::new("");
+    let good = Folder::new(Engine::Sqlite, "");
     assert_eq!(good.run("check").code, Some(0));
     assert!(!good.path().join("login.db").exists());
     good.must("role list\ncheck");
@@ -125,7 +131,7 @@ fn a_check_looks_for_the_database_and_creates_nothing() {
 
 #[test]
 fn the_schema_names_every_key() {
-    let said = Folder::new("").run("schema");
+    let said = Folder::new(Engine::Sqlite, "").run("schema");
     let schema: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     for key in [
         "listen",
@@ -141,7 +147,7 @@ fn the_schema_names_every_key() {
 
 #[test]
 fn a_taken_port_and_a_missing_folder_are_one_line() {
-    let first = Folder::new("");
+    let first = Folder::new(Engine::Sqlite, "");
     let service = first.serve();
     let port = service.address.port();
     let second = Folder::with(&format!(
@@ -169,9 +175,8 @@ fn a_taken_port_and_a_missing_folder_are_one_line() {
     assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
 }
 
-#[test]
-fn too_many_password_checks_are_answered_503() {
-    let folder = Folder::new("password_checks: { concurrent: 1, queue: 1 }");
+fn too_many_password_checks_are_answered_503(engine: Engine) {
+    let folder = Folder::new(engine, "password_checks: { concurrent: 1, queue: 1 }");
     // A hash that takes long to check keeps the one place busy.
     let hash = "$argon2id$v=19$m=65536,t=8,p=1$c2FsdHNhbHRzYWx0$VbWVGv8RIGbVyOyz0aSLqbIgvrM2dBlJIUKyBjkZP3E";
     folder.must(&format!("user add slow --password-hash {hash}"));
@@ -201,9 +206,8 @@ fn too_many_password_checks_are_answered_503() {
     );
 }
 
-#[test]
-fn health_and_metrics_need_no_credentials() {
-    let folder = Folder::new("");
+fn health_and_metrics_need_no_credentials(engine: Engine) {
+    let folder = Folder::new(engine, "");
     let service = folder.serve();
     for target in ["/health/live", "/health/ready"] {
         let answer = service.request("GET", target, &[], "");
@@ -218,9 +222,8 @@ fn health_and_metrics_need_no_credentials() {
     assert_eq!(service.get("/nowhere").status, 404);
 }
 
-#[test]
-fn the_service_stops_at_once_also_while_polls_are_held() {
-    let folder = Folder::new("");
+fn the_service_stops_at_once_also_while_polls_are_held(engine: Engine) {
+    let folder = Folder::new(engine, "");
     let mut service = folder.serve();
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     let address = service.address;

@@ -1,9 +1,20 @@
 //! The three reserved interfaces, byte for byte.
 
-use crate::harness::{Answer, BASIC, Folder, Service};
+use crate::harness::{Answer, BASIC, Engine, Folder, Service, on_each_engine};
 
-fn filled() -> (Folder, Service) {
-    let folder = Folder::new("");
+on_each_engine![
+    login_says_who_it_is_or_that_the_password_is_wrong,
+    login_takes_parameters_as_a_servlet_does,
+    a_missing_parameter_is_springs_400,
+    permissions_have_the_keys_of_the_sample_in_its_order,
+    a_permission_that_comes_by_two_roles_is_listed_once,
+    a_disabled_user_may_not_sign_in_and_has_no_permissions,
+    strangers_get_401_unless_the_configuration_says_danger,
+    an_unknown_user_takes_as_long_as_a_wrong_password,
+];
+
+fn filled(engine: Engine) -> (Folder, Service) {
+    let folder = Folder::new(engine, "");
     folder.fill();
     let service = folder.serve();
     (folder, service)
@@ -14,9 +25,8 @@ fn assert_json(answer: &Answer, body: &str) {
     assert_eq!(answer.header("content-type"), Some("application/json;charset=UTF-8"));
 }
 
-#[test]
-fn login_says_who_it_is_or_that_the_password_is_wrong() {
-    let (_folder, service) = filled();
+fn login_says_who_it_is_or_that_the_password_is_wrong(engine: Engine) {
+    let (_folder, service) = filled(engine);
     assert_json(
         &service.form("/login", "username=u1&password=password"),
         r#"{"userId":"u1"}"#,
@@ -30,9 +40,8 @@ fn login_says_who_it_is_or_that_the_password_is_wrong() {
     }
 }
 
-#[test]
-fn login_takes_parameters_as_a_servlet_does() {
-    let (_folder, service) = filled();
+fn login_takes_parameters_as_a_servlet_does(engine: Engine) {
+    let (_folder, service) = filled(engine);
     let right = r#"{"userId":"u1"}"#;
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
         assert_json(
@@ -57,9 +66,8 @@ fn login_takes_parameters_as_a_servlet_does() {
     );
 }
 
-#[test]
-fn a_missing_parameter_is_springs_400() {
-    let (_folder, service) = filled();
+fn a_missing_parameter_is_springs_400(engine: Engine) {
+    let (_folder, service) = filled(engine);
     for (target, parameter, path) in [
         ("/login", "username", "/login"),
         ("/login?password=x", "username", "/login"),
@@ -83,9 +91,8 @@ fn a_missing_parameter_is_springs_400() {
     assert_eq!(json.status, 400, "JSON bodies are not read");
 }
 
-#[test]
-fn permissions_have_the_keys_of_the_sample_in_its_order() {
-    let (_folder, service) = filled();
+fn permissions_have_the_keys_of_the_sample_in_its_order(engine: Engine) {
+    let (_folder, service) = filled(engine);
     let one = r#"{"name":"ROLE_TEST","description":"demo服务1-1","id":"1","url":"/service/demo/test"}"#;
     let two = r#"{"name":"ROLE_TEST2","description":"demo服务1-2","id":"2","url":"/service/demo/test2"}"#;
     let three = r#"{"name":"ROLE_ADMIN","description":"","id":"3","url":"/service/demo/admin/**"}"#;
@@ -102,17 +109,15 @@ fn permissions_have_the_keys_of_the_sample_in_its_order() {
     assert_json(&service.get("/getAllPermissionByUserId?userId=nobody"), "[]");
 }
 
-#[test]
-fn a_permission_that_comes_by_two_roles_is_listed_once() {
-    let (folder, service) = filled();
+fn a_permission_that_comes_by_two_roles_is_listed_once(engine: Engine) {
+    let (folder, service) = filled(engine);
     folder.must("role grant tester2 1");
     let rows = service.get("/getAllPermissionByUserId?userId=u2").body;
     assert_eq!(rows.matches("ROLE_TEST\"").count(), 1, "{rows}");
 }
 
-#[test]
-fn a_disabled_user_may_not_sign_in_and_has_no_permissions() {
-    let (folder, service) = filled();
+fn a_disabled_user_may_not_sign_in_and_has_no_permissions(engine: Engine) {
+    let (folder, service) = filled(engine);
     folder.must("user disable u1");
     assert_json(
         &service.form("/login", "username=u1&password=password"),
@@ -130,9 +135,8 @@ fn a_disabled_user_may_not_sign_in_and_has_no_permissions() {
     );
 }
 
-#[test]
-fn strangers_get_401_unless_the_configuration_says_danger() {
-    let (_folder, service) = filled();
+fn strangers_get_401_unless_the_configuration_says_danger(engine: Engine) {
+    let (_folder, service) = filled(engine);
     for target in [
         "/login?username=u1&password=password",
         "/getAllPermission",
@@ -152,7 +156,7 @@ fn strangers_get_401_unless_the_configuration_says_danger() {
             assert_eq!(answer.timeless_body(), body);
         }
     }
-    let open = Folder::new("danger_open_reserved: true");
+    let open = Folder::new(engine, "danger_open_reserved: true");
     open.fill();
     let service = open.serve();
     assert_json(
@@ -167,9 +171,8 @@ fn strangers_get_401_unless_the_configuration_says_danger() {
     );
 }
 
-#[test]
-fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-    let (_folder, service) = filled();
+fn an_unknown_user_takes_as_long_as_a_wrong_password(engine: Engine) {
+    let (_folder, service) = filled(engine);
     let time = |form: &str| {
         let mut times: Vec<_> = (0..15)
             .map(|_| {

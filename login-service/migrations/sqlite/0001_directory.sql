@@ -4,7 +4,7 @@
 CREATE TABLE users (
     id            TEXT    NOT NULL PRIMARY KEY,
     name          TEXT    NOT NULL UNIQUE,
-    password_hash TEXT    NOT NULL,             -- PHC string, Argon2
+    password_hash TEXT    NOT NULL,             -- PHC string, Argon2; bcrypt only of imported users
     disabled      INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     created_at    INTEGER NOT NULL
 );
