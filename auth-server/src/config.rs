@@ -92,7 +92,7 @@ pub struct Cors {
 }
 
 /// Switches of the legacy contracts.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compat {
     /// The version of Spring Security OAuth whose answers profile `spring` gives.
@@ -109,6 +109,8 @@ pub struct Compat {
     pub token_store: TokenStore,
     /// What `/userinfo` of profile `tkey` says: the five members of the published sample, or the longer form.
     pub tkey_userinfo: TkeyUserinfo,
+    /// Whether profile `uaa` answers a removal with the text `{clientId:acme}`, as the original did, or with JSON.
+    pub literal_delete_body: bool,
 }
 
 impl Default for Compat {
@@ -120,6 +122,7 @@ impl Default for Compat {
             client_entry_point: EntryPoint::Boot,
             token_store: TokenStore::Jdbc,
             tkey_userinfo: TkeyUserinfo::Sample,
+            literal_delete_body: true,
         }
     }
 }

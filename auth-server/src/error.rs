@@ -52,8 +52,10 @@ pub enum Refusal {
     RedirectMismatch,
     /// The code verifier (RFC 7636) is not the one that the challenge was made from, or one of the two is missing.
     WrongVerifier,
-    /// The HTTP method is none of this endpoint's.
+    /// The HTTP method is none of this endpoint's, which wants POST.
     MethodNotAllowed(String),
+    /// The HTTP method is none of this endpoint's, which wants GET or POST.
+    NeitherGetNorPost(String),
     /// A request parameter that the endpoint cannot do without.
     MissingParameter(&'static str),
     /// The body is longer than any request of this server has reason to be.
@@ -76,6 +78,20 @@ pub enum Refusal {
     SecretInQuery(&'static str),
     /// Too many attempts at one user are under way.
     TooManyAttempts,
+    /// The bearer token was never issued here, or is gone.
+    UnknownBearerToken(Presented),
+    /// The bearer token has expired.
+    ExpiredBearerToken(Presented),
+    /// The client of the bearer token was removed.
+    ClientOfBearerGone(String),
+    /// The bearer token lacks a scope.
+    InsufficientScope(&'static str),
+    /// No client can have this id; the text says why.
+    UnusableClientId(&'static str),
+    /// A client of this id is registered already.
+    ClientExists(String),
+    /// No client of this id is registered.
+    NoSuchClient(String),
     /// There is nothing at this path.
     NotFound,
     /// As many secrets as can be are being checked.

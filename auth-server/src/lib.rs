@@ -7,6 +7,7 @@
 pub mod cli;
 
 mod app;
+mod bearer_auth;
 mod client_auth;
 mod clients;
 mod clock;
@@ -27,6 +28,7 @@ mod login;
 mod metrics;
 mod profiles;
 mod query_credentials;
+mod registration;
 mod revoke;
 mod router;
 mod secret;

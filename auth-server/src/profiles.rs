@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::config::Compat;
+use crate::config::{Compat, EntryPoint, SpringOauth, TokenStore};
 use crate::db::client::Client;
 use crate::entropy;
 use crate::error::Refusal;
@@ -63,6 +63,19 @@ impl Profile {
         match self {
             Self::Spring | Self::Principal => Format::Jwt,
             Self::Tkey | Self::Uaa => Format::Opaque,
+        }
+    }
+
+    /// The switches that hold for it, of those that are configured: some are of one profile only.
+    pub fn compat(self, configured: &Compat) -> Compat {
+        match self {
+            Self::Uaa => Compat {
+                spring_oauth: SpringOauth::V2_0_7,
+                client_entry_point: EntryPoint::Boot,
+                token_store: TokenStore::Jdbc,
+                ..*configured
+            },
+            Self::Spring | Self::Tkey | Self::Principal => *configured,
         }
     }
 
@@ -166,7 +179,9 @@ impl Profile {
     /// The answer to a refused request, in this contract's shape.
     pub fn refuse(self, app: &App, path: &str, refusal: Refusal) -> Response {
         match self {
-            Self::Spring | Self::Tkey | Self::Uaa | Self::Principal => spring::refuse(app, path, refusal),
+            Self::Spring | Self::Tkey | Self::Uaa | Self::Principal => {
+                spring::refuse_as(&self.compat(&app.compat), app, path, refusal)
+            }
         }
     }
 

@@ -11,7 +11,9 @@ use http::Uri;
 
 use crate::app::App;
 use crate::cors::cors;
-use crate::endpoints::{check_token, feed_tokens, health, introspect, logout, metrics, token, token_key};
+use crate::endpoints::{
+    check_token, delete_client, feed_tokens, health, introspect, logout, metrics, register, token, token_key,
+};
 use crate::error::Refusal;
 use crate::profiles::{Profile, spring};
 use crate::query_credentials::query_credentials;
@@ -54,6 +56,11 @@ fn spring_routes(base: &str) -> Router<Arc<App>> {
 
 fn uaa_routes(base: &str) -> Router<Arc<App>> {
     Router::new()
+        .route(&format!("{base}/register"), any(register::register))
+        .route(
+            &format!("{base}/delete/{{client_id}}"),
+            any(delete_client::delete_client),
+        )
         .route(&format!("{base}/oauth/token"), any(token::token))
         .route(&format!("{base}/oauth/check_token"), any(check_token::check_token))
 }

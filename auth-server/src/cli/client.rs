@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 use crate::clock;
-use crate::db::change::{self, Kind};
 use crate::db::client::{self, Client};
-use crate::db::{Database, revocation, server, split};
+use crate::db::{Database, server, split};
 use crate::entropy;
 use crate::profiles::Profile;
+use crate::registration;
 use crate::revoke;
 use crate::secret::SecretKey;
 
@@ -94,8 +94,8 @@ pub async fn run(command: ClientCommand, database: Database) -> anyhow::Result<(
 
 async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
     let id = arguments.id.clone();
-    if id.is_empty() || id.trim() != id || id.contains(':') || id.contains(char::is_control) {
-        bail!("client id `{id}`: it may not be empty, begin or end with a blank, or contain a colon");
+    if let Some(why) = registration::unusable(&id) {
+        bail!("client id `{id}` {why}; choose another");
     }
     let mut write = database.write().await?;
     if client::exists(&mut write, &id).await? {
@@ -123,15 +123,7 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
         refresh_token_validity: arguments.refresh_token_validity,
         client_id: id.clone(),
     };
-    let now_ms = clock::now_ms();
-    client::insert(&mut write, &client, now_ms).await?;
-    let replaced = revocation::replace_client(&mut write, &id, now_ms).await?;
-    let kind = if replaced {
-        Kind::ClientReplaced
-    } else {
-        Kind::ClientAdded
-    };
-    change::append(&mut write, kind, &id, now_ms, None).await?;
+    registration::register(&mut write, &client, clock::now_ms()).await?;
     write.commit().await?;
     println!("client {id} registered");
     if arguments.secret.generate_secret {

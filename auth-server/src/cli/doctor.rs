@@ -62,6 +62,13 @@ fn of_config(config: &Config) -> Vec<Finding> {
                 remedy: "keep the feed's credentials as safe as a signing key; unmount the profile when its last client has moved".into(),
             });
         }
+        if *profile == Profile::Uaa {
+            findings.push(Finding {
+                what: "mounts: profile uaa registers and removes clients by GET, and repeats their secrets".into(),
+                why: "a link is enough to send such a request, and answers end up in caches and logs (ASVS 14.2.1)",
+                remedy: "register clients with `client add`; unmount the profile when nobody registers by it".into(),
+            });
+        }
     }
     if mounted(&Profile::Spring) && config.compat.spring_oauth < SpringOauth::V2_5 {
         findings.push(Finding {

@@ -114,6 +114,14 @@ pub async fn exists(connection: &mut AnyConnection, client_id: &str) -> sqlx::Re
     Ok(found.is_some())
 }
 
+/// The name of the profile that a client is registered for.
+pub async fn profile_of(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT profile FROM client WHERE client_id = $1")
+        .bind(client_id)
+        .fetch_optional(connection)
+        .await
+}
+
 /// Registers a client.
 pub async fn insert(connection: &mut AnyConnection, client: &Client, now_ms: i64) -> sqlx::Result<()> {
     sqlx::query(

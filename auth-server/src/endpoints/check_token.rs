@@ -17,12 +17,15 @@ use crate::issue::{lives, token_hash};
 use crate::profiles::Profile;
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::spring::{self, Request};
+use crate::profiles::uaa::Checked;
 
-/// Answers with the claims of a living token. The caller is any client that authenticates.
+/// Answers with the claims of a living token. The caller is any client that authenticates; where the mount says
+/// `danger_open_check_token`, anybody.
 pub async fn check_token(State(app): State<Arc<App>>, request: Request) -> Response {
     match check(&app, &request).await {
+        Ok(claims) if request.mount.profile == Profile::Uaa => spring::json(StatusCode::OK, &Checked::from(claims)),
         Ok(claims) => spring::json(StatusCode::OK, &claims),
-        Err(refusal) => spring::refuse(&app, &request.path, refusal),
+        Err(refusal) => request.refuse(&app, refusal),
     }
 }
 
@@ -31,7 +34,7 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
     if !request.mount.danger_open_check_token {
         client_auth::authenticate(app, profile, &request.client_credentials()?).await?;
     }
-    let version = app.compat.spring_oauth;
+    let version = profile.compat(&app.compat).spring_oauth;
     if version >= SpringOauth::V2_5 && request.method != Method::POST {
         return Err(Refusal::MethodNotAllowed(request.method.to_string()));
     }
@@ -61,7 +64,7 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
 
 /// What is wrong with a token that is not stored. A `JwtTokenStore` tells by the token alone.
 fn unknown(app: &App, profile: Profile, token: &str) -> Refusal {
-    if app.compat.token_store == TokenStore::Jdbc {
+    if profile.compat(&app.compat).token_store == TokenStore::Jdbc {
         return Refusal::UnknownToken;
     }
     let claims = app.signing.verify(profile, token);

@@ -1,4 +1,4 @@
-//! `POST /oauth/token`: the token endpoint of profile `spring` (RFC 6749 section 3.2).
+//! `POST /oauth/token`: the token endpoint of the profiles that follow Spring Security OAuth (RFC 6749 section 3.2).
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
     match grant(&app, &request).await {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
-            spring::token_answer(&issued, clock::now_ms())
+            spring::token_answer(request.mount.profile, &issued, clock::now_ms())
         }
-        Err(refusal) => spring::refuse(&app, &request.path, refusal),
+        Err(refusal) => request.refuse(&app, refusal),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::credentials;
 use crate::error::Refusal;
 use crate::issue::Issued;
 use crate::login::LoginError;
+use crate::profiles::Profile;
 pub use parameters::Parameters;
 
 /// Longer bodies are refused, in bytes. The longest honest one carries a refresh token of a few kilobytes.
@@ -91,6 +92,11 @@ impl Request {
         })
     }
 
+    /// The answer when the request is refused, in the words of its profile.
+    pub fn refuse(&self, app: &App, refusal: Refusal) -> Response {
+        self.mount.profile.refuse(app, &self.path, refusal)
+    }
+
     /// The scopes asked for, sorted, as the original's `TreeSet` has them; blanks and plus signs part them.
     pub fn scope(&self) -> Vec<String> {
         parse_scope(self.parameters.get("scope").unwrap_or_default())
@@ -109,8 +115,9 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The answer of the token endpoint. Members in the order of Spring's serializer.
-pub fn token_answer(issued: &Issued, now_ms: i64) -> Response {
+/// The answer of the token endpoint. Members in the order of Spring's serializer; of the profiles only `spring` has a
+/// `jti` in it.
+pub fn token_answer(profile: Profile, issued: &Issued, now_ms: i64) -> Response {
     #[derive(Serialize)]
     struct Answer<'a> {
         access_token: &'a str,
@@ -122,7 +129,8 @@ pub fn token_answer(issued: &Issued, now_ms: i64) -> Response {
         scope: String,
         #[serde(rename = "userId", skip_serializing_if = "Option::is_none")]
         user_id: Option<&'a str>,
-        jti: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        jti: Option<&'a str>,
     }
     // Truncated, and never measured in the millisecond of issue itself: a fresh token of twelve hours says 43199.
     let now_ms = now_ms.max(issued.issued_at_ms + 1);
@@ -133,7 +141,7 @@ pub fn token_answer(issued: &Issued, now_ms: i64) -> Response {
         expires_in: issued.expires_at_ms.map(|expires| (expires - now_ms) / 1000),
         scope: issued.scope.join(" "),
         user_id: issued.user_id.as_deref(),
-        jti: &issued.token_id,
+        jti: (profile == Profile::Spring).then_some(issued.token_id.as_str()),
     };
     json(StatusCode::OK, &answer)
 }
@@ -155,17 +163,22 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
-/// The answer to a refused request; counts it, and logs what an operator must know.
+/// The answer to a request that was refused where no profile is known yet.
 pub fn refuse(app: &App, path: &str, refusal: Refusal) -> Response {
+    refuse_as(&app.compat, app, path, refusal)
+}
+
+/// The answer to a refused request with these switches; counts it, and logs what an operator must know.
+pub fn refuse_as(compat: &Compat, app: &App, path: &str, refusal: Refusal) -> Response {
     match &refusal {
         Refusal::Storage(error) => tracing::error!(path, %error, "the database failed"),
         Refusal::Corrupt(what) => tracing::error!(path, "the database contradicts itself: {what}"),
         Refusal::Login(error) => tracing::error!(path, %error, "the login service gave no usable answer"),
         refusal => tracing::debug!(path, ?refusal, "refused"),
     }
-    let answer = answer_to(&app.compat, refusal);
+    let answer = answer_to(compat, refusal);
     app.metrics.refused(answer.error);
-    answer.write(app.compat.spring_oauth, path, clock::now_ms())
+    answer.write(compat.spring_oauth, path, clock::now_ms())
 }
 
 /// What is answered to a refusal.
@@ -181,6 +194,8 @@ struct Answer {
     kind: Kind,
     /// The header `Retry-After`.
     retry_after: Option<String>,
+    /// The header `Allow`.
+    allow: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -194,7 +209,7 @@ enum Challenge {
     None,
     /// Just this. Also where the description repeats a presented token: proxies log headers.
     Fixed(&'static str),
-    /// The scheme, with `error` and `error_description` of the body after it.
+    /// The scheme, with the members of the body after it.
     WithError(&'static str),
 }
 
@@ -215,6 +230,7 @@ impl Answer {
             challenge,
             kind: Kind::OAuth,
             retry_after: None,
+            allow: None,
         }
     }
 
@@ -229,6 +245,7 @@ impl Answer {
             challenge,
             kind,
             retry_after: None,
+            allow: None,
         }
     }
 
@@ -256,10 +273,15 @@ impl Answer {
         let challenge = match self.challenge {
             Challenge::None => None,
             Challenge::Fixed(text) => Some(text.to_owned()),
-            Challenge::WithError(scheme) => Some(format!(
-                r#"{scheme}error="{}", error_description="{}""#,
-                self.error, self.description
-            )),
+            Challenge::WithError(scheme) => {
+                let scope = self.scope.as_ref().map(|scope| format!(r#", scope="{scope}""#));
+                Some(format!(
+                    r#"{scheme}error="{}", error_description="{}"{}"#,
+                    self.error,
+                    self.description,
+                    scope.unwrap_or_default()
+                ))
+            }
         };
         let mut response = match self.kind {
             Kind::OAuth => json(
@@ -291,8 +313,8 @@ impl Answer {
                 headers.insert(name, value);
             }
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        if let Some(methods) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         response
     }
@@ -403,12 +425,19 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
         Refusal::WrongVerifier => Answer::oauth(400, "invalid_grant", "Invalid code verifier"),
         Refusal::MethodNotAllowed(method) => {
             let text = format!("Request method '{method}' not supported");
-            match version {
-                SpringOauth::V2_0_7 => Answer::boot(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
-                    .thrown("org.springframework.web.HttpRequestMethodNotSupportedException"),
+            let answer = match version {
+                SpringOauth::V2_0_7 => method_not_supported(text),
                 _ => Answer::oauth(405, "method_not_allowed", text),
+            };
+            Answer {
+                allow: Some("POST"),
+                ..answer
             }
         }
+        Refusal::NeitherGetNorPost(method) => Answer {
+            allow: Some("GET, POST"),
+            ..method_not_supported(format!("Request method '{method}' not supported"))
+        },
         Refusal::MissingParameter(name) => Answer::boot(
             StatusCode::BAD_REQUEST,
             "invalid_request",
@@ -435,6 +464,40 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
         Refusal::BadBearerToken(token) => Answer::oauth(401, "invalid_token", token.0).challenge(Challenge::Fixed(
             r#"Bearer realm="oauth2-resource", error="invalid_token""#,
         )),
+        Refusal::UnknownBearerToken(token) => {
+            let text = echo(version, "Invalid access token", &token.0);
+            Answer::oauth(401, "invalid_token", text).challenge(Challenge::Fixed(
+                r#"Bearer realm="oauth2-resource", error="invalid_token", error_description="Invalid access token""#,
+            ))
+        }
+        Refusal::ExpiredBearerToken(token) => {
+            let text = echo(version, "Access token expired", &token.0);
+            Answer::oauth(401, "invalid_token", text).challenge(Challenge::Fixed(
+                r#"Bearer realm="oauth2-resource", error="invalid_token", error_description="Access token expired""#,
+            ))
+        }
+        Refusal::ClientOfBearerGone(client) => {
+            Answer::oauth(401, "invalid_token", format!("Client not valid: {client}"))
+                .challenge(Challenge::WithError(r#"Bearer realm="oauth2-resource", "#))
+        }
+        Refusal::InsufficientScope(scope) => {
+            Answer::oauth(403, "insufficient_scope", "Insufficient scope for this resource")
+                .scope(&[scope.to_owned()])
+                .challenge(Challenge::WithError("Bearer "))
+        }
+        Refusal::UnusableClientId(why) => {
+            Answer::boot(StatusCode::BAD_REQUEST, "invalid_request", format!("clientId {why}"))
+        }
+        Refusal::ClientExists(client) => {
+            let message = format!("Client already exists: {client}");
+            Answer::boot(StatusCode::INTERNAL_SERVER_ERROR, "client_exists", message)
+                .thrown("org.springframework.security.oauth2.provider.ClientAlreadyExistsException")
+        }
+        Refusal::NoSuchClient(client) => {
+            let message = format!("No client with requested id: {client}");
+            Answer::boot(StatusCode::INTERNAL_SERVER_ERROR, "no_such_client", message)
+                .thrown("org.springframework.security.oauth2.provider.NoSuchClientException")
+        }
         Refusal::NotFound => Answer::boot(StatusCode::NOT_FOUND, "not_found", "No message available"),
         Refusal::Login(LoginError::Saturated(retry_after)) => saturated(retry_after),
         Refusal::Saturated => saturated(None),
@@ -449,6 +512,11 @@ fn saturated(retry_after: Option<String>) -> Answer {
         retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
         ..Answer::oauth(503, "temporarily_unavailable", "Service Unavailable")
     }
+}
+
+fn method_not_supported(message: String) -> Answer {
+    Answer::boot(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+        .thrown("org.springframework.web.HttpRequestMethodNotSupportedException")
 }
 
 /// Until 2.5.2 the original repeats the presented token.

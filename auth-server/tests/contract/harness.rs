@@ -30,6 +30,8 @@ pub struct Server {
 /// What a server is started with.
 pub struct Setup {
     pub compat: &'static str,
+    /// Beside those of profile `spring`, with a comma before each.
+    pub mounts: &'static str,
     pub clients: &'static [&'static str],
     /// Further lines of `auth.yaml`.
     pub more: &'static str,
@@ -39,6 +41,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             compat: "{}",
+            mounts: "",
             clients: &[],
             more: "",
         }
@@ -77,8 +80,9 @@ impl Server {
     pub fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let login = LoginService::start();
-        let config = yaml(&login.url, setup.compat) + setup.more;
-        std::fs::write(folder.path().join("auth.yaml"), config).unwrap();
+        let yaml = yaml(&login.url, setup.compat).replace(" ]\ncompat", &format!("{} ]\ncompat", setup.mounts));
+        let yaml = yaml + setup.more;
+        std::fs::write(folder.path().join("auth.yaml"), yaml).unwrap();
         for client in [DEMO].iter().chain(setup.clients) {
             let arguments: Vec<&str> = ["client", "add"].into_iter().chain(client.split(' ')).collect();
             let output = run_in(folder.path().to_owned(), &arguments);

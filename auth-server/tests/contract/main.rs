@@ -21,3 +21,5 @@ mod throttle;
 mod token_failures;
 mod token_password;
 mod token_refresh;
+mod uaa_clients;
+mod uaa_token;

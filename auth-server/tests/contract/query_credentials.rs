@@ -3,6 +3,7 @@
 use crate::harness::*;
 
 const OPEN: Setup = Setup {
+    mounts: "",
     compat: "{ query_credentials: true }",
     clients: &["robot --secret robot-secret --profile spring --grants client_credentials --scopes all"],
     more: "",
