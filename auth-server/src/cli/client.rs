@@ -4,12 +4,13 @@ use std::io::BufRead as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::db::client::{self, Client};
 use crate::db::{Database, server, split};
 use crate::entropy;
-use crate::profiles::Profile;
+use crate::profiles::{Profile, principal};
 use crate::registration;
 use crate::revoke;
 use crate::secret::SecretKey;
@@ -63,6 +64,9 @@ pub struct Add {
     /// What may be answered at the authorization endpoint, comma-separated: code, token (the implicit grant).
     #[arg(long, value_name = "LIST", default_value = "code")]
     response_types: String,
+    /// What the client's tokens say in their `principal` (profile principal): a JSON object, or @FILE to read it from.
+    #[arg(long, value_name = "JSON")]
+    principal: Option<String>,
     /// Leave a client of that id as it is, instead of failing.
     #[arg(long)]
     if_missing: bool,
@@ -118,7 +122,7 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
         imported_secret: None,
         redirect_uris: redirect_uris(&arguments)?,
         response_types: response_types(&arguments.response_types)?,
-        additional_information: Default::default(),
+        additional_information: additional_information(&arguments)?,
         access_token_validity: arguments.access_token_validity,
         refresh_token_validity: arguments.refresh_token_validity,
         client_id: id.clone(),
@@ -234,6 +238,27 @@ fn redirect_uris(arguments: &Add) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(uris)
+}
+
+fn additional_information(arguments: &Add) -> anyhow::Result<Map<String, Value>> {
+    let Some(text) = &arguments.principal else {
+        return Ok(Map::new());
+    };
+    if arguments.profile != Profile::Principal {
+        let profile = arguments.profile.name();
+        bail!("--principal: tokens of profile {profile} have none; leave it out, or register for profile principal");
+    }
+    let text = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("--principal: {file} cannot be read"))?,
+        None => text.clone(),
+    };
+    let Ok(Value::Object(registered)) = serde_json::from_str(&text) else {
+        bail!("--principal: write a JSON object, as in '{{\"id\":1,\"username\":\"admin\"}}', or @FILE");
+    };
+    if let Some(member) = principal::never_said(&registered) {
+        bail!("--principal: `{member}` is never put into a token; leave it out");
+    }
+    Ok(Map::from_iter([(principal::MEMBER.to_owned(), registered.into())]))
 }
 
 fn response_types(list: &str) -> anyhow::Result<Vec<String>> {

@@ -14,6 +14,7 @@ mod feed;
 mod harness;
 mod key_order;
 mod logout;
+mod principal;
 mod query_credentials;
 mod races;
 mod spring_versions;
