@@ -29,6 +29,12 @@ impl Clients {
         Ok(())
     }
 
+    /// Whether there is a client of that kind.
+    pub fn any(&self, is_one: impl Fn(&Client) -> bool) -> bool {
+        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        clients.values().any(|client| is_one(client))
+    }
+
     /// The client of that id.
     pub fn find(&self, client_id: &str) -> Option<Arc<Client>> {
         self.by_id

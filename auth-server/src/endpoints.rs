@@ -8,5 +8,6 @@ pub mod introspect;
 pub mod logout;
 pub mod metrics;
 pub mod register;
+pub mod tkey;
 pub mod token;
 pub mod token_key;

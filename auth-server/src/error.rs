@@ -60,6 +60,14 @@ pub enum Refusal {
     MissingParameter(&'static str),
     /// The body is longer than any request of this server has reason to be.
     BodyTooLarge,
+    /// A request parameter whose value cannot be one.
+    Malformed(&'static str),
+    /// No client has this id.
+    UnknownClient,
+    /// The client is not registered with this redirect URI.
+    UnregisteredRedirectUri,
+    /// A login form that does not come from our own page.
+    ForgedForm,
     /// The presented access token was never issued, or is gone.
     UnknownToken,
     /// The presented access token has expired.
@@ -102,6 +110,18 @@ pub enum Refusal {
     Storage(sqlx::Error),
     /// What was read from the database contradicts itself.
     Corrupt(&'static str),
+}
+
+impl Refusal {
+    /// Logs what an operator must know of it.
+    pub fn log(&self, path: &str) {
+        match self {
+            Self::Storage(error) => tracing::error!(path, %error, "the database failed"),
+            Self::Corrupt(what) => tracing::error!(path, "the database contradicts itself: {what}"),
+            Self::Login(error) => tracing::error!(path, %error, "the login service gave no usable answer"),
+            refusal => tracing::debug!(path, ?refusal, "refused"),
+        }
+    }
 }
 
 /// A token as it was presented. Some answers must repeat it; no log may.

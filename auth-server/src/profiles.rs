@@ -130,7 +130,7 @@ impl Profile {
         match self {
             Self::Spring => grantee.user.is_some() && grantee.client.may_use("refresh_token"),
             // Also to the client itself.
-            Self::Tkey => grantee.client.may_use("refresh_token"),
+            Self::Tkey => grantee.grant != tkey::IMPLICIT && grantee.client.may_use("refresh_token"),
             Self::Uaa | Self::Principal => false,
         }
     }
@@ -179,9 +179,10 @@ impl Profile {
     /// The answer to a refused request, in this contract's shape.
     pub fn refuse(self, app: &App, path: &str, refusal: Refusal) -> Response {
         match self {
-            Self::Spring | Self::Tkey | Self::Uaa | Self::Principal => {
+            Self::Spring | Self::Uaa | Self::Principal => {
                 spring::refuse_as(&self.compat(&app.compat), app, path, refusal)
             }
+            Self::Tkey => tkey::refuse(app, path, refusal),
         }
     }
 

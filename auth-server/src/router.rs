@@ -15,7 +15,7 @@ use crate::endpoints::{
     check_token, delete_client, feed_tokens, health, introspect, logout, metrics, register, token, token_key,
 };
 use crate::error::Refusal;
-use crate::profiles::{Profile, spring};
+use crate::profiles::{Profile, spring, tkey};
 use crate::query_credentials::query_credentials;
 
 /// The routes of the server itself and those of every mount.
@@ -30,7 +30,7 @@ pub fn router(app: Arc<App>) -> Router {
         let base = &mount.path.value;
         let routes = match mount.profile {
             Profile::Spring => spring_routes(base),
-            Profile::Tkey => Router::new(),
+            Profile::Tkey => tkey_routes(base),
             Profile::Uaa => uaa_routes(base),
             Profile::Principal => principal_routes(base),
         };
@@ -52,6 +52,24 @@ fn spring_routes(base: &str) -> Router<Arc<App>> {
         .route(&format!("{base}/oauth/check_token"), any(check_token::check_token))
         .route(&format!("{base}/oauth/token_key"), any(token_key::token_key))
         .route(&format!("{base}/logout"), any(logout::logout))
+}
+
+fn tkey_routes(base: &str) -> Router<Arc<App>> {
+    use crate::endpoints::tkey::{authorize, introspect, logout, token, userinfo};
+    Router::new()
+        .route(&format!("{base}/oauth/token"), get(token::token).post(token::token))
+        .route(
+            &format!("{base}/oauth/userinfo"),
+            get(userinfo::userinfo).post(userinfo::userinfo),
+        )
+        .route(&format!("{base}/oauth/introspect"), post(introspect::introspect))
+        .route(
+            &format!("{base}/oauth/authorize"),
+            get(authorize::show).post(authorize::log_in),
+        )
+        .route(&format!("{base}/oauth/logout"), get(logout::logout))
+        .route(&format!("{base}/logout"), get(logout::logout))
+        .method_not_allowed_fallback(tkey::method_not_allowed)
 }
 
 fn uaa_routes(base: &str) -> Router<Arc<App>> {

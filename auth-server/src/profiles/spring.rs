@@ -170,12 +170,7 @@ pub fn refuse(app: &App, path: &str, refusal: Refusal) -> Response {
 
 /// The answer to a refused request with these switches; counts it, and logs what an operator must know.
 pub fn refuse_as(compat: &Compat, app: &App, path: &str, refusal: Refusal) -> Response {
-    match &refusal {
-        Refusal::Storage(error) => tracing::error!(path, %error, "the database failed"),
-        Refusal::Corrupt(what) => tracing::error!(path, "the database contradicts itself: {what}"),
-        Refusal::Login(error) => tracing::error!(path, %error, "the login service gave no usable answer"),
-        refusal => tracing::debug!(path, ?refusal, "refused"),
-    }
+    refusal.log(path);
     let answer = answer_to(compat, refusal);
     app.metrics.refused(answer.error);
     answer.write(compat.spring_oauth, path, clock::now_ms())
@@ -444,6 +439,10 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
             format!("Required String parameter '{name}' is not present"),
         )
         .thrown("org.springframework.web.bind.MissingServletRequestParameterException"),
+        Refusal::Malformed(name) => Answer::oauth(400, "invalid_request", format!("Invalid parameter: {name}")),
+        Refusal::UnknownClient => Answer::oauth(401, "invalid_client", "Bad client credentials"),
+        Refusal::UnregisteredRedirectUri => Answer::oauth(400, "invalid_grant", "Invalid redirect"),
+        Refusal::ForgedForm => Answer::oauth(400, "invalid_request", "The login form has expired"),
         Refusal::BodyTooLarge => Answer::boot(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "No message available"),
         Refusal::UnknownToken => Answer::oauth(400, "invalid_token", "Token was not recognised"),
         Refusal::ExpiredToken => Answer::oauth(400, "invalid_token", "Token has expired"),
