@@ -74,9 +74,10 @@ pub async fn grant(app: &App, client: Arc<Client>, shown: &Shown<'_>) -> Result<
     // call while that is open.
     let found = authorization_code::find(&mut *app.database.read().await?, &code_hash).await?;
     let found = admit(found, &client, shown)?;
-    let authorities = match found.token_id {
-        None => app.login.authorities(&found.user_id).await?,
-        Some(_) => Vec::new(),
+    let authorities = if found.token_id.is_none() && lives(Some(found.expires_at_ms), clock::now_ms()) {
+        app.login.authorities(&found.user_id).await?
+    } else {
+        Vec::new()
     };
 
     let mut write = app.database.write_for(&found.client_id, &found.user_name).await?;

@@ -52,15 +52,16 @@ impl FromRequest<Arc<App>> for Request {
         let (parts, body) = request.into_parts();
         let mount = parts.extensions.get::<Arc<Mount>>().cloned();
         let path = parts.uri.path().to_owned();
+        let mount = mount.ok_or_else(|| refuse(app, &path, Refusal::NotFound))?;
         let body = to_bytes(body, LONGEST_BODY)
             .await
-            .map_err(|_| refuse(app, &path, Refusal::BodyTooLarge))?;
+            .map_err(|_| mount.profile.refuse(app, &path, Refusal::BodyTooLarge))?;
         let content_type = parts
             .headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         Ok(Self {
-            mount: mount.ok_or_else(|| refuse(app, &path, Refusal::NotFound))?,
+            mount,
             parameters: Parameters::read(parts.uri.query(), content_type, &body),
             method: parts.method,
             headers: parts.headers,

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod login;
+pub mod tkey;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;

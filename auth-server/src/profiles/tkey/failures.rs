@@ -128,6 +128,16 @@ pub fn failure(refusal: Refusal) -> Failure {
             StatusCode::NOT_FOUND,
             bad_request("页面不存在", "there is nothing at this address"),
         ),
+        Refusal::Saturated => Failure {
+            retry_after: Some("1".into()),
+            ..with_status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                bad_request(
+                    "系统繁忙，请稍后重试",
+                    "Too much is going on here. Try again in a moment.",
+                ),
+            )
+        },
         Refusal::Login(LoginError::Saturated(retry_after)) => Failure {
             retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
             ..with_status(

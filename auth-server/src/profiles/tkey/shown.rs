@@ -53,7 +53,7 @@ impl ShownClient {
             client_id: known.client_id.clone(),
             secret: self.secret()?.to_owned(),
         };
-        client_auth::authenticate(app, request.mount.profile, &presented)
+        client_auth::authenticate(app, request.mount.profile, &presented).await
     }
 }
 
