@@ -31,7 +31,7 @@ impl Clients {
 
     /// Whether there is a client of that kind.
     pub fn any(&self, is_one: impl Fn(&Client) -> bool) -> bool {
-        let clients = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let clients = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
         clients.values().any(|client| is_one(client))
     }
 

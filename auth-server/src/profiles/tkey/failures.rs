@@ -85,7 +85,12 @@ pub fn failure(refusal: Refusal) -> Failure {
             "该 refresh_token 与当前请求的 client_id 参数不匹配",
             "the refresh_token belongs to another client",
         ),
-        Refusal::BadBearerToken(_) => bad_request("access_token 已失效", "the access_token is not good (any more)"),
+        Refusal::BadBearerToken(_)
+        | Refusal::UnknownBearerToken(_)
+        | Refusal::ExpiredBearerToken(_)
+        | Refusal::ClientOfBearerGone(_) => {
+            bad_request("access_token 已失效", "the access_token is not good (any more)")
+        }
         Refusal::UnknownToken
         | Refusal::ExpiredToken
         | Refusal::ClientGone(_)
@@ -99,8 +104,13 @@ pub fn failure(refusal: Refusal) -> Failure {
             "登录页面已过期，请重新提交（需要允许 Cookie）",
             "This page had expired. Please try again; your browser must accept cookies.",
         ),
-        Refusal::InvalidScope { .. } | Refusal::EmptyScope | Refusal::WiderScope { .. } => {
-            bad_request("scope 参数值不合法", "scope has a wrong value")
+        Refusal::InvalidScope { .. }
+        | Refusal::EmptyScope
+        | Refusal::WiderScope { .. }
+        | Refusal::InsufficientScope(_) => bad_request("scope 参数值不合法", "scope has a wrong value"),
+        // Of endpoints that this contract does not have.
+        Refusal::UnusableClientId(_) | Refusal::ClientExists(_) | Refusal::NoSuchClient(_) => {
+            bad_request("请求参数有误", "a parameter has a wrong value")
         }
         Refusal::SecretInQuery(name) => bad_request(
             &format!("{name} 参数不能放在 URL 中"),
@@ -116,7 +126,7 @@ pub fn failure(refusal: Refusal) -> Failure {
                 ),
             )
         },
-        Refusal::MethodNotAllowed(_) => with_status(
+        Refusal::MethodNotAllowed(_) | Refusal::NeitherGetNorPost(_) => with_status(
             StatusCode::METHOD_NOT_ALLOWED,
             bad_request("请求方法不支持", "there is no such method here"),
         ),
