@@ -157,6 +157,16 @@ fn a_wrong_configuration_names_file_line_and_key() {
         ),
         ("compat: {}", ": [", "not YAML: "),
         (
+            "compat: {}",
+            "cors: { origins: [ \"https://a.example.com\", \"https://b.example.com/\" ] }",
+            "auth.yaml:6:45: origins: `https://b.example.com/` is more than scheme, host and port",
+        ),
+        (
+            "compat: {}",
+            "cors:\n  origins:\n    - \"null\"",
+            "auth.yaml:8:7: origins: `null` stands for pages of strangers; write an origin as in https://app.example.com",
+        ),
+        (
             "listen: 127.0.0.1:0",
             "listen: here",
             "auth.yaml:1:9: listen: `here` is not an address",
@@ -212,46 +222,133 @@ fn keys_are_not_rotated_as_often_as_would_lock_users_out() {
     assert_eq!(server.check_token(text(&tokens, "access_token")).status, 200);
 }
 
+/// Everything on that reopens something.
+const OPEN: &str = r#"
+listen: 0.0.0.0:8086
+database: sqlite:auth.db
+login_service: { url: "http://login.example.com" }
+feed: { credentials: [ "gateway:secret" ] }
+mounts:
+  - { profile: spring, path: /login, danger_open_check_token: true }
+  - { profile: principal, path: /authorization-server }
+  - { profile: uaa, path: /uaa, danger_open_check_token: true }
+compat: { query_credentials: true, reuse_refresh_token: true, spring_oauth: "2.0.7" }
+cors: { origins: [ "http://app.example.com", "https://app.example.com:*" ] }
+"#;
+
+/// The same without any of it.
+const CLOSED: &str = r#"
+listen: 127.0.0.1:8086
+database: sqlite:auth.db
+login_service: { url: "http://127.0.0.1:8087", credentials: "auth:0123456789abcdef" }
+feed: { credentials: [ "gateway:0123456789abcdef" ] }
+mounts: [ { profile: uaa, path: /uaa } ]
+compat: { reuse_refresh_token: false }
+cors: { origins: [ "https://app.example.com" ] }
+"#;
+
 #[test]
-fn the_doctor_names_each_weakness_with_why_and_what_to_do() {
+fn the_doctor_names_every_switch_that_is_on_with_why_and_what_to_do() {
     let folder = folder();
-    let add = [
-        "client",
-        "add",
-        "old",
-        "--secret",
-        "",
-        "--profile",
-        "spring",
-        "--grants",
-        "password",
-        "--scopes",
-        ",",
-    ];
-    success(&folder, &[&add[..], &["--refresh-token-validity", "0"]].concat());
+    std::fs::write(folder.path().join("auth.yaml"), OPEN).unwrap();
+    let add = |client: &str| {
+        let arguments: Vec<&str> = ["client", "add"].into_iter().chain(client.split(' ')).collect();
+        success(&folder, &arguments);
+    };
+    add("old --secret= --profile spring --grants password --scopes , --refresh-token-validity 0");
+    add("lazy --secret lazySecret --profile spring --grants client_credentials --scopes a --access-token-validity 0");
+    add(
+        "page --secret a-long-secret-of-its-own --profile tkey --grants authorization_code --scopes a --response-types code,token --redirect-uris http://page.example.com/cb,http://127.0.0.1:3000/cb",
+    );
     let findings = success(&folder, &["doctor"]);
     for expected in [
-        "profile spring signs with HS256",
-        "feed.credentials: the password of gateway is shorter than 16 characters",
-        "login_service.credentials: the password of gateway is shorter than 16 characters",
-        "reuse_refresh_token",
-        "client old: password grant",
-        "client old: empty secret",
-        "client old: no registered scopes",
-        "client old: access tokens live 43200 s",
-        "client old: refresh tokens never expire",
+        "- mounts: profile spring signs with HS256",
+        "- mounts: profile principal signs with HS256",
+        "- mounts: danger_open_check_token of profile spring at /login/",
+        "- mounts: danger_open_check_token of profile uaa at /uaa/",
+        "- compat.spring_oauth: errors repeat the presented token in their body",
+        "- compat.query_credentials: true",
+        "- compat.reuse_refresh_token: true",
+        "- cors.origins: http://app.example.com is plain HTTP",
+        "- cors.origins: https://app.example.com:* stands for every port",
+        "- feed.credentials: the password of gateway is shorter than 16 characters",
+        "- login_service.credentials: none",
+        "- login_service.url: http://login.example.com is plain HTTP to another machine",
+        "- listen: 0.0.0.0:8086 is reachable from other machines without TLS",
+        "- client old: password grant",
+        "- client old: empty secret",
+        "- client old: no registered scopes",
+        "- client old: access tokens live 43200 s",
+        "- client old: refresh tokens never expire",
+        "- client lazy: its secret is among the first that anybody would guess",
+        "- client lazy: access tokens live for ever",
+        "- client page: implicit grant (response type token)",
+        "- client page: redirect URI http://page.example.com/cb is plain HTTP",
     ] {
-        assert!(findings.contains(expected), "{expected} in {findings}");
+        assert!(
+            findings.lines().any(|line| line == expected),
+            "{expected} in {findings}"
+        );
     }
     assert!(!findings.contains("gateway:secret"), "{findings}");
-    assert_eq!(findings.matches("why: ").count(), findings.matches("do: ").count());
+    assert!(!findings.contains("http://127.0.0.1:3000"), "{findings}");
+    assert_eq!(findings.matches("why: ").count(), findings.matches("do:  ").count());
+}
+
+#[test]
+fn the_doctor_finds_nothing_where_nothing_is_open() {
+    let folder = folder();
+    std::fs::write(folder.path().join("auth.yaml"), CLOSED).unwrap();
+    let add = "client add robot --generate-secret --profile uaa --grants client_credentials --scopes ADMIN --access-token-validity 3600";
+    success(&folder, &add.split(' ').collect::<Vec<_>>());
+    let findings = success(&folder, &["doctor"]);
+    assert_eq!(findings, "nothing found that is weaker than today's best practice\n");
+}
+
+#[test]
+fn clients_of_the_authorization_code_grant_have_redirect_uris() {
+    let folder = folder();
+    let add = |uris: &'static str| {
+        let add = "client add page --secret s --profile spring --grants authorization_code --scopes all";
+        let more = if uris.is_empty() {
+            vec![]
+        } else {
+            vec!["--redirect-uris", uris]
+        };
+        add.split(' ').chain(more).collect::<Vec<_>>()
+    };
+    for (uris, expected) in [
+        ("", "--redirect-uris: the authorization_code grant needs one"),
+        ("/callback", "`/callback` is not absolute"),
+        ("//app.example.com/cb", "is not absolute"),
+        ("https://app.example.com/cb#x", "has a fragment"),
+        ("https://app.example.com/a b", "has a fragment, a blank"),
+        ("javascript:alert(1)", "nothing can be sent to a `javascript` address"),
+    ] {
+        let error = failure(&folder, &add(uris));
+        assert!(error.contains(expected), "{expected} in {error}");
+    }
+    success(&folder, &add("https://app.example.com/cb?a=b,com.example.app:/cb"));
+    let list = success(&folder, &["client", "list"]);
+    assert!(
+        list.contains("redirect URIs: https://app.example.com/cb?a=b, com.example.app:/cb"),
+        "{list}"
+    );
 }
 
 #[test]
 fn the_schema_describes_every_key() {
     let folder = folder();
     let schema: serde_json::Value = serde_json::from_str(&success(&folder, &["schema"])).unwrap();
-    for key in ["listen", "database", "login_service", "feed", "mounts", "compat"] {
+    for key in [
+        "listen",
+        "database",
+        "login_service",
+        "feed",
+        "mounts",
+        "compat",
+        "cors",
+    ] {
         assert!(schema["properties"][key].is_object(), "{key}");
     }
 }

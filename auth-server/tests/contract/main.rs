@@ -17,6 +17,7 @@ mod logout;
 mod principal;
 mod query_credentials;
 mod races;
+mod secrets_in_logs;
 mod spring_versions;
 mod throttle;
 mod tkey_authorize;
