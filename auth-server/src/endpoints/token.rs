@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::Method;
+use http::{HeaderValue, Method};
 
 use crate::app::App;
 use crate::client_auth;
@@ -15,12 +15,19 @@ use crate::grants::{client_credentials, password, refresh_token};
 use crate::issue::Issued;
 use crate::profiles::spring::{self, Request};
 
+/// Since RFC 9700 nobody should use the password grant (RFC 9745: 1 January 2025).
+const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
+
 /// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
     match grant(&app, &request).await {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
-            spring::token_answer(request.mount.profile, &issued, clock::now_ms())
+            let mut response = spring::token_answer(request.mount.profile, &issued, clock::now_ms());
+            if grant == "password" {
+                response.headers_mut().insert("deprecation", DEPRECATED);
+            }
+            response
         }
         Err(refusal) => request.refuse(&app, refusal),
     }

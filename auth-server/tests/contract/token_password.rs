@@ -11,6 +11,7 @@ fn the_sample_request_gets_the_sample_answer() {
         assert_eq!(answer.header("content-type"), Some("application/json;charset=UTF-8"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("pragma"), Some("no-cache"));
+        assert_eq!(answer.header("deprecation"), Some("@1735689600"));
         let body = answer.json();
         let values = ["access_token", "refresh_token", "jti"].map(|name| (text(&body, name), name));
         assert_eq!(
