@@ -1,5 +1,6 @@
 //! The endpoints, one file each, read downwards.
 
+pub mod authorize;
 pub mod check_token;
 pub mod delete_client;
 pub mod feed_tokens;

@@ -44,6 +44,10 @@ pub enum Refusal {
         requested: Vec<String>,
         granted: Vec<String>,
     },
+    /// No code was presented.
+    MissingCode,
+    /// Another response type than the client may use.
+    UnsupportedResponseType(String),
     /// Not a code that can be redeemed: unknown, expired, or redeemed already.
     InvalidCode(Presented),
     /// A code of another client.

@@ -1,5 +1,6 @@
 //! The pages for people: plain HTML from here, one style, no script, no image, nothing from elsewhere.
 
+pub mod form_cookie;
 pub mod login;
 pub mod notice;
 

@@ -12,7 +12,7 @@ use http::Uri;
 use crate::app::App;
 use crate::cors::cors;
 use crate::endpoints::{
-    check_token, delete_client, feed_tokens, health, introspect, logout, metrics, register, token, token_key,
+    authorize, check_token, delete_client, feed_tokens, health, introspect, logout, metrics, register, token, token_key,
 };
 use crate::error::Refusal;
 use crate::profiles::{Profile, spring, tkey};
@@ -51,6 +51,10 @@ fn spring_routes(base: &str) -> Router<Arc<App>> {
         .route(&format!("{base}/oauth/token"), any(token::token))
         .route(&format!("{base}/oauth/check_token"), any(check_token::check_token))
         .route(&format!("{base}/oauth/token_key"), any(token_key::token_key))
+        .route(
+            &format!("{base}/oauth/authorize"),
+            get(authorize::show).post(authorize::log_in),
+        )
         .route(&format!("{base}/logout"), any(logout::logout))
 }
 

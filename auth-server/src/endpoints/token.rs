@@ -11,7 +11,8 @@ use crate::client_auth;
 use crate::clock;
 use crate::db::client::Client;
 use crate::error::Refusal;
-use crate::grants::{client_credentials, password, refresh_token};
+use crate::grants::authorization_code::Shown;
+use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
 use crate::profiles::spring::{self, Request};
 
@@ -68,14 +69,21 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             let grant = may_use("client_credentials")?;
             Ok((grant, client_credentials::grant(app, client, scope).await?))
         }
-        // Known to the contract, but no client can be registered for it.
-        "authorization_code" => Err(Refusal::GrantNotRegistered("authorization_code")),
+        "authorization_code" => {
+            let grant = may_use("authorization_code")?;
+            let shown = Shown {
+                code: parameter("code").ok_or(Refusal::MissingCode)?,
+                redirect_uri: parameter("redirect_uri").unwrap_or_default(),
+                code_verifier: parameter("code_verifier").unwrap_or_default(),
+            };
+            Ok((grant, authorization_code::grant(app, client, &shown).await?))
+        }
         other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
     }
 }
 
 /// What is asked for, or everything the client is registered for. A client without registered scopes may ask for any.
-fn effective_scope(client: &Client, requested: &[String]) -> Result<Vec<String>, Refusal> {
+pub fn effective_scope(client: &Client, requested: &[String]) -> Result<Vec<String>, Refusal> {
     let scope = if requested.is_empty() {
         &client.scopes
     } else {

@@ -115,6 +115,18 @@ pub fn challenge_of(code_verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(code_verifier))
 }
 
+/// Whether a code can be bound to a challenge of an authorization request, RFC 7636 section 4.3; an empty one is none.
+/// `plain`, which the RFC makes the default, protects nothing.
+pub fn check_challenge(code_challenge: &str, method: &str) -> Result<(), Refusal> {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    match (code_challenge, method) {
+        ("", "") => Ok(()),
+        (challenge, "S256") if challenge.len() == 43 && challenge.bytes().all(is_base64url) => Ok(()),
+        (_, "S256") => Err(Refusal::Malformed("code_challenge")),
+        _ => Err(Refusal::Malformed("code_challenge_method")),
+    }
+}
+
 /// A code of this client, shown as it was asked for; whether it is still good is another question.
 fn admit(found: Option<AuthorizationCode>, client: &Client, shown: &Shown<'_>) -> Result<AuthorizationCode, Refusal> {
     let found = found

@@ -15,8 +15,8 @@ pub struct LoginPage<'a> {
     pub hidden: Vec<(&'a str, &'a str)>,
     /// What was entered before.
     pub user_name: &'a str,
-    /// Whether the user asked to be remembered before.
-    pub is_remembered: bool,
+    /// Whether the user asked to be remembered before; `None`: nobody is remembered here.
+    pub is_remembered: Option<bool>,
     /// What went wrong before.
     pub failure: Option<&'a Failure>,
 }
@@ -45,9 +45,11 @@ impl LoginPage<'_> {
                 label for="password" { (text("密码", "Password")) }
                 input #password name="password" type="password" required autofocus[!name_first]
                     autocomplete="current-password" aria-describedby=[failure.map(|_| "failure")];
-                label.check {
-                    input name="bool_is_remember_me" type="checkbox" value="true" checked[self.is_remembered];
-                    (text("7 天内免登录", "Keep me signed in for 7 days"))
+                @if let Some(is_remembered) = self.is_remembered {
+                    label.check {
+                        input name="bool_is_remember_me" type="checkbox" value="true" checked[is_remembered];
+                        (text("7 天内免登录", "Keep me signed in for 7 days"))
+                    }
                 }
                 button type="submit" { (text("登录", "Sign in")) }
             }

@@ -177,6 +177,15 @@ pub fn refuse_as(compat: &Compat, app: &App, path: &str, refusal: Refusal) -> Re
     answer.write(compat.spring_oauth, path, clock::now_ms())
 }
 
+/// A refusal as it is told at a redirect URI: `error` and `error_description` of RFC 6749 section 4.1.2.1. Counts and logs
+/// it likewise.
+pub fn told(app: &App, path: &str, refusal: Refusal) -> (&'static str, String) {
+    refusal.log(path);
+    let answer = answer_to(&app.compat, refusal);
+    app.metrics.refused(answer.error);
+    (answer.error, answer.description)
+}
+
 /// What is answered to a refusal.
 #[derive(Debug)]
 struct Answer {
@@ -411,6 +420,12 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
             let text = format!("Unable to narrow the scope of the client authentication to [{requested}].");
             Answer::oauth(400, "invalid_scope", text).scope(&granted)
         }
+        Refusal::MissingCode => Answer::oauth(400, "invalid_request", "An authorization code must be supplied."),
+        Refusal::UnsupportedResponseType(name) => Answer::oauth(
+            400,
+            "unsupported_response_type",
+            format!("Unsupported response types: [{name}]"),
+        ),
         Refusal::InvalidCode(code) => Answer::oauth(
             400,
             "invalid_grant",

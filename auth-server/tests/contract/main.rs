@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod authorize;
 mod check_token;
 mod cli;
 mod cors;
@@ -27,6 +28,7 @@ mod tkey_introspect;
 mod tkey_logout;
 mod tkey_token;
 mod tkey_userinfo;
+mod token_code;
 mod token_failures;
 mod token_password;
 mod token_refresh;

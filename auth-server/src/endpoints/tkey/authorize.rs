@@ -8,16 +8,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, header};
-use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::clock;
 use crate::db::client::Client;
-use crate::entropy;
 use crate::error::Refusal;
 use crate::grants::authorization_code::{self, Authorization};
 use crate::issue::{Grantee, User, issue};
 use crate::login::form_encoded;
+use crate::pages::form_cookie::{self, FormCookie};
 use crate::pages::login::LoginPage;
 use crate::pages::{self, Language, notice};
 use crate::profiles::spring::Request;
@@ -33,9 +32,6 @@ const PARAMETERS: [&str; 6] = [
     "code_challenge",
     "code_challenge_method",
 ];
-
-/// The cookie whose value our own login form repeats.
-const FORM_COOKIE: &str = "login_form";
 
 /// `GET`: who is logged in goes on at once, everybody else is shown the login page.
 pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -63,7 +59,7 @@ pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
         Err(refusal) => return turn_away(&app, &request, refusal),
     };
     let logged_in = async {
-        if is_forged(&request) {
+        if form_cookie::is_forged(&request.headers, optional(&request, form_cookie::NAME)) {
             return Err(Refusal::ForgedForm);
         }
         let (user_name, password) = (required(&request, "username")?, required(&request, "password")?);
@@ -118,15 +114,8 @@ impl<'a> Asked<'a> {
             return Err(Refusal::Malformed("response_type"));
         }
         let code_challenge = optional(request, "code_challenge").unwrap_or_default();
-        if !code_challenge.is_empty() {
-            // `plain`, which RFC 7636 makes the default, protects nothing.
-            if optional(request, "code_challenge_method") != Some("S256") {
-                return Err(Refusal::Malformed("code_challenge_method"));
-            }
-            if code_challenge.len() != 43 || !code_challenge.bytes().all(is_base64url) {
-                return Err(Refusal::Malformed("code_challenge"));
-            }
-        }
+        let method = optional(request, "code_challenge_method").unwrap_or_default();
+        authorization_code::check_challenge(code_challenge, method)?;
         Ok(Self {
             client,
             redirect_uri,
@@ -177,46 +166,22 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Whether another site's page sent the form, so as to log somebody in under a name that is not theirs. A browser must
-/// repeat the cookie that came with our page. What sends neither `Origin` nor `Sec-Fetch-Site` with a POST is no browser:
-/// it carries nobody's cookies, and is not asked.
-fn is_forged(request: &Request) -> bool {
-    let headers = &request.headers;
-    let site = headers.get("sec-fetch-site");
-    if site.is_none() && !headers.contains_key(header::ORIGIN) {
-        return false;
-    }
-    if site.is_some_and(|site| site == "cross-site" || site == "same-site") {
-        return true;
-    }
-    match (sso::cookie(headers, FORM_COOKIE), optional(request, FORM_COOKIE)) {
-        (Some(cookie), Some(repeated)) => !bool::from(cookie.as_bytes().ct_eq(repeated.as_bytes())),
-        _ => true,
-    }
-}
-
 /// The login page, with what went wrong before.
 fn ask(request: &Request, asked: &Asked<'_>, failure: Option<Failure>) -> Response {
-    let known = sso::cookie(&request.headers, FORM_COOKIE);
-    let drawn = known.is_none().then(|| entropy::hex(&entropy::bytes::<16>()));
-    let repeated = known.or(drawn.as_deref()).unwrap_or_default();
+    let cookie = FormCookie::of(&request.headers);
     let parameters = PARAMETERS
         .iter()
         .filter_map(|name| Some((*name, optional(request, name)?)));
     let page = LoginPage {
         language: Language::of(&request.headers),
         client_id: &asked.client.client_id,
-        hidden: parameters.chain([(FORM_COOKIE, repeated)]).collect(),
+        hidden: parameters.chain([(form_cookie::NAME, cookie.value())]).collect(),
         user_name: optional(request, "username").unwrap_or_default(),
-        is_remembered: optional(request, "bool_is_remember_me").is_some(),
+        is_remembered: Some(optional(request, "bool_is_remember_me").is_some()),
         failure: failure.as_ref(),
     };
-    let mut response = pages::page(page_status(failure.as_ref()), page.render(), Some(asked.redirect_uri));
-    if let Some(drawn) = drawn {
-        let cookie = sso::set_cookie(&request.headers, FORM_COOKIE, &drawn, None);
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
+    let page = pages::page(page_status(failure.as_ref()), page.render(), Some(asked.redirect_uri));
+    cookie.go_with(page)
 }
 
 /// A page that says what is wrong with the request: there is nowhere to send the browser.
@@ -232,8 +197,4 @@ fn page_status(failure: Option<&Failure>) -> StatusCode {
         Some(failure) if failure.status != StatusCode::BAD_REQUEST => failure.status,
         _ => StatusCode::OK,
     }
-}
-
-fn is_base64url(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }

@@ -56,10 +56,10 @@ pub fn failure(refusal: Refusal) -> Failure {
         Refusal::Malformed("token_type_hint") => {
             bad_request("token_type_hint 参数值不合法", "token_type_hint has another value")
         }
-        Refusal::Malformed(name @ "response_type") => bad_request(
-            &format!("{name} 参数值有误"),
-            "the client may not use this response_type",
-        ),
+        Refusal::Malformed("response_type") | Refusal::UnsupportedResponseType(_) => {
+            bad_request("response_type 参数值有误", "the client may not use this response_type")
+        }
+        Refusal::MissingCode => bad_request("code 参数不能为空", "code is missing"),
         Refusal::UnknownClient => bad_request("client_id 不存在", "no client has this client_id"),
         Refusal::BadFormCredentials
         | Refusal::BadBasicCredentials
