@@ -31,7 +31,7 @@ fn location(answer: &Answer) -> &str {
 #[test]
 fn get_shows_a_login_page_that_nothing_can_be_put_into() {
     let server = server();
-    let path = format!("{ASK}&state=<script>&scope=read&code_challenge={CHALLENGE}&code_challenge_method=S256");
+    let path = format!("{ASK}&state=%3Cscript%3E&scope=read&code_challenge={CHALLENGE}&code_challenge_method=S256");
     let answer = server.get(&path, &[("accept-language", "en")]);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("text/html;charset=UTF-8"));

@@ -242,7 +242,7 @@ listen: 127.0.0.1:8086
 database: sqlite:auth.db
 login_service: { url: "http://127.0.0.1:8087", credentials: "auth:0123456789abcdef" }
 feed: { credentials: [ "gateway:0123456789abcdef" ] }
-mounts: [ { profile: uaa, path: /uaa } ]
+mounts: []
 compat: { reuse_refresh_token: false }
 cors: { origins: [ "https://app.example.com" ] }
 "#;

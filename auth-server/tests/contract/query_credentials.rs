@@ -6,7 +6,6 @@ const OPEN: Setup = Setup {
     mounts: "",
     compat: "{ query_credentials: true }",
     clients: &["robot --secret robot-secret --profile spring --grants client_credentials --scopes all"],
-    mounts: "",
     more: "",
 };
 
