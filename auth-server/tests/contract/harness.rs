@@ -1,5 +1,6 @@
-//! A real `postern-auth` on a temporary folder, beside a login service that speaks the three reserved interfaces.
+//! A real `postern-auth` on a temporary folder and a database of its own, beside a login service that speaks the three reserved interfaces.
 
+pub mod engine;
 pub mod http;
 pub mod login;
 pub mod tkey;
@@ -97,6 +98,14 @@ impl Server {
             child,
             log,
         }
+    }
+
+    /// Replaces a text in the configuration, for the next start.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let file = self.folder.path().join("auth.yaml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        assert!(before.contains(from), "{from} in {before}");
+        std::fs::write(file, before.replace(from, to)).unwrap();
     }
 
     /// Stops the server as a supervisor does, and starts it again on the same folder.
@@ -220,11 +229,12 @@ pub fn basic((user, password): (&str, &str)) -> String {
 pub fn yaml(login: &str, compat: &str) -> String {
     format!(
         "listen: 127.0.0.1:0\n\
-         database: sqlite:auth.db\n\
+         database: {}\n\
          login_service: {{ url: \"{login}\", credentials: \"gateway:secret\", timeout: 2s }}\n\
          feed: {{ credentials: [ \"gateway:secret\" ] }}\n\
          mounts: [ {{ profile: spring, path: /login }}, {{ profile: spring, path: / }} ]\n\
-         compat: {compat}\n"
+         compat: {compat}\n",
+        engine::new_database()
     )
 }
 

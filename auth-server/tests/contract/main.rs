@@ -1,4 +1,5 @@
 //! The wire contract of the auth server, row by row, against the real binary; one file per endpoint or subject.
+//! All of it runs twice: `contract_postgres` is this program with PostgreSQL instead of SQLite.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,7 +13,7 @@ mod check_token;
 mod cli;
 mod cors;
 mod feed;
-mod harness;
+pub mod harness;
 mod key_order;
 mod logout;
 mod principal;

@@ -270,8 +270,7 @@ fn login_server_down_or_other_exception() {
     }
     let kept = server.check_token(text(&tokens, "access_token"));
     assert_eq!(kept.status, 200, "a refresh that failed took nothing back");
-    let config = yaml("http://127.0.0.1:1", "{}");
-    std::fs::write(server.folder.path().join("auth.yaml"), config).unwrap();
+    server.reconfigure(&server.login.url, "http://127.0.0.1:1");
     let mut server = server;
     server.restart();
     assert_refused(&server.token(LOGIN), 500, None, body);
