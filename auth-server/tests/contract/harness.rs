@@ -22,8 +22,8 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_postern-auth");
 
 /// One server with its folder, its login service and one client `demo` / `demo-secret`.
 pub struct Server {
-    pub folder: tempfile::TempDir,
-    pub login: LoginService,
+    pub folder: Arc<tempfile::TempDir>,
+    pub login: Arc<LoginService>,
     pub address: String,
     child: Child,
     log: Arc<Mutex<String>>,
@@ -80,8 +80,8 @@ impl Server {
     }
 
     pub fn with(setup: Setup) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let login = LoginService::start();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let login = Arc::new(LoginService::start());
         let yaml = yaml(&login.url, setup.compat).replace(" ]\ncompat", &format!("{} ]\ncompat", setup.mounts));
         let yaml = yaml + setup.more;
         std::fs::write(folder.path().join("auth.yaml"), yaml).unwrap();
@@ -100,6 +100,29 @@ impl Server {
         }
     }
 
+    /// Another server on the same database.
+    pub fn beside(&self) -> Self {
+        let (child, address, log) = spawn(self.folder.path().to_owned());
+        Self {
+            folder: Arc::clone(&self.folder),
+            login: Arc::clone(&self.login),
+            address,
+            child,
+            log,
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts a server that has ended again.
+    pub fn start_again(&mut self) {
+        (self.child, self.address, self.log) = spawn(self.folder.path().to_owned());
+    }
+
     /// Replaces a text in the configuration, for the next start.
     pub fn reconfigure(&self, from: &str, to: &str) {
         let file = self.folder.path().join("auth.yaml");
@@ -111,7 +134,7 @@ impl Server {
     /// Stops the server as a supervisor does, and starts it again on the same folder.
     pub fn restart(&mut self) {
         self.terminate();
-        (self.child, self.address, self.log) = spawn(self.folder.path().to_owned());
+        self.start_again();
     }
 
     /// SIGTERM; returns the exit code and how long it took.
