@@ -44,7 +44,7 @@ pub fn try_request(
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    Ok(read(&String::from_utf8(bytes).unwrap()))
+    Ok(read(method, &String::from_utf8(bytes).unwrap()))
 }
 
 /// Sends a request and hangs up a moment later, whatever became of it.
@@ -66,7 +66,7 @@ fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body:
 }
 
 /// `None`: it is not whole.
-fn read(text: &str) -> Option<Answer> {
+fn read(method: &str, text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines
@@ -83,7 +83,6 @@ fn read(text: &str) -> Option<Answer> {
         body: body.to_owned(),
     };
     let length = answer.header("content-length").and_then(|length| length.parse().ok());
-    length
-        .is_none_or(|length: usize| length == body.len())
-        .then_some(answer)
+    let whole = method == "HEAD" || length.is_none_or(|length: usize| length == body.len());
+    whole.then_some(answer)
 }
