@@ -112,9 +112,13 @@ fn scope_not_registered() {
 
 #[test]
 fn empty_scope() {
-    let answer = server().post("/oauth/token", ("loose", "s"), LOGIN);
+    let server = server();
+    let answer = server.post("/oauth/token", ("loose", "s"), LOGIN);
     let body = r#"{"error":"invalid_scope","error_description":"Empty scope (either the client or the user is not allowed the requested scopes)"}"#;
     assert_refused(&answer, 400, None, body);
+    // A client without registered scopes may ask for any.
+    let answer = server.post("/oauth/token", ("loose", "s"), &format!("{LOGIN}&scope=x"));
+    assert_eq!(answer.json()["scope"], "x");
 }
 
 #[test]
