@@ -66,7 +66,12 @@ fn who_is_turned_away_is_told_when_to_come_back() {
 fn hanging_up_is_no_way_around_it() {
     use std::io::Write as _;
     let server = Server::start();
-    for _ in 0..14 {
+    for _ in 0..10 {
+        server.token(WRONG);
+    }
+    // From here on each is held back for some seconds.
+    together(8, || server.token(WRONG).status);
+    for _ in 0..4 {
         let body = WRONG;
         let head = format!(
             "POST /oauth/token HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: {FORM}\r\ncontent-length: {}\r\n\r\n",
