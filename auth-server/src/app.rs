@@ -13,6 +13,7 @@ use crate::cors::Origin;
 use crate::credentials::Credentials;
 use crate::db::{Database, change, server};
 use crate::feed::Feed;
+use crate::imported::Imports;
 use crate::imported_secret::ImportedSecrets;
 use crate::login::LoginService;
 use crate::metrics::Metrics;
@@ -33,6 +34,8 @@ pub struct App {
     pub secret_key: SecretKey,
     /// Checks secrets that were imported as bcrypt hashes.
     pub imported_secrets: ImportedSecrets,
+    /// Whether there are tokens of another system to honour.
+    pub imports: Imports,
     /// Who knows users and permissions.
     pub login: LoginService,
     /// What gateways are told.
@@ -46,7 +49,7 @@ pub struct App {
     /// The origins whose pages may call the mounts.
     pub cors_origins: Vec<Origin>,
     /// Who has been guessing passwords and secrets.
-    pub throttle: Arc<Throttle>,
+    pub throttle: Throttle,
     /// Which contracts are served, and where.
     pub mounts: Vec<Arc<Mount>>,
 }
@@ -63,9 +66,10 @@ impl App {
         // The number first: what changes while the rest is read will be told once more rather than not at all.
         let (_, number) = change::range(&mut read).await?;
         let feed = Feed::new(server::lineage(&mut read).await?, number, stopping);
-        let (clients, signing) = (Clients::default(), Signing::default());
+        let (clients, signing, imports) = (Clients::default(), Signing::default(), Imports::default());
         clients.load(&mut read).await?;
         signing.load(&mut read).await?;
+        imports.load(&mut read, clock::now_ms()).await?;
         drop(read);
         Ok(Arc::new(Self {
             database,
@@ -73,23 +77,28 @@ impl App {
             signing,
             secret_key,
             imported_secrets: ImportedSecrets::default(),
+            imports,
             login: LoginService::new(&config.login_service),
             feed,
             feed_credentials: config.feed.credentials,
             metrics: Metrics::default(),
             compat: config.compat,
             cors_origins: config.cors.origins,
-            throttle: Arc::default(),
+            throttle: Throttle::default(),
             mounts: config.mounts.into_iter().map(Arc::new).collect(),
         }))
     }
 
+    /// Whether the contract of a profile is served anywhere.
+    pub fn serves(&self, profile: Profile) -> bool {
+        self.mounts.iter().any(|mount| mount.profile == profile)
+    }
+
     /// Every mounted issuer with its verifying keys, as the feed tells it.
     pub fn issuers(&self) -> Vec<Issuer> {
-        let mounted = |profile: &Profile| self.mounts.iter().any(|mount| mount.profile == *profile);
         Profile::ALL
             .into_iter()
-            .filter(mounted)
+            .filter(|profile| self.serves(*profile))
             .filter_map(|profile| profile.issuer(&self.signing))
             .collect()
     }
@@ -99,7 +108,9 @@ impl App {
         let opaque = |mount: &Arc<Mount>| mount.profile.format() == Format::Opaque;
         Introspection {
             opaque: self.mounts.iter().any(opaque),
-            imported: false,
+            imported: self
+                .imports
+                .any(|profile| profile.format() == Format::Jwt && self.serves(profile)),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::clock;
 use crate::db::access_token;
 use crate::error::{Presented, Refusal};
+use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
 use crate::profiles::spring::{self, Request};
 
@@ -16,16 +17,23 @@ pub async fn authorize(app: &App, request: &Request, scope: &'static str) -> Res
         .ok_or(Refusal::NoBearerToken)?;
     let presented = || Presented(token.to_owned());
     let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
-    let found = found
-        .filter(|found| found.profile == request.mount.profile.name())
-        .ok_or_else(|| Refusal::UnknownBearerToken(presented()))?;
-    if !lives(found.expires_at_ms, clock::now_ms()) {
+    let profile = request.mount.profile.name();
+    let (held, expires_at_ms) = match found.filter(|found| found.profile == profile) {
+        Some(found) if found.revoked_with_client != 0 && lives(found.expires_at_ms, clock::now_ms()) => {
+            return Err(Refusal::ClientOfBearerGone(found.client_id));
+        }
+        Some(found) => (found.scope, found.expires_at_ms),
+        None => match imported::find(app, Kind::Access, token).await? {
+            Some(imported) if imported.profile.name() == profile => {
+                (imported.claims.scope.join(" "), Some(imported.expires_at_ms))
+            }
+            _ => return Err(Refusal::UnknownBearerToken(presented())),
+        },
+    };
+    if !lives(expires_at_ms, clock::now_ms()) {
         return Err(Refusal::ExpiredBearerToken(presented()));
     }
-    if found.revoked_with_client != 0 {
-        return Err(Refusal::ClientOfBearerGone(found.client_id));
-    }
-    if found.scope.split(' ').any(|held| held == scope) {
+    if held.split(' ').any(|held| held == scope) {
         Ok(())
     } else {
         Err(Refusal::InsufficientScope(scope))

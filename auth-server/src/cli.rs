@@ -2,6 +2,7 @@
 
 mod client;
 mod doctor;
+mod import;
 mod keys;
 mod serve;
 
@@ -44,7 +45,7 @@ enum LogFormat {
 enum Command {
     /// Serve requests until SIGTERM or SIGINT.
     Serve,
-    /// Check the configuration, and whether the database can be reached; exit code 0 when they can be used, 1 when not.
+    /// Check the configuration; exit code 0 when it can be used, 1 when not.
     Check,
     /// Print the JSON Schema of the configuration.
     Schema,
@@ -54,6 +55,12 @@ enum Command {
     /// List and rotate signing keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Take clients and living tokens over from dumps of a MySQL database of Spring Security OAuth.
+    ///
+    /// Secrets are hashed; those that are bcrypt hashes stay so until the client next shows the secret. Living tokens are
+    /// honoured until they expire, so nobody has to log in again. The report tells of every row what became of it; a
+    /// second import of the same dump changes nothing.
+    Import(import::Import),
     /// List every setting that is weaker than today's best practice, why, and what to do about it.
     Doctor,
 }
@@ -71,13 +78,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         match arguments.command {
             Command::Serve => serve::serve(config).await,
             Command::Check => {
-                Database::check(&config.database_location()).await?;
                 println!("{} can be used", arguments.config.display());
                 Ok(())
             }
             Command::Schema => Ok(()),
             Command::Client(command) => client::run(command, open(&config).await?).await,
             Command::Keys(command) => keys::run(command, open(&config).await?).await,
+            Command::Import(arguments) => import::run(arguments, open(&config).await?).await,
             Command::Doctor => doctor::run(&config, open(&config).await?).await,
         }
     })

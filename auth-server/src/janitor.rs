@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::app::App;
 use crate::clock;
 use crate::db::change::{self, Kind};
-use crate::db::{Database, access_token, authorization_code, login_session, refresh_token, revocation, signing_key};
+use crate::db::{
+    Database, access_token, authorization_code, imported_token, login_session, refresh_token, revocation, signing_key,
+};
 use crate::profiles::Profile;
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -37,6 +39,11 @@ async fn clean_once(database: &Database, now_ms: i64) -> sqlx::Result<u64> {
     let mut write = database.write().await?;
     let mut rows = refresh_token::delete_expired(&mut write, now_ms - EXPIRED_MS).await?;
     rows += access_token::delete_expired(&mut write, now_ms - EXPIRED_MS).await?;
+    let imported = imported_token::delete_expired(&mut write, now_ms - EXPIRED_MS).await?;
+    if imported > 0 {
+        change::append(&mut write, Kind::ImportsChanged, "", now_ms, None).await?;
+    }
+    rows += imported;
     rows += authorization_code::delete_expired(&mut write, now_ms).await?;
     rows += login_session::delete_expired(&mut write, now_ms).await?;
     rows += revocation::delete_expired(&mut write, now_ms - REVOCATION_MS).await?;

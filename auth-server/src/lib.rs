@@ -21,6 +21,8 @@ mod error;
 mod feed;
 mod follow;
 mod grants;
+mod import;
+mod imported;
 mod imported_secret;
 mod issue;
 mod janitor;

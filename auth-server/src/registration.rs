@@ -18,6 +18,21 @@ pub fn unusable(client_id: &str) -> Option<&'static str> {
     }
 }
 
+/// What keeps a text from being a redirect URI; `None`: nothing does.
+pub fn unusable_redirect_uri(uri: &str) -> Option<&'static str> {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let is_scheme = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.contains(['/', '?']);
+    match scheme.filter(|text| is_scheme(text)).as_deref() {
+        None => Some("is not absolute, as https://app.example.com/callback is"),
+        Some("javascript" | "data" | "vbscript" | "file") => Some("has a scheme to which nothing can be sent"),
+        // RFC 6749 section 3.1.2: no fragment; the rest would break the header.
+        Some(_) if uri.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control() || !c.is_ascii()) => {
+            Some("has a fragment, a blank or a letter that must be percent-encoded")
+        }
+        Some(_) => None,
+    }
+}
+
 /// Registers a client whose id is free.
 pub async fn register(write: &mut Write, client: &Client, now_ms: i64) -> sqlx::Result<()> {
     let id = &client.client_id;

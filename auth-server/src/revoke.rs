@@ -24,12 +24,35 @@ pub async fn access_tokens_of(write: &mut Write, refresh_id: &str, now_ms: i64) 
     for (token_id, expires_at_ms) in access_token::bound_to(write, refresh_id).await? {
         self::access_token(write, &token_id, expires_at_ms, now_ms).await?;
     }
+    for (token_id, expires_at_ms) in imported_token::bound_to(write, refresh_id).await? {
+        imported_access_token(write, &token_id, expires_at_ms, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Takes back one access token of another system. `None`: nobody knows when it expires.
+pub async fn imported_access_token(
+    write: &mut Write,
+    token_id: &str,
+    expires_at_ms: Option<i64>,
+    now_ms: i64,
+) -> sqlx::Result<()> {
+    imported_token::revoke(write, token_id).await?;
+    if lives(expires_at_ms, now_ms) {
+        revocation::insert_token(write, token_id, now_ms, expires_at_ms).await?;
+    }
     Ok(())
 }
 
 /// Takes back a refresh token and every access token that was given with it.
 pub async fn refresh_token(write: &mut Write, refresh_id: &str, now_ms: i64) -> sqlx::Result<()> {
     access_tokens_of(write, refresh_id, now_ms).await?;
+    end_refresh_token(write, refresh_id).await
+}
+
+/// Ends a refresh token, in every encoding, also those of another system; its access tokens stay.
+pub async fn end_refresh_token(write: &mut Write, refresh_id: &str) -> sqlx::Result<()> {
+    imported_token::revoke(write, refresh_id).await?;
     refresh_token::delete(write, refresh_id).await
 }
 
@@ -38,7 +61,12 @@ pub async fn client(write: &mut Write, client_id: &str, now_ms: i64) -> sqlx::Re
     if !client::delete(write, client_id).await? {
         return Ok(false);
     }
-    let (living, last_expiry_ms) = access_token::living_of_client(write, client_id, now_ms).await?;
+    let (own, last_own_expiry_ms) = access_token::living_of_client(write, client_id, now_ms).await?;
+    let (imported, last_imported_expiry_ms) = imported_token::living_of_client(write, client_id, now_ms).await?;
+    let living = own + imported;
+    let last_expiry_ms = last_own_expiry_ms
+        .zip(last_imported_expiry_ms)
+        .map(|(own, imported)| own.max(imported));
     if living > 0 {
         revocation::insert_client(write, client_id, now_ms, last_expiry_ms).await?;
     } else {
@@ -47,6 +75,6 @@ pub async fn client(write: &mut Write, client_id: &str, now_ms: i64) -> sqlx::Re
     access_token::revoke_with_client(write, client_id).await?;
     refresh_token::delete_of_client(write, client_id).await?;
     authorization_code::delete_of_client(write, client_id).await?;
-    imported_token::delete_of_client(write, client_id).await?;
+    imported_token::revoke_with_client(write, client_id).await?;
     Ok(true)
 }

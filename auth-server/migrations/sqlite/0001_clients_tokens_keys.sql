@@ -111,20 +111,26 @@ CREATE TABLE login_session (
 );
 CREATE INDEX login_session_expiry ON login_session (expires_at_ms);
 
--- Living tokens of the system before us, by the MD5 (in hexadecimal) of their value, as its own tables have them.
--- `refresh` is not 0 for refresh tokens; `refresh_md5` is the refresh token that an access token was given with.
--- `expires_at_ms` of 0: the token says itself.
+-- Tokens of the system before us, by the MD5 (in hexadecimal) of their value, as its own tables have them. `token_id` is
+-- the `jti`, or that MD5 where it is not known; `refresh_id` the `token_id` of the refresh token that an access token was
+-- given with. `refresh` is not 0 for refresh tokens. A revoked one stays until it expires, so that a second import does
+-- not bring it back. `scope` is that of opaque tokens. `expires_at_ms` of 0: only the token itself says.
 CREATE TABLE imported_token (
     token_md5     TEXT PRIMARY KEY,
+    token_id      TEXT   NOT NULL,
     refresh       INTEGER NOT NULL,
     profile       TEXT   NOT NULL,
     client_id     TEXT   NOT NULL,
     user_name     TEXT   NOT NULL,
-    refresh_md5   TEXT   NOT NULL,
-    expires_at_ms BIGINT NOT NULL
+    refresh_id    TEXT   NOT NULL,
+    scope         TEXT   NOT NULL,
+    expires_at_ms BIGINT NOT NULL,
+    revoked       INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX imported_token_refresh ON imported_token (refresh_md5);
+CREATE INDEX imported_token_id ON imported_token (token_id);
+CREATE INDEX imported_token_refresh ON imported_token (refresh_id);
 CREATE INDEX imported_token_client ON imported_token (client_id);
+CREATE INDEX imported_token_expiry ON imported_token (expires_at_ms);
 
 -- What gateways must refuse although its signature and times are good. A revocation carries the number of the change
 -- that told it, so that the feed can hand out many of them in parts: "those after this number, so many at most".

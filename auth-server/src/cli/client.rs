@@ -224,17 +224,8 @@ fn redirect_uris(arguments: &Add) -> anyhow::Result<Vec<String>> {
         bail!("--redirect-uris: the authorization_code grant needs one, as in https://app.example.com/callback");
     }
     for uri in &uris {
-        let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let is_scheme = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.contains(['/', '?']);
-        let Some(scheme) = scheme.filter(|text| is_scheme(text)) else {
-            bail!("--redirect-uris: `{uri}` is not absolute; write it as in https://app.example.com/callback");
-        };
-        if ["javascript", "data", "vbscript", "file"].contains(&scheme.as_str()) {
-            bail!("--redirect-uris: `{uri}`: nothing can be sent to a `{scheme}` address");
-        }
-        // RFC 6749 section 3.1.2: no fragment; the rest would break the header.
-        if uri.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control() || !c.is_ascii()) {
-            bail!("--redirect-uris: `{uri}` has a fragment, a blank or a letter that must be percent-encoded");
+        if let Some(why) = registration::unusable_redirect_uri(uri) {
+            bail!("--redirect-uris: `{uri}` {why}");
         }
     }
     Ok(uris)

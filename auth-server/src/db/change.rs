@@ -16,6 +16,8 @@ pub enum Kind {
     ClientReplaced,
     /// The signing keys changed; the subject is the profile.
     KeysChanged,
+    /// Tokens of another system were imported, or the last of them are gone; the subject is the profile, or empty.
+    ImportsChanged,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
             Self::ClientAdded => "client_added",
             Self::ClientReplaced => "client_replaced",
             Self::KeysChanged => "keys_changed",
+            Self::ImportsChanged => "imports_changed",
         }
     }
 
@@ -36,6 +39,7 @@ impl Kind {
             Self::ClientAdded,
             Self::ClientReplaced,
             Self::KeysChanged,
+            Self::ImportsChanged,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -70,7 +74,10 @@ pub async fn append_revoked_with_client(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO change (kind, subject, at_ms, expires_at_ms) SELECT $1, token_id, $3, expires_at_ms FROM access_token \
-         WHERE client_id = $2 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3)",
+         WHERE client_id = $2 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3) \
+         UNION ALL \
+         SELECT $1, token_id, $3, NULLIF(expires_at_ms, 0) FROM imported_token \
+         WHERE client_id = $2 AND revoked = 1 AND refresh = 0 AND (expires_at_ms = 0 OR expires_at_ms > $3)",
     )
     .bind(Kind::TokenRevoked.name())
     .bind(client_id)

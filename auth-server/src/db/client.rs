@@ -148,6 +148,30 @@ pub async fn insert(connection: &mut AnyConnection, client: &Client, now_ms: i64
     Ok(())
 }
 
+/// Puts everything in the place of what a registered client has, except its profile.
+pub async fn update(connection: &mut AnyConnection, client: &Client) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE client SET secret_mac = $2, imported_secret = $3, grants = $4, scopes = $5, authorities = $6, \
+         resource_ids = $7, redirect_uris = $8, response_types = $9, additional_information = $10, \
+         access_token_validity = $11, refresh_token_validity = $12 WHERE client_id = $1",
+    )
+    .bind(client.client_id.as_str())
+    .bind(client.secret_mac.clone())
+    .bind(client.imported_secret.clone())
+    .bind(join(&client.grants))
+    .bind(join(&client.scopes))
+    .bind(join(&client.authorities))
+    .bind(join(&client.resource_ids))
+    .bind(join(&client.redirect_uris))
+    .bind(join(&client.response_types))
+    .bind(serde_json::Value::from(client.additional_information.clone()).to_string())
+    .bind(client.access_token_validity)
+    .bind(client.refresh_token_validity)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// The client has shown the secret of an imported hash: from now on it is kept as all others are. `false`: that hash is
 /// not the client's any more.
 pub async fn replace_secret(

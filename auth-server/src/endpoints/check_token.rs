@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::{SpringOauth, TokenStore};
 use crate::db::access_token;
 use crate::error::Refusal;
+use crate::imported::{self, Imported, Kind, Payload};
 use crate::issue::{lives, token_hash};
 use crate::profiles::Profile;
 use crate::profiles::spring::claims::Claims;
@@ -23,13 +24,15 @@ use crate::profiles::uaa::Checked;
 /// `danger_open_check_token`, anybody.
 pub async fn check_token(State(app): State<Arc<App>>, request: Request) -> Response {
     match check(&app, &request).await {
-        Ok(claims) if request.mount.profile == Profile::Uaa => spring::json(StatusCode::OK, &Checked::from(claims)),
-        Ok(claims) => spring::json(StatusCode::OK, &claims),
+        Ok(Payload::Claims(claims)) if request.mount.profile == Profile::Uaa => {
+            spring::json(StatusCode::OK, &Checked::from(claims))
+        }
+        Ok(payload) => spring::json(StatusCode::OK, &payload),
         Err(refusal) => request.refuse(&app, refusal),
     }
 }
 
-async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
+async fn check(app: &App, request: &Request) -> Result<Payload, Refusal> {
     let profile = request.mount.profile;
     if !request.mount.danger_open_check_token {
         client_auth::authenticate(app, profile, &request.client_credentials()?).await?;
@@ -42,11 +45,14 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
         .parameters
         .get("token")
         .ok_or(Refusal::MissingParameter("token"))?;
-    let mut read = app.database.read().await?;
-    let found = access_token::find(&mut read, &token_hash(token)).await?;
+    let active = (version >= SpringOauth::V2_3).then_some(true);
+    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
     let found = found.filter(|found| found.profile == profile.name());
     let Some(found) = found else {
-        return Err(unknown(app, profile, token));
+        return match imported::find(app, Kind::Access, token).await? {
+            Some(imported) if imported.profile == profile => check_imported(imported, active),
+            _ => Err(unknown(app, profile, token)),
+        };
     };
     if !lives(found.expires_at_ms, clock::now_ms()) {
         return Err(Refusal::ExpiredToken);
@@ -56,9 +62,20 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
     }
     let claims: Claims =
         serde_json::from_str(&found.claims).map_err(|_| Refusal::Corrupt("the claims of a token cannot be read"))?;
-    Ok(Claims {
-        active: (version >= SpringOauth::V2_3).then_some(true),
-        ..claims
+    Ok(Payload::Claims(Claims { active, ..claims }))
+}
+
+/// A token of the system before us says what it said there.
+fn check_imported(imported: Imported, active: Option<bool>) -> Result<Payload, Refusal> {
+    if !imported.lives(clock::now_ms()) {
+        return Err(Refusal::ExpiredToken);
+    }
+    Ok(match imported.claims.payload {
+        Payload::Jwt(mut claims) => {
+            claims.extend(active.map(|active| ("active".to_owned(), active.into())));
+            Payload::Jwt(claims)
+        }
+        Payload::Claims(claims) => Payload::Claims(Claims { active, ..claims }),
     })
 }
 

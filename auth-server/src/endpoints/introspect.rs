@@ -13,6 +13,7 @@ use crate::clock;
 use crate::credentials;
 use crate::db::access_token;
 use crate::error::Refusal;
+use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
 use crate::profiles::spring::{self, Parameters};
 
@@ -52,14 +53,17 @@ struct Identity {
     authorities: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
-    iat: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
     jti: String,
 }
 
 /// Who a living token speaks of; `None`: it is none, or no longer good.
 async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
-    let mut read = app.database.read().await?;
-    let found = access_token::find(&mut read, &token_hash(token)).await?;
+    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
+    if found.is_none() {
+        return identify_imported(app, token).await;
+    }
     let living = found.filter(|found| lives(found.expires_at_ms, clock::now_ms()) && found.revoked_with_client == 0);
     let Some(found) = living else { return Ok(None) };
     let text = |text: String| (!text.is_empty()).then_some(text);
@@ -72,8 +76,30 @@ async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
         sub: text(found.user_id),
         scope: found.scope,
         exp: found.expires_at_ms.map(|ms| ms / 1000),
-        iat: found.issued_at_ms / 1000,
+        iat: Some(found.issued_at_ms / 1000),
         jti: found.token_id,
+    }))
+}
+
+/// The same for a token of the system before us. By its id it will be revoked, whatever `jti` it may carry.
+async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
+    let imported = imported::find(app, Kind::Access, token).await?;
+    let Some(imported) = imported.filter(|imported| imported.lives(clock::now_ms())) else {
+        return Ok(None);
+    };
+    let authorities = imported.authorities(app).await?;
+    let (sub, username) = imported.claims.user.map(|user| (user.id, user.name)).unzip();
+    Ok(Some(Identity {
+        active: true,
+        token_type: "Bearer",
+        client_id: imported.token.client_id,
+        username,
+        sub,
+        scope: imported.claims.scope.join(" "),
+        authorities,
+        exp: Some(imported.expires_at_ms / 1000),
+        iat: None,
+        jti: imported.token.token_id,
     }))
 }
 

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::Mount;
 use crate::db::access_token;
 use crate::error::{Presented, Refusal};
+use crate::imported::{self, Kind};
 use crate::issue::token_hash;
 use crate::profiles::spring;
 use crate::revoke;
@@ -54,8 +55,14 @@ async fn log_out(app: &App, mount: &Mount, headers: &HeaderMap) -> Result<(), Re
             write.commit().await?;
             Ok(())
         }
-        // A JWT that is not known (any more) is logged out already.
-        None if token.split('.').count() == 3 => Ok(()),
-        None => Err(Refusal::BadBearerToken(Presented(token.to_owned()))),
+        None => {
+            let imported = imported::find(app, Kind::Access, token).await?;
+            match imported.filter(|imported| imported.profile == mount.profile) {
+                Some(imported) => imported::log_out(app, &imported).await,
+                // A JWT that is not known (any more) is logged out already.
+                None if token.split('.').count() == 3 => Ok(()),
+                None => Err(Refusal::BadBearerToken(Presented(token.to_owned()))),
+            }
+        }
     }
 }

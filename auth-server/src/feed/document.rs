@@ -84,7 +84,7 @@ impl Moment<'_> {
         let (oldest, _) = change::range(read).await?;
         Ok(match () {
             () if after.seen + 1 < oldest || kinds.contains(&Kind::ClientReplaced) => Continuation::Impossible,
-            () if kinds.contains(&Kind::KeysChanged) => Continuation::WithKeys,
+            () if kinds.contains(&Kind::KeysChanged) || kinds.contains(&Kind::ImportsChanged) => Continuation::WithKeys,
             () => Continuation::WithoutKeys,
         })
     }

@@ -13,6 +13,7 @@ use crate::db::authorization_code;
 use crate::db::client::Client;
 use crate::db::refresh_token::{self, RefreshToken};
 use crate::error::{Presented, Refusal};
+use crate::imported::{self, Imported};
 use crate::issue::{Grantee, Issued, User, authorities_text, lives, refresh, token_hash};
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::{Format, Profile};
@@ -34,7 +35,8 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
 
     // No network call while the transaction is open: the token is looked up here to know whose authorities to ask for,
     // and once more there, where it counts.
-    let found = admit(find(app, client.profile, token).await?)?;
+    let (found, imported) = find(app, client.profile, token).await?.unzip();
+    let (found, imported) = (admit(found)?, imported.flatten());
     let authorities = if lives(found.expires_at_ms, clock::now_ms()) {
         narrowed(&found, &requested)?;
         Some(authorities(app, &client, &found).await?)
@@ -44,6 +46,9 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
 
     let mut write = app.database.write_for(&found.client_id, &found.user_name).await?;
     let now_ms = clock::now_ms();
+    if let Some(imported) = &imported {
+        imported::adopt(app, &mut write, imported, now_ms).await?;
+    }
     let mut presented = admit(refresh_token::find(&mut write, &found.token_id).await?)?;
     let Some(authorities) = authorities.filter(|_| lives(presented.expires_at_ms, now_ms)) else {
         if client.profile.refresh_takes_back() {
@@ -62,7 +67,7 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
         revoke::access_tokens_of(&mut write, &presented.token_id, now_ms).await?;
     }
     if rotated {
-        refresh_token::delete(&mut write, &presented.token_id).await?;
+        revoke::end_refresh_token(&mut write, &presented.token_id).await?;
     } else {
         presented.authorities = authorities_text(&authorities);
         refresh_token::update_authorities(&mut write, &presented.token_id, &presented.authorities).await?;
@@ -84,21 +89,27 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
 }
 
 /// The refresh token that was presented, whether it has expired or not. A JWT counts in any encoding that a key of the
-/// profile signed.
-async fn find(app: &App, profile: Profile, token: &str) -> Result<Option<RefreshToken>, Refusal> {
-    match profile.format() {
-        Format::Opaque => {
-            let mut read = app.database.read().await?;
-            Ok(refresh_token::find_opaque(&mut read, &token_hash(token)).await?)
-        }
+/// profile signed; one of the system before us in those that were imported, and it may have been adopted already.
+async fn find(app: &App, profile: Profile, token: &str) -> Result<Option<(RefreshToken, Option<Imported>)>, Refusal> {
+    let own = match profile.format() {
+        Format::Opaque => refresh_token::find_opaque(&mut *app.database.read().await?, &token_hash(token)).await?,
         Format::Jwt => {
             let payload = app.signing.verify(profile, token);
             let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
-            let Some(claims) = claims else { return Ok(None) };
-            let mut read = app.database.read().await?;
-            Ok(refresh_token::find(&mut read, &claims.jti).await?)
+            match claims {
+                Some(claims) => refresh_token::find(&mut *app.database.read().await?, &claims.jti).await?,
+                None => None,
+            }
         }
+    };
+    if let Some(own) = own {
+        return Ok(Some((own, None)));
     }
+    let Some(imported) = imported::find(app, imported::Kind::Refresh, token).await? else {
+        return Ok(None);
+    };
+    let adopted = refresh_token::find(&mut *app.database.read().await?, &imported.token.token_id).await?;
+    Ok(Some((adopted.unwrap_or_else(|| imported.as_ours()), Some(imported))))
 }
 
 /// What the user is allowed now; a client's own token has the client's authorities.

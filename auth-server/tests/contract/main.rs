@@ -1,6 +1,4 @@
 //! The wire contract of the auth server, row by row, against the real binary; one file per endpoint or subject.
-//! All of it runs twice: `contract_postgres` is this program with PostgreSQL instead of SQLite. There, it is a module: one
-//! file names another as `super::other`.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +12,10 @@ mod check_token;
 mod cli;
 mod cors;
 mod feed;
-pub mod harness;
+mod harness;
+mod import;
+mod imported_secrets;
+mod imported_tokens;
 mod key_order;
 mod logout;
 mod principal;
