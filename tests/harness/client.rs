@@ -85,7 +85,9 @@ impl Request {
         );
         connection.write(self.body.as_deref().unwrap_or_default());
         let mut response = connection.response();
-        response.body = connection.rest(&response);
+        if self.method != "HEAD" {
+            response.body = connection.rest(&response);
+        }
         response
     }
 
