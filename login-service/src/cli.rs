@@ -1,6 +1,7 @@
 //! The command line. Commands that change users, roles and permissions work on the database itself, also while the server
 //! runs on it, and reach the gateways at once.
 
+mod import;
 mod permission;
 mod role;
 mod table;
@@ -14,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::{self, Loaded};
 use crate::db::{self, Database};
 use crate::logging::{self, LogFormat};
-use crate::{password, serve};
+use crate::{import as legacy, name, password, serve};
 
 /// Users, roles and permissions: the login service of Postern.
 #[derive(Debug, Parser)]
@@ -65,6 +66,9 @@ enum Command {
     /// Permissions: which authority may call which URL
     #[command(subcommand)]
     Permission(permission::Command),
+    /// Take users, roles and permissions over from a MySQL dump of a legacy system
+    #[command(after_help = import::AFTER_HELP)]
+    Import(import::Import),
 }
 
 /// Runs one command to its end.
@@ -91,6 +95,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             Command::User(command) => user::run(command, &open(&loaded).await?).await,
             Command::Role(command) => role::run(command, &open(&loaded).await?).await,
             Command::Permission(command) => permission::run(command, &open(&loaded).await?).await,
+            Command::Import(import) => import::run(import, &open(&loaded).await?).await,
         }
     })
 }
@@ -110,7 +115,7 @@ fn unusable(loaded: &Loaded, cause: db::OpenError) -> Error {
 
 /// Checks a name or id before it is stored.
 fn check_name(kind: &'static str, name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.len() > 255 || name.trim() != name || name.chars().any(char::is_control) {
+    if !name::is_usable(name) {
         return Err(Error::BadName {
             kind,
             name: name.escape_debug().to_string(),
@@ -165,6 +170,22 @@ pub enum Error {
     /// No such permission.
     #[error("there is no permission with the id {0}; `postern-login permission list` shows those there are")]
     NoPermission(i64),
+    /// An import that ended early.
+    #[error(transparent)]
+    Import(#[from] legacy::Error),
+    /// A file to import.
+    #[error("cannot read {}: {cause}", file.display())]
+    UnreadableDump {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// Files without a single row to import.
+    #[error(
+        "there are no rows of sys_user, sys_role, sys_role_user, sys_permission and sys_permission_role to read; dump the database that has these tables"
+    )]
+    NothingToImport,
     /// No threads.
     #[error("cannot start the runtime: {0}")]
     Runtime(#[source] std::io::Error),

@@ -82,15 +82,6 @@ fn without_a_token() {
 }
 
 #[test]
-fn with_a_token_in_the_query_only() {
-    on_each_host(|visit| {
-        let token = visit.log_in(&visit.user("query-token", &["tester"])).access;
-        let response = visit.send(&Request::get(format!("/service/demo/test?access_token={token}")));
-        assert_eq!((response.status, response.text().as_str()), (401, UNAUTHORIZED));
-    });
-}
-
-#[test]
 fn with_a_bad_token() {
     on_each_host(|visit| {
         let given = visit.log_in(&visit.user("bad-token", &["tester"]));

@@ -3,12 +3,14 @@
 
 mod architecture;
 mod calls;
+mod cors;
 mod feeds;
+mod holes;
 mod identity_headers;
 mod key_rotation;
 mod logout;
+mod opaque_tokens;
 mod password_grant;
-mod paths;
 mod permissions;
 mod provider;
 mod refresh;

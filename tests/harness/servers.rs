@@ -22,6 +22,7 @@ pub struct Servers {
     /// Their configuration, data and command lines.
     pub stack: Stack,
     auth: Mutex<Option<Program>>,
+    login: Mutex<Option<Program>>,
     _others: Vec<Program>,
 }
 
@@ -52,19 +53,27 @@ impl Servers {
         let started = stack
             .write_configuration()
             .and_then(|()| stack.load_data())
-            .and_then(|()| {
-                Ok(vec![
-                    stack.start_login()?,
-                    stack.start_provider()?,
-                    stack.start_service()?,
-                ])
-            });
+            .and_then(|()| Ok(vec![stack.start_provider()?, stack.start_service()?]));
         let others = started.unwrap_or_else(|error| panic!("{error:#}"));
-        Self {
+        let servers = Self {
             stack,
             auth: Mutex::new(None),
+            login: Mutex::new(None),
             _others: others,
-        }
+        };
+        servers.start_login();
+        servers
+    }
+
+    /// Starts the login service.
+    pub fn start_login(&self) {
+        let login = self.stack.start_login().unwrap_or_else(|error| panic!("{error:#}"));
+        *self.login.lock().expect("nobody panics with the lock") = Some(login);
+    }
+
+    /// Kills the login service, as a crash would.
+    pub fn kill_login(&self) {
+        *self.login.lock().expect("nobody panics with the lock") = None;
     }
 
     /// Starts the auth server.

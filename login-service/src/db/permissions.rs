@@ -101,6 +101,24 @@ pub async fn add(write: &mut Write, new: NewPermission<'_>, now_ms: i64) -> Resu
     Ok(id)
 }
 
+/// Gives the permission `there` another name, url and description.
+pub async fn update(write: &mut Write, new: NewPermission<'_>, there: &Permission, now_ms: i64) -> Result<(), Error> {
+    sqlx::query("UPDATE permissions SET name = $2, url = $3, description = $4 WHERE id = $1")
+        .bind(there.id)
+        .bind(new.name)
+        .bind(new.url)
+        .bind(new.description)
+        .execute(&mut **write)
+        .await?;
+    if new.name != there.name {
+        changes::record_users_of_permission(write, there.id, now_ms).await?;
+    }
+    if (new.name, new.url) != (&*there.name, &*there.url) {
+        changes::record_permissions(write, now_ms).await?;
+    }
+    Ok(())
+}
+
 /// Removes a permission; whoever has it through a role loses it. `false`: there is none.
 pub async fn remove(write: &mut Write, id: i64, now_ms: i64) -> Result<bool, Error> {
     changes::record_users_of_permission(write, id, now_ms).await?;

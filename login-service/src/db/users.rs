@@ -11,7 +11,7 @@ pub struct User {
     pub id: String,
     /// The name the user signs in with.
     pub name: String,
-    /// A PHC string.
+    /// A PHC string; of somebody who was imported and has not signed in since, maybe a bcrypt hash.
     pub password_hash: String,
     /// 1: may not sign in and has no authorities.
     disabled: i64,
@@ -31,7 +31,7 @@ pub struct NewUser<'a> {
     pub id: &'a str,
     /// The name to sign in with.
     pub name: &'a str,
-    /// A PHC string.
+    /// A PHC string, or a bcrypt hash.
     pub password_hash: &'a str,
 }
 
@@ -39,6 +39,12 @@ pub struct NewUser<'a> {
 pub async fn by_name(connection: &mut AnyConnection, name: &str) -> Result<Option<User>, Error> {
     let sql = "SELECT id, name, password_hash, disabled FROM users WHERE name = $1";
     Ok(sqlx::query_as(sql).bind(name).fetch_optional(connection).await?)
+}
+
+/// The user of that id.
+pub async fn by_id(connection: &mut AnyConnection, id: &str) -> Result<Option<User>, Error> {
+    let sql = "SELECT id, name, password_hash, disabled FROM users WHERE id = $1";
+    Ok(sqlx::query_as(sql).bind(id).fetch_optional(connection).await?)
 }
 
 /// Every user, by name.
@@ -99,6 +105,17 @@ pub async fn set_password(write: &mut Write, id: &str, password_hash: &str) -> R
     sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
         .bind(id)
         .bind(password_hash)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Puts a better hash of the same password in the place of `old`, unless the password was changed meanwhile.
+pub async fn renew_hash(write: &mut Write, id: &str, old: &str, new: &str) -> Result<(), Error> {
+    sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+        .bind(id)
+        .bind(old)
+        .bind(new)
         .execute(&mut **write)
         .await?;
     Ok(())

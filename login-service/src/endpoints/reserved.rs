@@ -11,10 +11,11 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::authn::ReservedCaller;
-use crate::db::{permissions, users};
+use crate::db::users::User;
+use crate::db::{self, permissions, users};
 use crate::error::{Error, JSON};
 use crate::parameters::Parameters;
-use crate::password;
+use crate::password::{self, Verdict};
 
 /// What `/login` answers, 200 in every case.
 #[derive(Serialize)]
@@ -34,7 +35,7 @@ pub async fn login(State(app): State<Arc<App>>, _: ReservedCaller, parameters: P
     let password = parameters.require("password")?;
     let user = users::by_name(&mut *app.database.read().await?, name).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app
+    let verdict = app
         .passwords
         .check(password.to_owned(), hash)
         .await
@@ -43,9 +44,13 @@ pub async fn login(State(app): State<Arc<App>>, _: ReservedCaller, parameters: P
                 app.metrics.logins_saturated.add();
             }
         })?;
+    let matches = !matches!(verdict, Verdict::Wrong);
     let answer = match user {
         Some(user) if matches && !user.is_disabled() => {
             app.metrics.logins_accepted.add();
+            if let Verdict::Outdated(hash) = verdict {
+                renew_hash(&app, &user, &hash).await;
+            }
             LoginAnswer::UserId(user.id)
         }
         user => {
@@ -59,6 +64,18 @@ pub async fn login(State(app): State<Arc<App>>, _: ReservedCaller, parameters: P
         }
     };
     Ok(json(&answer))
+}
+
+/// Stores a better hash. Signing in does not fail because of it: there will be another time.
+async fn renew_hash(app: &App, user: &User, hash: &str) {
+    let renewed = async {
+        let mut write = app.database.write().await?;
+        users::renew_hash(&mut write, &user.id, &user.password_hash, hash).await?;
+        db::commit(write).await
+    };
+    if let Err(cause) = renewed.await {
+        tracing::warn!(%cause, user = user.id, "cannot replace the bcrypt hash of an imported user; trying again when they sign in next");
+    }
 }
 
 /// `/getAllPermission`: the whole permission table.

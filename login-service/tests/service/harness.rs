@@ -94,6 +94,13 @@ impl Folder {
         self.folder.path()
     }
 
+    /// What stands under `database`.
+    pub fn database(&self) -> String {
+        let yaml = std::fs::read_to_string(self.config()).unwrap();
+        let database = yaml.lines().find_map(|line| line.strip_prefix("database: "));
+        database.unwrap().to_owned()
+    }
+
     fn config(&self) -> PathBuf {
         self.path().join("login.yaml")
     }

@@ -10,6 +10,7 @@
 mod commands;
 mod feed;
 mod harness;
+mod import;
 mod postgres;
 mod process;
 mod replicas;
