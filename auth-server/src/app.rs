@@ -49,7 +49,7 @@ pub struct App {
     /// The origins whose pages may call the mounts.
     pub cors_origins: Vec<Origin>,
     /// Who has been guessing passwords and secrets.
-    pub throttle: Throttle,
+    pub throttle: Arc<Throttle>,
     /// Which contracts are served, and where.
     pub mounts: Vec<Arc<Mount>>,
 }
@@ -84,7 +84,7 @@ impl App {
             metrics: Metrics::default(),
             compat: config.compat,
             cors_origins: config.cors.origins,
-            throttle: Throttle::default(),
+            throttle: Arc::default(),
             mounts: config.mounts.into_iter().map(Arc::new).collect(),
         }))
     }

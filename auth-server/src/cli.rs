@@ -45,7 +45,7 @@ enum LogFormat {
 enum Command {
     /// Serve requests until SIGTERM or SIGINT.
     Serve,
-    /// Check the configuration; exit code 0 when it can be used, 1 when not.
+    /// Check the configuration, and whether the database can be reached; exit code 0 when they can be used, 1 when not.
     Check,
     /// Print the JSON Schema of the configuration.
     Schema,
@@ -78,6 +78,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         match arguments.command {
             Command::Serve => serve::serve(config).await,
             Command::Check => {
+                Database::check(&config.database_location()).await?;
                 println!("{} can be used", arguments.config.display());
                 Ok(())
             }
