@@ -102,6 +102,13 @@ fn start_log(arguments: &Arguments) -> anyhow::Result<()> {
             arguments.log_level
         )
     })?;
+    // What the driver of the database says of an error is said again by whoever asked it, and a lost database would make
+    // it say so for every connection.
+    let driver = !arguments.log_level.contains("sqlx") && !["debug", "trace"].contains(&arguments.log_level.as_str());
+    let filter = match "sqlx=off".parse() {
+        Ok(quiet) if driver => filter.add_directive(quiet),
+        _ => filter,
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -17,6 +17,7 @@ pub mod signing_key;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Transaction};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -45,6 +47,29 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How many turns PostgreSQL has in one process.
 const TURNS: usize = 256;
 
+/// What may stand behind the `?` of a URL. The driver would log the value of anything else, which may be a misspelt
+/// password.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -59,7 +84,13 @@ impl Location {
     pub fn read(text: &str) -> Option<Self> {
         match text.split_once(':')? {
             ("sqlite", file) if !file.is_empty() => Some(Self::Sqlite(file.into())),
-            ("postgres" | "postgresql", rest) if rest.starts_with("//") => Some(Self::Postgres(text.to_owned())),
+            ("postgres" | "postgresql", rest) if rest.starts_with("//") => {
+                let parameters = text.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
+                let mut names = parameters.map(|parameter| parameter.split('=').next().unwrap_or_default());
+                let readable = names.all(|name| name.is_empty() || PARAMETERS.contains(&name))
+                    && PgConnectOptions::from_str(text).is_ok();
+                readable.then(|| Self::Postgres(text.to_owned()))
+            }
             _ => None,
         }
     }
@@ -387,6 +418,12 @@ mod tests {
         assert_eq!(shown("postgresql://db/auth"), "postgres://db/auth");
         assert_eq!(shown("sqlite:auth.db"), "auth.db");
         assert_eq!(Location::read("mysql://db/auth"), None);
-        assert_eq!(Location::read("sqlite:"), None);
+        for wrong in [
+            "sqlite:",
+            "postgres://u:secret@db:port/auth",
+            "postgres://u@db/auth?pasword=secret",
+        ] {
+            assert_eq!(Location::read(wrong), None);
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Default for Setup {
 }
 
 /// The client of the demo, and one for every other shape.
-const DEMO: &str = "demo --secret demo-secret --profile spring --grants password,refresh_token --scopes all";
+pub const DEMO: &str = "demo --secret demo-secret --profile spring --grants password,refresh_token --scopes all";
 
 impl Server {
     pub fn start() -> Self {
@@ -91,22 +91,24 @@ impl Server {
             let output = run_in(folder.path().to_owned(), &arguments);
             assert!(output.status.success(), "{output:?}");
         }
-        let (child, address, log) = spawn(folder.path().to_owned());
-        Self {
-            folder,
-            login,
-            address,
-            child,
-            log,
-        }
+        Self::spawn(folder, login)
+    }
+
+    /// A server on a folder with a configuration, beside which no login service has started.
+    pub fn on(folder: &Arc<tempfile::TempDir>) -> Self {
+        Self::spawn(Arc::clone(folder), Arc::new(LoginService::start()))
     }
 
     /// Another server on the same database.
     pub fn beside(&self) -> Self {
-        let (child, address, log) = spawn(self.folder.path().to_owned());
+        Self::spawn(Arc::clone(&self.folder), Arc::clone(&self.login))
+    }
+
+    fn spawn(folder: Arc<tempfile::TempDir>, login: Arc<LoginService>) -> Self {
+        let (child, address, log) = spawn(folder.path().to_owned());
         Self {
-            folder: Arc::clone(&self.folder),
-            login: Arc::clone(&self.login),
+            folder,
+            login,
             address,
             child,
             log,
@@ -269,6 +271,12 @@ pub fn run_in(folder: PathBuf, arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Moves the redemption of every code into the past.
+pub fn redeemed_earlier(server: &Server, seconds: u32) {
+    let statement = format!("UPDATE authorization_code SET redeemed_at_ms = redeemed_at_ms - {seconds}000");
+    engine::run(server.folder.path(), statement);
 }
 
 /// The payload of a JWT, as it was written.

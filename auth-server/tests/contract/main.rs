@@ -13,6 +13,8 @@ mod authorize;
 mod check_token;
 mod cli;
 mod cors;
+mod database;
+mod durability;
 mod feed;
 pub mod harness;
 mod import;

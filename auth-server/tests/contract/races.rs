@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::harness::http::Answer;
+use crate::harness::tkey;
 use crate::harness::*;
 use serde_json::Value;
 
@@ -72,14 +73,140 @@ fn identical_logins_give_one_token() {
 #[test]
 fn identical_client_tokens_give_one_token() {
     let setup = || Setup {
-        clients: &["robot --secret s --profile spring --grants client_credentials --scopes all"],
+        mounts: ", { profile: uaa, path: /uaa }, { profile: principal, path: /authorization-server }",
+        clients: &[
+            "robot --secret s --profile spring --grants client_credentials --scopes all",
+            "admin --secret s --profile uaa --grants client_credentials --scopes ADMIN",
+            "open --secret s --profile principal --grants client_credentials --scopes read,write",
+        ],
         ..Setup::default()
     };
     Servers::race(setup, |servers| {
-        let call = |server: &Server| server.post("/oauth/token", ("robot", "s"), "grant_type=client_credentials");
-        let answers = at_once(|index| call(servers.at(index)));
+        for (base, client) in [("", "robot"), ("/uaa", "admin"), ("/authorization-server", "open")] {
+            let form = format!("grant_type=client_credentials&client_id={client}&client_secret=s");
+            let path = format!("{base}/oauth/token");
+            let answers = at_once(|index| servers.at(index).post_form(&path, &form));
+            assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+            assert_eq!(distinct(&answers, "access_token").len(), 1, "{client}");
+        }
+    });
+}
+
+#[test]
+fn identical_calls_of_profile_tkey_give_each_its_own_token() {
+    Servers::race(tkey::setup, |servers| {
+        for form in [
+            "grant_type=client_credentials",
+            "grant_type=password&username=u1&password=password",
+        ] {
+            let answers = at_once(|index| tkey::token(servers.at(index), form));
+            assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+            let tokens = distinct(&answers, "access_token");
+            assert_eq!(tokens.len(), MANY);
+            for (index, token) in tokens.iter().enumerate() {
+                assert_eq!(tkey::userinfo(servers.at(index), token).status, 200);
+            }
+        }
+    });
+}
+
+#[test]
+fn parallel_refreshes_of_profile_tkey_all_succeed() {
+    Servers::race(tkey::setup, |servers| {
+        let first = tkey::tokens(servers.at(0), "grant_type=password&username=u1&password=password");
+        let form = format!(
+            "grant_type=refresh_token&refresh_token={}",
+            text(&first, "refresh_token")
+        );
+        let answers = at_once(|index| tkey::token(servers.at(index), &form));
         assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
-        assert_eq!(distinct(&answers, "access_token").len(), 1);
+        for (index, token) in distinct(&answers, "access_token").iter().enumerate() {
+            assert_eq!(tkey::userinfo(servers.at(index), token).status, 200);
+        }
+        assert_eq!(tkey::token(servers.at(1), &form).status, 200, "it is not used up");
+    });
+}
+
+#[test]
+fn of_parallel_redemptions_one_wins_and_keeps_its_tokens() {
+    Servers::race(tkey::setup, |servers| {
+        let code = tkey::code(servers.at(0), "");
+        let answers = at_once(|index| tkey::redeem(servers.at(index), &code, ""));
+        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!(won.len(), 1);
+        assert!(lost.iter().all(|answer| answer.status == 400), "{lost:?}");
+        assert!(
+            lost.iter()
+                .all(|answer| answer.json()["error_description"] == "code 无效"),
+            "{lost:?}"
+        );
+        let tokens = won[0].json();
+        assert_eq!(tkey::userinfo(servers.at(1), text(&tokens, "access_token")).status, 200);
+        let refresh = text(&tokens, "refresh_token");
+        assert_eq!(tkey::introspect(servers.at(1), refresh, "refresh_token").status, 200);
+    });
+    let setup = || Setup {
+        clients: &[
+            "web --secret s --profile spring --grants authorization_code,refresh_token --scopes all \
+                    --redirect-uris http://localhost:3000/cb",
+        ],
+        ..Setup::default()
+    };
+    Servers::race(setup, |servers| {
+        let redirect = "redirect_uri=http://localhost:3000/cb";
+        let path = format!("/oauth/authorize?response_type=code&client_id=web&{redirect}");
+        let answer = servers.at(0).post_form(&path, "username=u1&password=password");
+        let (_, code) = answer.header("location").unwrap().split_once("code=").unwrap();
+        let form = format!("grant_type=authorization_code&code={code}&{redirect}");
+        let answers = at_once(|index| servers.at(index).post("/oauth/token", ("web", "s"), &form));
+        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!(won.len(), 1);
+        let body = format!(r#"{{"error":"invalid_grant","error_description":"Invalid authorization code: {code}"}}"#);
+        assert!(
+            lost.iter().all(|answer| answer.status == 400 && answer.body == body),
+            "{lost:?}"
+        );
+        let tokens = won[0].json();
+        assert_eq!(servers.at(1).check_token(text(&tokens, "access_token")).status, 200);
+        let refresh = format!(
+            "grant_type=refresh_token&refresh_token={}",
+            text(&tokens, "refresh_token")
+        );
+        assert_eq!(servers.at(1).post("/oauth/token", ("web", "s"), &refresh).status, 200);
+    });
+}
+
+#[test]
+fn a_client_registered_at_one_server_is_served_at_the_other_at_once() {
+    let setup = || Setup {
+        mounts: ", { profile: uaa, path: /uaa }",
+        clients: &["admin --secret s --profile uaa --grants client_credentials --scopes ADMIN"],
+        ..Setup::default()
+    };
+    Servers::race(setup, |servers| {
+        let token = |index: usize, client: &str| {
+            let form = format!("grant_type=client_credentials&client_id={client}&client_secret=s");
+            servers.at(index).post_form("/uaa/oauth/token", &form)
+        };
+        let admin = token(0, "admin").json();
+        let admin = text(&admin, "access_token");
+        at_once(|index| {
+            let client = format!("c{index}");
+            let form = format!("access_token={admin}&clientId={client}&clientSecret=s");
+            let registered = servers.at(index).post_form("/uaa/register", &form);
+            assert_eq!(registered.status, 200, "{registered:?}");
+            let given = token(index + 1, &client);
+            assert_eq!(given.status, 200, "{given:?}");
+            let given = text(&given.json(), "access_token").to_owned();
+            let form = format!("access_token={admin}");
+            let deleted = servers.at(index).post_form(&format!("/uaa/delete/{client}"), &form);
+            assert_eq!(deleted.status, 200, "{deleted:?}");
+            assert_eq!(token(index + 1, &client).status, 401, "it is removed");
+            let check = servers
+                .at(index + 1)
+                .post("/uaa/oauth/check_token", ("admin", "s"), &format!("token={given}"));
+            assert_eq!(check.status, 400, "its token is revoked");
+        });
     });
 }
 
