@@ -49,7 +49,7 @@ pub struct App {
     /// The origins whose pages may call the mounts.
     pub cors_origins: Vec<Origin>,
     /// Who has been guessing passwords and secrets.
-    pub throttle: Throttle,
+    pub throttle: Arc<Throttle>,
     /// Which contracts are served, and where.
     pub mounts: Vec<Arc<Mount>>,
 }
@@ -84,7 +84,7 @@ impl App {
             metrics: Metrics::default(),
             compat: config.compat,
             cors_origins: config.cors.origins,
-            throttle: Throttle::default(),
+            throttle: Arc::default(),
             mounts: config.mounts.into_iter().map(Arc::new).collect(),
         }))
     }
@@ -112,5 +112,119 @@ impl App {
                 .imports
                 .any(|profile| profile.format() == Format::Jwt && self.serves(profile)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_auth::{Presented, authenticate};
+    use crate::db::client::{self, Client};
+    use crate::error::Refusal;
+    use crate::grants::{client_credentials, refresh_token};
+    use crate::issue::{Grantee, User, issue};
+    use crate::revoke;
+
+    const SECRET: &str = "secret";
+
+    /// A server on the database of a folder, which does not follow what others write there.
+    async fn start(folder: &tempfile::TempDir) -> Arc<App> {
+        let file = folder.path().join("auth.yaml");
+        let text = "{ listen: 127.0.0.1:0, database: sqlite:auth.db, login_service: { url: http://127.0.0.1:1 }, \
+                    feed: { credentials: [] }, mounts: [ { profile: spring, path: / } ] }";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::read(&file).unwrap();
+        let database = Database::open(&config.database_location()).await.unwrap();
+        App::start(config, database, watch::channel(false).1).await.unwrap()
+    }
+
+    async fn register(app: &App, secret: &str, scopes: &[&str]) {
+        let client = Client {
+            client_id: "c".into(),
+            profile: Profile::Spring,
+            secret_mac: app.secret_key.mac("c", secret),
+            imported_secret: None,
+            grants: vec!["client_credentials".into(), "refresh_token".into()],
+            scopes: scopes.iter().map(|&scope| scope.into()).collect(),
+            authorities: Vec::new(),
+            resource_ids: Vec::new(),
+            redirect_uris: Vec::new(),
+            response_types: Vec::new(),
+            additional_information: Default::default(),
+            access_token_validity: None,
+            refresh_token_validity: None,
+        };
+        let mut write = app.database.write().await.unwrap();
+        client::insert(&mut write, &client, clock::now_ms()).await.unwrap();
+        write.commit().await.unwrap();
+    }
+
+    async fn log_in(app: &App, secret: &str) -> Result<Arc<Client>, Refusal> {
+        let presented = Presented::Basic {
+            client_id: "c".into(),
+            secret: secret.into(),
+        };
+        authenticate(app, Profile::Spring, &presented).await
+    }
+
+    #[tokio::test]
+    async fn a_client_that_another_server_registered_is_served_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (start(&folder).await, start(&folder).await);
+        register(&a, SECRET, &["all"]).await;
+        assert_eq!(log_in(&b, SECRET).await.unwrap().scopes, ["all"]);
+
+        let mut write = a.database.write().await.unwrap();
+        revoke::client(&mut write, "c", clock::now_ms()).await.unwrap();
+        write.commit().await.unwrap();
+        register(&a, "another", &["less"]).await;
+        assert_eq!(log_in(&b, "another").await.unwrap().scopes, ["less"]);
+    }
+
+    #[tokio::test]
+    async fn what_another_server_replaced_is_given_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (start(&folder).await, start(&folder).await);
+        register(&a, SECRET, &["all"]).await;
+        let before = log_in(&b, SECRET).await.unwrap();
+        let mut write = a.database.write().await.unwrap();
+        revoke::client(&mut write, "c", clock::now_ms()).await.unwrap();
+        write.commit().await.unwrap();
+        for registered_again in [false, true] {
+            if registered_again {
+                register(&a, "another", &["all"]).await;
+            }
+            let refused = client_credentials::grant(&b, Arc::clone(&before), vec!["all".into()]).await;
+            assert!(matches!(refused, Err(Refusal::BadBasicCredentials)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_another_server_drew_is_known_when_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b, c) = (start(&folder).await, start(&folder).await, start(&folder).await);
+        register(&a, SECRET, &["all"]).await;
+        signing::rotate(&a.database, Profile::Spring, clock::now_ms())
+            .await
+            .unwrap();
+        let later = clock::now_ms() + 60_000;
+        let grantee = Grantee {
+            grant: "password",
+            client: log_in(&a, SECRET).await.unwrap(),
+            user: Some(User {
+                id: "u".into(),
+                name: "u".into(),
+            }),
+            authorities: Vec::new(),
+            scope: vec!["all".into()],
+        };
+        let first = issue(&a, &grantee, later).await.unwrap();
+        let token = first.refresh_token.unwrap();
+        // It is known: what fails is that nobody can say what the user may do.
+        let refreshed = refresh_token::grant(&b, Arc::clone(&grantee.client), Vec::new(), &token).await;
+        assert!(matches!(refreshed, Err(Refusal::Login(_))));
+
+        let again = issue(&c, &grantee, later).await.unwrap();
+        assert_eq!(again.access_token, first.access_token);
     }
 }

@@ -45,7 +45,7 @@ enum LogFormat {
 enum Command {
     /// Serve requests until SIGTERM or SIGINT.
     Serve,
-    /// Check the configuration; exit code 0 when it can be used, 1 when not.
+    /// Check the configuration, and whether the database can be reached; exit code 0 when they can be used, 1 when not.
     Check,
     /// Print the JSON Schema of the configuration.
     Schema,
@@ -78,6 +78,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         match arguments.command {
             Command::Serve => serve::serve(config).await,
             Command::Check => {
+                Database::check(&config.database_location()).await?;
                 println!("{} can be used", arguments.config.display());
                 Ok(())
             }
@@ -101,6 +102,13 @@ fn start_log(arguments: &Arguments) -> anyhow::Result<()> {
             arguments.log_level
         )
     })?;
+    // What the driver of the database says of an error is said again by whoever asked it, and a lost database would make
+    // it say so for every connection.
+    let driver = !arguments.log_level.contains("sqlx") && !["debug", "trace"].contains(&arguments.log_level.as_str());
+    let filter = match "sqlx=off".parse() {
+        Ok(quiet) if driver => filter.add_directive(quiet),
+        _ => filter,
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

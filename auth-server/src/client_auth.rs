@@ -23,7 +23,31 @@ pub async fn authenticate(app: &App, profile: Profile, presented: &Presented) ->
         Presented::Basic { client_id, secret } => (client_id, secret, Refusal::BadBasicCredentials),
         Presented::Form { client_id, secret } => (client_id, secret, Refusal::BadFormCredentials),
     };
-    let client = app.clients.find(client_id).filter(|client| client.profile == profile);
+    let of_profile = |client: &Arc<Client>| client.profile == profile;
+    let known = app.clients.find(client_id);
+    if let Some(client) = verified(app, known.clone().filter(of_profile), client_id, secret).await? {
+        return Ok(client);
+    }
+    // Another process may have registered it, or another one of its name, a moment ago.
+    let mut read = app.database.read().await?;
+    let renewed = app.clients.renewed(&mut read, client_id, known.as_deref()).await?;
+    drop(read);
+    if let Some(renewed) = renewed.filter(of_profile)
+        && let Some(client) = verified(app, Some(renewed), client_id, secret).await?
+    {
+        return Ok(client);
+    }
+    tokio::time::sleep(app.throttle.wrong(("client", client_id), clock::now_ms())).await;
+    Err(refusal)
+}
+
+/// The client, if the secret is its own.
+async fn verified(
+    app: &App,
+    client: Option<Arc<Client>>,
+    client_id: &str,
+    secret: &str,
+) -> Result<Option<Arc<Client>>, Refusal> {
     // An unknown client costs a hash too: its absence does not show in the time. What does show is a client whose secret
     // is still the bcrypt hash of an import, until it has authenticated once.
     let stored = client.as_ref().map_or(&[][..], |client| &client.secret_mac);
@@ -32,11 +56,5 @@ pub async fn authenticate(app: &App, profile: Profile, presented: &Presented) ->
         Some(client) if client.imported_secret.is_some() => app.imported_secrets.verify(app, client, secret).await?,
         _ => right,
     };
-    match client.filter(|_| right) {
-        Some(client) => Ok(client),
-        None => {
-            tokio::time::sleep(app.throttle.wrong(("client", client_id), clock::now_ms())).await;
-            Err(refusal)
-        }
-    }
+    Ok(client.filter(|_| right))
 }

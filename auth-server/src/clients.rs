@@ -35,6 +35,24 @@ impl Clients {
         clients.values().any(|client| is_one(client))
     }
 
+    /// The client of that id as it stands in the database, if that is not what the caller knows: another process may have
+    /// registered it a moment ago.
+    pub async fn renewed(
+        &self,
+        connection: &mut AnyConnection,
+        client_id: &str,
+        known: Option<&Client>,
+    ) -> sqlx::Result<Option<Arc<Client>>> {
+        let _turn = self.loading.lock().await;
+        let stored = client::find(connection, client_id).await?.map(Arc::new);
+        let mut by_id = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
+        match &stored {
+            Some(client) => by_id.insert(client_id.to_owned(), Arc::clone(client)),
+            None => by_id.remove(client_id),
+        };
+        Ok(stored.filter(|stored| Some(&**stored) != known))
+    }
+
     /// The client of that id.
     pub fn find(&self, client_id: &str) -> Option<Arc<Client>> {
         self.by_id

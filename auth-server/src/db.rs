@@ -17,18 +17,58 @@ pub mod signing_key;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Transaction};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Every SQLite connection starts with these. `synchronous=FULL`: an acknowledged write is never lost.
-const PRAGMAS: &str =
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;";
+const SQLITE_SETTINGS: &str =
+    "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;";
+
+/// Every PostgreSQL connection starts with these, whatever the server's defaults are. An acknowledged write is never lost
+/// (stronger settings than `on` are left alone), and each statement sees what was committed before it: whoever has waited
+/// for a turn must see what was done meanwhile. Notices are nobody's business, as the one that a table exists already.
+const POSTGRES_SETTINGS: &str = "SET client_min_messages = 'warning'; \
+     SET default_transaction_isolation = 'read committed'; \
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// How long a connection may take, to be made or to become free.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How many turns PostgreSQL has in one process.
+const TURNS: usize = 256;
+
+/// What may stand behind the `?` of a URL. The driver would log the value of anything else, which may be a misspelt
+/// password.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +84,22 @@ impl Location {
     pub fn read(text: &str) -> Option<Self> {
         match text.split_once(':')? {
             ("sqlite", file) if !file.is_empty() => Some(Self::Sqlite(file.into())),
-            ("postgres" | "postgresql", rest) if rest.starts_with("//") => Some(Self::Postgres(text.to_owned())),
+            ("postgres" | "postgresql", rest) if rest.starts_with("//") => {
+                let parameters = text.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
+                let mut names = parameters.map(|parameter| parameter.split('=').next().unwrap_or_default());
+                let readable = names.all(|name| name.is_empty() || PARAMETERS.contains(&name))
+                    && PgConnectOptions::from_str(text).is_ok();
+                readable.then(|| Self::Postgres(text.to_owned()))
+            }
             _ => None,
+        }
+    }
+
+    /// What every connection starts with.
+    fn settings(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => SQLITE_SETTINGS,
+            Self::Postgres(_) => POSTGRES_SETTINGS,
         }
     }
 }
@@ -71,8 +125,9 @@ pub struct Database {
     location: Location,
     options: AnyConnectOptions,
     pool: AnyPool,
-    /// SQLite takes one writer at a time: waiting in line here is fair, waiting for its lock is polling.
-    writer: Arc<Semaphore>,
+    /// Where writers wait in line. SQLite takes one at a time: to wait here is fair, to wait for its lock is polling. In
+    /// PostgreSQL, clients and users share some turns: whoever waits for the same one waits here, not with a connection.
+    turns: Arc<[Arc<Semaphore>]>,
     committed: Arc<Notify>,
 }
 
@@ -81,52 +136,62 @@ pub struct Database {
 pub struct Write {
     transaction: Transaction<'static, Any>,
     committed: Arc<Notify>,
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Database {
     /// Opens the database and migrates it. A SQLite file that is missing is created, readable by its owner only.
     pub async fn open(location: &Location) -> Result<Self, OpenError> {
         let fail = |reason: String| OpenError::new(location, reason);
-        let (url, pool) = match location {
-            Location::Sqlite(file) => {
-                create_privately(file).map_err(|error| fail(error.to_string()))?;
-                let pool = AnyPoolOptions::new().max_connections(8).after_connect(|connection, _| {
-                    Box::pin(async move { sqlx::raw_sql(PRAGMAS).execute(connection).await.map(drop) })
-                });
-                (sqlite_url(file), pool)
-            }
-            Location::Postgres(url) => {
-                let pool = AnyPoolOptions::new().max_connections(16);
-                (url.clone(), pool.acquire_timeout(Duration::from_secs(10)))
-            }
-        };
-        sqlx::any::install_default_drivers();
-        // Errors of these are said without their cause where it could repeat the URL.
-        let options = url
-            .parse::<AnyConnectOptions>()
-            .map_err(|_| fail("its URL cannot be read".into()))?;
-        let options = options.disable_statement_logging();
-        let pool = pool
-            .connect_with(options.clone())
+        if let Location::Sqlite(file) = location {
+            create_privately(file).map_err(|error| fail(error.to_string()))?;
+        }
+        let options = options(location)?;
+        // One connection first: it says why it fails, where the pool would only say that it waited.
+        let mut first = connect(location, &options).await?;
+        migrate(location, &mut first)
             .await
             .map_err(|error| fail(error.to_string()))?;
-        let migrations = match location {
-            Location::Sqlite(_) => sqlx::migrate!("./migrations/sqlite"),
-            Location::Postgres(_) => sqlx::migrate!("./migrations/postgres"),
+        // A failure to say goodbye changes nothing.
+        let _ = first.close().await;
+        let (connections, turns) = match location {
+            Location::Sqlite(_) => (8, 1),
+            Location::Postgres(_) => (16, TURNS),
         };
-        migrations.run(&pool).await.map_err(|error| fail(error.to_string()))?;
+        let settings = location.settings();
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(LONGEST_WAIT)
+            .after_connect(move |connection, _| {
+                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+            });
         let database = Self {
             location: location.clone(),
+            pool: pool.connect_lazy_with(options.clone()),
             options,
-            pool,
-            writer: Arc::new(Semaphore::new(1)),
+            turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(1)))
+                .take(turns)
+                .collect(),
             committed: Arc::new(Notify::new()),
         };
         server::create_missing(&database)
             .await
             .map_err(|error| fail(error.to_string()))?;
         Ok(database)
+    }
+
+    /// Whether the database could be opened. Changes nothing.
+    pub async fn check(location: &Location) -> Result<(), OpenError> {
+        match location {
+            Location::Sqlite(file) => {
+                could_be_opened(file).map_err(|error| OpenError::new(location, error.to_string()))
+            }
+            Location::Postgres(_) => {
+                let connection = connect(location, &options(location)?).await?;
+                let _ = connection.close().await;
+                Ok(())
+            }
+        }
     }
 
     /// A connection to read with.
@@ -147,23 +212,28 @@ impl Database {
     }
 
     async fn begin(&self, pair: Option<i32>) -> sqlx::Result<Write> {
-        let (transaction, turn) = match &self.location {
-            Location::Sqlite(_) => {
-                let turn = self.writer.clone().acquire_owned().await;
-                let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        let line = pair.unwrap_or_default().cast_unsigned() as usize % self.turns.len();
+        let turn = self.turns[line].clone().acquire_owned().await;
+        let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
+        // an open transaction.
+        let (pool, location) = (self.pool.clone(), self.location.clone());
+        let begun = tokio::spawn(async move {
+            match location {
                 // The write lock from the first statement on: a deferred one would fail, not wait, when it upgrades.
-                (self.pool.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
+                Location::Sqlite(_) => pool.begin_with("BEGIN IMMEDIATE").await,
+                Location::Postgres(_) => {
+                    let mut transaction = pool.begin().await?;
+                    let turn = match pair {
+                        Some(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
+                        None => sqlx::query("SELECT postern_turn_alone()"),
+                    };
+                    turn.execute(&mut *transaction).await?;
+                    Ok(transaction)
+                }
             }
-            Location::Postgres(_) => {
-                let mut transaction = self.pool.begin().await?;
-                let turn = match pair {
-                    Some(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
-                    None => sqlx::query("SELECT postern_turn_alone()"),
-                };
-                turn.execute(&mut *transaction).await?;
-                (transaction, None)
-            }
-        };
+        });
+        let transaction = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
         Ok(Write {
             transaction,
             committed: self.committed.clone(),
@@ -232,6 +302,73 @@ fn pair(client_id: &str, user_name: &str) -> i32 {
     i32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
+/// Errors of this are said without their cause, which could repeat the URL.
+fn options(location: &Location) -> Result<AnyConnectOptions, OpenError> {
+    sqlx::any::install_default_drivers();
+    let url = match location {
+        Location::Sqlite(file) => sqlite_url(file),
+        Location::Postgres(url) => url.clone(),
+    };
+    let options = url.parse::<AnyConnectOptions>();
+    let options = options.map_err(|_| OpenError::new(location, "its URL cannot be read".into()))?;
+    Ok(options.disable_statement_logging())
+}
+
+/// A connection outside the pool.
+async fn connect(location: &Location, options: &AnyConnectOptions) -> Result<AnyConnection, OpenError> {
+    let fail = |reason: String| OpenError::new(location, reason);
+    let mut attempts = 0;
+    loop {
+        let connecting = async {
+            let mut connection = options.connect().await?;
+            sqlx::raw_sql(location.settings()).execute(&mut connection).await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(LONGEST_WAIT, connecting).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            // SQLite switches a new file to its write-ahead log without waiting for another process that does the same.
+            Ok(Err(sqlx::Error::Database(error))) if attempts < 100 && error.message().contains("locked") => {
+                attempts += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(Err(error)) => return Err(fail(error.to_string())),
+            Err(_) => return Err(fail(format!("no answer within {} s", LONGEST_WAIT.as_secs()))),
+        }
+    }
+}
+
+/// Brings the tables up to date. Many may start at once, and commands run beside servers: on PostgreSQL they wait for
+/// sqlx's own lock, on SQLite for the write lock, which is taken before looking.
+async fn migrate(location: &Location, connection: &mut AnyConnection) -> Result<(), MigrateError> {
+    match location {
+        Location::Sqlite(_) => {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let migrations = sqlx::migrate!("./migrations/sqlite");
+            migrations.run_direct(None, &mut *transaction, false).await?;
+            Ok(transaction.commit().await?)
+        }
+        Location::Postgres(_) => {
+            let migrations = sqlx::migrate!("./migrations/postgres");
+            migrations.run_direct(None, connection, false).await
+        }
+    }
+}
+
+/// Whether a SQLite file could be opened, or created where it is missing: as the operating system sees it, permissions
+/// and read-only file systems. SQLite keeps files beside the database, so its folder must be writable too.
+fn could_be_opened(file: &Path) -> std::io::Result<()> {
+    let allowed = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS);
+    // With the dot, what is no folder is refused, and no folder at all is the current one.
+    let folder = file.parent().unwrap_or(Path::new("")).join(".");
+    allowed(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    match std::fs::metadata(file) {
+        Ok(found) if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(allowed(file, Access::READ_OK | Access::WRITE_OK)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The file holds signing keys: nobody but its owner may read it, from its first moment on.
 fn create_privately(file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -281,6 +418,12 @@ mod tests {
         assert_eq!(shown("postgresql://db/auth"), "postgres://db/auth");
         assert_eq!(shown("sqlite:auth.db"), "auth.db");
         assert_eq!(Location::read("mysql://db/auth"), None);
-        assert_eq!(Location::read("sqlite:"), None);
+        for wrong in [
+            "sqlite:",
+            "postgres://u:secret@db:port/auth",
+            "postgres://u@db/auth?pasword=secret",
+        ] {
+            assert_eq!(Location::read(wrong), None);
+        }
     }
 }

@@ -16,23 +16,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn follow(app: Arc<App>, mut observer: Observer) {
     let mut failing = false;
     loop {
-        let result = match observer.changed(&app.database).await {
-            Ok(()) => look(&app).await,
-            Err(error) => Err(error),
-        };
+        let observed = observer.changed(&app.database).await;
+        // Also when the observer failed: perhaps only its own connection is lost.
+        let result = observed.and(catch_up(&app).await);
         match result {
-            Ok(()) if failing => tracing::info!("changes can be read from the database again"),
+            Ok(()) if failing => tracing::info!("changes are followed in the database again"),
             Ok(()) => {}
             Err(error) => {
                 if !failing {
-                    tracing::error!(%error, "changes cannot be read from the database; gateways are told nothing until they can");
+                    tracing::error!(%error, "changes cannot be followed in the database; gateways learn of them late, or not until they can");
                 }
+                failing = true;
                 tokio::time::sleep(PAUSE).await;
                 // Connected anew where that helps; what was missed is found by the first look.
                 if let Ok(fresh) = Observer::new(&app.database).await {
                     observer = fresh;
                 }
-                failing = true;
                 continue;
             }
         }
@@ -40,7 +39,8 @@ pub async fn follow(app: Arc<App>, mut observer: Observer) {
     }
 }
 
-async fn look(app: &App) -> sqlx::Result<()> {
+/// Brings memory and feed to the newest change.
+pub async fn catch_up(app: &App) -> sqlx::Result<()> {
     let mut read = app.database.read().await?;
     let told = app.feed.current();
     let (_, newest) = change::range(&mut read).await?;

@@ -82,7 +82,7 @@ pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, 
             .filter(|token| lives(token.expires_at_ms, now_ms))
             && !authorities_moved(&mut read, &token, grantee).await?
         {
-            return again(app, grantee.client.profile, token);
+            return again(app, &mut read, grantee.client.profile, token).await;
         }
     }
 
@@ -111,7 +111,7 @@ pub async fn issue_in(app: &App, write: &mut Write, grantee: &Grantee, now_ms: i
         {
             refresh_token::update_authorities(write, refresh_id, &authorities_text(&grantee.authorities)).await?;
         }
-        return again(app, profile, token.clone());
+        return again(app, write, profile, token.clone()).await;
     }
 
     let mut refresh = None;
@@ -208,12 +208,12 @@ async fn find_reusable(connection: &mut sqlx::AnyConnection, key: &Key<'_>) -> s
     .await
 }
 
-/// A client removed while its request was under way gets nothing more.
+/// A client that was removed while its request was under way gets nothing more, nor does one of its name that was
+/// registered in its place: what is in memory may be older than what another process has written.
 pub async fn ensure_registered(write: &mut Write, client: &Client) -> Result<(), Refusal> {
-    if client::exists(write, &client.client_id).await? {
-        Ok(())
-    } else {
-        Err(Refusal::BadBasicCredentials)
+    match client::find(write, &client.client_id).await? {
+        Some(stored) if stored.is_still(client) => Ok(()),
+        _ => Err(Refusal::BadBasicCredentials),
     }
 }
 
@@ -232,8 +232,14 @@ async fn authorities_moved(
 }
 
 /// The token and its refresh token once more, from what was signed.
-fn again(app: &App, profile: Profile, token: AccessToken) -> Result<Issued, Refusal> {
+async fn again(
+    app: &App,
+    connection: &mut sqlx::AnyConnection,
+    profile: Profile,
+    token: AccessToken,
+) -> Result<Issued, Refusal> {
     const GONE: Refusal = Refusal::Corrupt("the signing key of a living token is gone");
+    app.signing.know(connection, &token.key_id).await?;
     let refresh_token = match (&token.refresh_id, &token.refresh_claims) {
         (Some(id), Some(claims)) => Some(
             profile
@@ -342,6 +348,7 @@ async fn make_access_token(
     if let Some(refresh) = refresh.filter(|_| profile.format() == Format::Opaque) {
         // Both values are derived with the one key that this row names; a refresh token keeps its value.
         key_id.clone_from(&refresh.first_key_id);
+        app.signing.know(write, &key_id).await?;
     }
     let access_token = profile.access_token(&app.signing, &key_id, &claims.jti, &payload);
     let access_token = access_token.ok_or(KEY_GONE)?;

@@ -13,6 +13,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::Sha256;
 use sqlx::AnyConnection;
+use tokio::sync::Mutex;
 
 use crate::db::change::{self, Kind};
 use crate::db::signing_key::{self, SigningKey};
@@ -34,11 +35,14 @@ const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 #[derive(Default)]
 pub struct Signing {
     keys: RwLock<Arc<HashMap<String, SigningKey>>>,
+    /// What was read earlier never replaces what was read later.
+    reading: Mutex<()>,
 }
 
 impl Signing {
     /// Takes the keys as they stand in the database.
     pub async fn load(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+        let _turn = self.reading.lock().await;
         let keys = signing_key::all(connection)
             .await?
             .into_iter()
@@ -53,10 +57,17 @@ impl Signing {
         let active = signing_key::active(write, profile.name(), now_ms)
             .await?
             .ok_or(sqlx::Error::RowNotFound)?;
-        if !self.keys().contains_key(&active) {
-            self.load(write).await?;
-        }
+        self.know(write, &active).await?;
         Ok(active)
+    }
+
+    /// Sees to it that a key is in memory, if it is in the database: another process may have drawn it a moment ago.
+    pub async fn know(&self, connection: &mut AnyConnection, key_id: &str) -> sqlx::Result<()> {
+        if self.keys().contains_key(key_id) {
+            Ok(())
+        } else {
+            self.load(connection).await
+        }
     }
 
     /// The compact JWS of a payload. The same payload and key give the same token, byte for byte.
@@ -198,6 +209,7 @@ mod tests {
         });
         Signing {
             keys: RwLock::new(Arc::new(keys.collect())),
+            ..Signing::default()
         }
     }
 

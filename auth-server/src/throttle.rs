@@ -7,7 +7,7 @@
 //! then stop all its users; what protects a client is a long secret.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Wrong answers given at once.
@@ -38,8 +38,8 @@ struct Place {
 }
 
 /// One attempt that is under way, until it is dropped.
-pub struct Attempt<'a> {
-    throttle: &'a Throttle,
+pub struct Attempt {
+    throttle: Arc<Throttle>,
     place: usize,
 }
 
@@ -54,7 +54,7 @@ impl Default for Throttle {
 
 impl Throttle {
     /// Begins an attempt; `None`: too many are under way, whose failures are being held back.
-    pub fn attempt(&self, subject: impl Hash, now_ms: i64) -> Option<Attempt<'_>> {
+    pub fn attempt(self: &Arc<Self>, subject: impl Hash, now_ms: i64) -> Option<Attempt> {
         let place = self.hash.hash_one(subject) as usize % PLACES;
         let mut places = self.lock();
         let known = &mut places[place];
@@ -63,7 +63,11 @@ impl Throttle {
             return None;
         }
         known.under_way += 1;
-        Some(Attempt { throttle: self, place })
+        drop(places);
+        Some(Attempt {
+            throttle: Arc::clone(self),
+            place,
+        })
     }
 
     /// Counts a wrong answer: how long it is to be held back.
@@ -77,14 +81,28 @@ impl Throttle {
     }
 }
 
-impl Attempt<'_> {
-    /// Counts the attempt as a wrong one: how long its answer is to be held back. Keep the attempt until then.
-    pub fn wrong(&self, now_ms: i64) -> Duration {
-        self.throttle.lock()[self.place].fail(now_ms)
+impl Attempt {
+    /// Counts the attempt as a wrong one, and holds its answer back as long as it should be.
+    pub async fn wrong(self, now_ms: i64) {
+        let delay = self.throttle.lock()[self.place].fail(now_ms);
+        if delay.is_zero() {
+            return;
+        }
+        // In a task of its own: who hangs up instead of waiting has no place for the next attempt either.
+        let held = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            drop(self);
+        });
+        let _ = held.await;
+    }
+
+    #[cfg(test)]
+    fn fail(&self, now_ms: i64) {
+        self.throttle.lock()[self.place].fail(now_ms);
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for Attempt {
     fn drop(&mut self) {
         self.throttle.lock()[self.place].under_way -= 1;
     }
@@ -133,10 +151,10 @@ mod tests {
 
     #[test]
     fn only_once_the_free_ones_are_used_up_the_attempts_at_once_are_few() {
-        let throttle = Throttle::default();
+        let throttle = Arc::new(Throttle::default());
         let many: Vec<_> = (0..64).map(|_| throttle.attempt("u", 0).unwrap()).collect();
         for attempt in &many[..10] {
-            attempt.wrong(0);
+            attempt.fail(0);
         }
         assert!(throttle.attempt("u", 0).is_none());
         assert!(throttle.attempt("other", 0).is_some());

@@ -19,7 +19,7 @@ pub async fn authenticate(app: &App, client: &Client, user_name: &str, password:
             name: user_name.to_owned(),
         }),
         Login::Refused(message) => {
-            tokio::time::sleep(attempt.wrong(clock::now_ms())).await;
+            attempt.wrong(clock::now_ms()).await;
             Err(Refusal::BadUserCredentials(message))
         }
     }

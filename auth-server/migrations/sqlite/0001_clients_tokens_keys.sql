@@ -85,7 +85,7 @@ CREATE INDEX access_token_client ON access_token (client_id);
 CREATE INDEX access_token_expiry ON access_token (expires_at_ms);
 
 -- Codes, by the SHA-256 of their value. A redeemed one stays until it expires, with the tokens it was exchanged for:
--- shown again, those are taken back (RFC 6749 section 4.1.2). An empty `redirect_uri`: the request named none.
+-- shown again some time later, those are taken back (RFC 6749 section 4.1.2). An empty `redirect_uri`: the request named none.
 CREATE TABLE authorization_code (
     code_hash      BLOB PRIMARY KEY,
     profile        TEXT   NOT NULL,
@@ -97,6 +97,7 @@ CREATE TABLE authorization_code (
     code_challenge TEXT   NOT NULL,
     token_id       TEXT,
     refresh_id     TEXT,
+    redeemed_at_ms BIGINT,
     expires_at_ms  BIGINT NOT NULL
 );
 CREATE INDEX authorization_code_expiry ON authorization_code (expires_at_ms);

@@ -25,6 +25,8 @@ pub struct AuthorizationCode {
     pub token_id: Option<String>,
     /// The refresh token that came with it, or the one that took its place since.
     pub refresh_id: Option<String>,
+    /// When it was exchanged.
+    pub redeemed_at_ms: Option<i64>,
     /// When it is no longer good.
     pub expires_at_ms: i64,
 }
@@ -33,7 +35,7 @@ pub struct AuthorizationCode {
 pub async fn find(connection: &mut AnyConnection, code_hash: &[u8]) -> sqlx::Result<Option<AuthorizationCode>> {
     sqlx::query_as(
         "SELECT code_hash, profile, client_id, user_id, user_name, scope, redirect_uri, code_challenge, token_id, \
-         refresh_id, expires_at_ms FROM authorization_code WHERE code_hash = $1",
+         refresh_id, redeemed_at_ms, expires_at_ms FROM authorization_code WHERE code_hash = $1",
     )
     .bind(code_hash.to_vec())
     .fetch_optional(connection)
@@ -68,13 +70,17 @@ pub async fn redeem(
     code_hash: &[u8],
     token_id: &str,
     refresh_id: Option<&str>,
+    now_ms: i64,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE authorization_code SET token_id = $2, refresh_id = $3 WHERE code_hash = $1")
-        .bind(code_hash.to_vec())
-        .bind(token_id)
-        .bind(refresh_id)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "UPDATE authorization_code SET token_id = $2, refresh_id = $3, redeemed_at_ms = $4 WHERE code_hash = $1",
+    )
+    .bind(code_hash.to_vec())
+    .bind(token_id)
+    .bind(refresh_id)
+    .bind(now_ms)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -42,6 +42,18 @@ impl Client {
         self.grants.iter().any(|registered| registered == grant)
     }
 
+    /// Whether this is the same registration: nothing of it was changed but that an imported secret is kept as others are.
+    pub fn is_still(&self, before: &Self) -> bool {
+        self == before
+            || before.imported_secret.is_some()
+                && *self
+                    == Self {
+                        secret_mac: self.secret_mac.clone(),
+                        imported_secret: None,
+                        ..before.clone()
+                    }
+    }
+
     /// The authorities of its own tokens, as they stand there.
     pub fn sorted_authorities(&self) -> Vec<String> {
         let mut authorities = self.authorities.clone();
@@ -98,11 +110,27 @@ impl TryFrom<Row> for Client {
 pub async fn all(connection: &mut AnyConnection) -> sqlx::Result<Vec<Client>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT client_id, profile, secret_mac, imported_secret, grants, scopes, authorities, resource_ids, redirect_uris, \
-         response_types, additional_information, access_token_validity, refresh_token_validity FROM client ORDER BY client_id",
+         response_types, additional_information, access_token_validity, refresh_token_validity FROM client",
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(Client::try_from).collect()
+    let mut clients: Vec<Client> = rows.into_iter().map(Client::try_from).collect::<sqlx::Result<_>>()?;
+    // PostgreSQL would order them as its locale does.
+    clients.sort_unstable_by(|a, b| a.client_id.cmp(&b.client_id));
+    Ok(clients)
+}
+
+/// The client of that id.
+pub async fn find(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<Option<Client>> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT client_id, profile, secret_mac, imported_secret, grants, scopes, authorities, resource_ids, redirect_uris, \
+         response_types, additional_information, access_token_validity, refresh_token_validity FROM client \
+         WHERE client_id = $1",
+    )
+    .bind(client_id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(Client::try_from).transpose()
 }
 
 /// Whether the client is still registered.

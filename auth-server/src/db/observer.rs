@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
-use sqlx::{AnyConnection, ConnectOptions as _};
+use sqlx::AnyConnection;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use crate::db::{Database, Location, PRAGMAS};
+use crate::db::{Database, LONGEST_WAIT, Location, connect};
 
 /// How often SQLite is asked whether another process wrote. Reading the counter costs some microseconds.
 const EVERY: Duration = Duration::from_millis(20);
@@ -39,8 +39,8 @@ impl Observer {
     pub async fn new(database: &Database) -> sqlx::Result<Self> {
         Ok(Self(match &database.location {
             Location::Sqlite(_) => {
-                let mut connection = database.options.connect().await?;
-                sqlx::raw_sql(PRAGMAS).execute(&mut connection).await?;
+                let connection = connect(&database.location, &database.options).await;
+                let connection = connection.map_err(|error| sqlx::Error::Configuration(error.into()))?;
                 let mut ticks = interval(EVERY);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 Engine::Sqlite {
@@ -50,7 +50,10 @@ impl Observer {
                 }
             }
             Location::Postgres(url) => {
-                let mut listener = PgListener::connect(url).await?;
+                // A pool of one, which never takes its connection back: a listener makes lost connections anew from it.
+                let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LONGEST_WAIT);
+                let pool = pool.max_lifetime(None).idle_timeout(None).connect_lazy(url)?;
+                let mut listener = PgListener::connect_with(&pool).await?;
                 listener.listen(CHANNEL).await?;
                 Engine::Postgres {
                     listener,

@@ -10,6 +10,10 @@ const CLIENT_SECRET_KEY: &str = "client_secret_key";
 
 /// Draws what a new database needs; leaves what is there.
 pub async fn create_missing(database: &Database) -> sqlx::Result<()> {
+    // Every command opens the database: only the first has something to write.
+    if client_secret_key(&mut *database.read().await?).await.is_ok() {
+        return Ok(());
+    }
     let mut write = database.write().await?;
     let lineage = entropy::hex(&entropy::bytes::<8>()).into_bytes();
     for (name, value) in [(LINEAGE, lineage), (CLIENT_SECRET_KEY, entropy::bytes::<32>().to_vec())] {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
 use crate::credentials;
+use crate::follow;
 
 /// Seconds a request is held when it does not say.
 const WAIT: u64 = 25;
@@ -34,7 +35,14 @@ pub async fn feed_tokens(State(app): State<Arc<App>>, headers: HeaderMap, RawQue
     let Ok(wait) = parameter("wait").map_or(Ok(WAIT), str::parse) else {
         return (StatusCode::BAD_REQUEST, "wait is a number of seconds\n").into_response();
     };
-    let after = parameter("after").and_then(|version| app.feed.position(version));
+    let mut after = parameter("after").and_then(|version| app.feed.position(version));
+    if after.is_none() && parameter("after").is_some() {
+        // Perhaps another replica has told of a change that is not known here yet.
+        if let Err(error) = follow::catch_up(&app).await {
+            return unreadable(&error);
+        }
+        after = parameter("after").and_then(|version| app.feed.position(version));
+    }
     if let Some(after) = after
         && !app
             .feed
@@ -51,9 +59,11 @@ pub async fn feed_tokens(State(app): State<Arc<App>>, headers: HeaderMap, RawQue
             ];
             (head, document).into_response()
         }
-        Err(error) => {
-            tracing::error!(%error, "the feed cannot be read from the database");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        Err(error) => unreadable(&error),
     }
+}
+
+fn unreadable(error: &sqlx::Error) -> Response {
+    tracing::error!(%error, "the feed cannot be read from the database");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

@@ -1,7 +1,8 @@
 //! Authorization Code, RFC 6749 section 4.1, with PKCE (RFC 7636, S256) where the request had a challenge.
 //!
-//! A code is redeemed once: whoever comes second, be it a moment later, is refused, and the tokens that the first one got
-//! are taken back, because one of the two has stolen the code (RFC 6749 section 4.1.2).
+//! A code is redeemed once: whoever comes second, be it a moment later, is refused. Some seconds later, the tokens that
+//! the first one got are taken back as well, because one of the two has stolen the code (RFC 6749 section 4.1.2). Before
+//! that it is a client that sent its request twice: a double click or a proxy's retry must not cost a login.
 
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ use crate::db::{Write, access_token};
 use crate::error::{Presented, Refusal};
 use crate::issue::{Grantee, Issued, User, ensure_registered, issue_in, lives, token_hash};
 use crate::revoke;
+
+/// So long after its redemption a code that is shown again was merely sent twice.
+const SENT_TWICE_MS: i64 = 10_000;
 
 /// What a user allowed a client at the authorization endpoint.
 pub struct Authorization<'a> {
@@ -60,6 +64,7 @@ pub async fn authorize(app: &App, authorization: &Authorization<'_>) -> Result<S
         code_challenge: authorization.code_challenge.to_owned(),
         token_id: None,
         refresh_id: None,
+        redeemed_at_ms: None,
         expires_at_ms: clock::now_ms() + client.profile.code_validity() * 1000,
     };
     authorization_code::insert(&mut write, &row).await?;
@@ -85,9 +90,11 @@ pub async fn grant(app: &App, client: Arc<Client>, shown: &Shown<'_>) -> Result<
     let found = authorization_code::find(&mut write, &code_hash).await?;
     let found = admit(found, &client, shown)?;
     if found.token_id.is_some() {
-        take_back(&mut write, &found, now_ms).await?;
-        // Committed before it is answered: a refusal must not undo a revocation.
-        write.commit().await?;
+        if found.redeemed_at_ms.is_none_or(|at| now_ms - at > SENT_TWICE_MS) {
+            take_back(&mut write, &found, now_ms).await?;
+            // Committed before it is answered: a refusal must not undo a revocation.
+            write.commit().await?;
+        }
         return Err(invalid(shown));
     }
     if !lives(Some(found.expires_at_ms), now_ms) {
@@ -105,7 +112,14 @@ pub async fn grant(app: &App, client: Arc<Client>, shown: &Shown<'_>) -> Result<
         scope: found.scope.split(' ').map(str::to_owned).collect(),
     };
     let issued = issue_in(app, &mut write, &grantee, now_ms).await?;
-    authorization_code::redeem(&mut write, &code_hash, &issued.token_id, issued.refresh_id.as_deref()).await?;
+    authorization_code::redeem(
+        &mut write,
+        &code_hash,
+        &issued.token_id,
+        issued.refresh_id.as_deref(),
+        now_ms,
+    )
+    .await?;
     write.commit().await?;
     Ok(issued)
 }

@@ -94,10 +94,16 @@ async fn find(app: &App, profile: Profile, token: &str) -> Result<Option<(Refres
     let own = match profile.format() {
         Format::Opaque => refresh_token::find_opaque(&mut *app.database.read().await?, &token_hash(token)).await?,
         Format::Jwt => {
-            let payload = app.signing.verify(profile, token);
+            let mut read = app.database.read().await?;
+            let mut payload = app.signing.verify(profile, token);
+            if payload.is_none() {
+                // Perhaps with a key that another process drew a moment ago.
+                app.signing.load(&mut read).await?;
+                payload = app.signing.verify(profile, token);
+            }
             let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
             match claims {
-                Some(claims) => refresh_token::find(&mut *app.database.read().await?, &claims.jti).await?,
+                Some(claims) => refresh_token::find(&mut read, &claims.jti).await?,
                 None => None,
             }
         }

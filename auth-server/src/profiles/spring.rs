@@ -476,7 +476,15 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
         },
         Refusal::NoBearerToken => Answer::oauth(401, "unauthorized", FULL_AUTHENTICATION)
             .challenge(Challenge::WithError(r#"Bearer realm="oauth2-resource", "#)),
-        Refusal::BadBearerToken(token) => Answer::oauth(401, "invalid_token", token.0).challenge(Challenge::Fixed(
+        Refusal::BadBearerToken(token) => Answer::oauth(
+            401,
+            "invalid_token",
+            match version {
+                SpringOauth::V2_5 => "Invalid access token".to_owned(),
+                _ => token.0,
+            },
+        )
+        .challenge(Challenge::Fixed(
             r#"Bearer realm="oauth2-resource", error="invalid_token""#,
         )),
         Refusal::UnknownBearerToken(token) => {

@@ -153,22 +153,12 @@ fn what_is_too_much_for_one_document_follows_without_waiting() {
 
 /// Writes revocations straight into the database beside the running server.
 fn revoke_many(server: &Server, count: u32) {
-    let url = format!("sqlite:{}", server.folder.path().join("auth.db").display());
     let script = format!(
-        "PRAGMA busy_timeout=5000; BEGIN IMMEDIATE; \
-         WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count}) \
+        "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count}) \
          INSERT INTO change (kind, subject, at_ms) SELECT 'token_revoked', 't' || n, 9999999999999 FROM series; \
-         INSERT INTO revoked_token (token_id, number) SELECT subject, number FROM change WHERE kind = 'token_revoked'; \
-         COMMIT;"
+         INSERT INTO revoked_token (token_id, number) SELECT subject, number FROM change WHERE kind = 'token_revoked'"
     );
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        sqlx::any::install_default_drivers();
-        let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(script))
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    });
+    engine::run(server.folder.path(), script);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! A real `postern-auth` on a temporary folder, beside a login service that speaks the three reserved interfaces.
+//! A real `postern-auth` on a temporary folder and a database of its own, beside a login service that speaks the three reserved interfaces.
 
 pub mod dump;
+pub mod engine;
 pub mod http;
 pub mod login;
 pub mod tkey;
@@ -22,8 +23,8 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_postern-auth");
 
 /// One server with its folder, its login service and one client `demo` / `demo-secret`.
 pub struct Server {
-    pub folder: tempfile::TempDir,
-    pub login: LoginService,
+    pub folder: Arc<tempfile::TempDir>,
+    pub login: Arc<LoginService>,
     pub address: String,
     child: Child,
     log: Arc<Mutex<String>>,
@@ -51,7 +52,7 @@ impl Default for Setup {
 }
 
 /// The client of the demo, and one for every other shape.
-const DEMO: &str = "demo --secret demo-secret --profile spring --grants password,refresh_token --scopes all";
+pub const DEMO: &str = "demo --secret demo-secret --profile spring --grants password,refresh_token --scopes all";
 
 impl Server {
     pub fn start() -> Self {
@@ -80,8 +81,8 @@ impl Server {
     }
 
     pub fn with(setup: Setup) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let login = LoginService::start();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let login = Arc::new(LoginService::start());
         let yaml = yaml(&login.url, setup.compat).replace(" ]\ncompat", &format!("{} ]\ncompat", setup.mounts));
         let yaml = yaml + setup.more;
         std::fs::write(folder.path().join("auth.yaml"), yaml).unwrap();
@@ -90,6 +91,20 @@ impl Server {
             let output = run_in(folder.path().to_owned(), &arguments);
             assert!(output.status.success(), "{output:?}");
         }
+        Self::spawn(folder, login)
+    }
+
+    /// A server on a folder with a configuration, beside which no login service has started.
+    pub fn on(folder: &Arc<tempfile::TempDir>) -> Self {
+        Self::spawn(Arc::clone(folder), Arc::new(LoginService::start()))
+    }
+
+    /// Another server on the same database.
+    pub fn beside(&self) -> Self {
+        Self::spawn(Arc::clone(&self.folder), Arc::clone(&self.login))
+    }
+
+    fn spawn(folder: Arc<tempfile::TempDir>, login: Arc<LoginService>) -> Self {
         let (child, address, log) = spawn(folder.path().to_owned());
         Self {
             folder,
@@ -100,10 +115,29 @@ impl Server {
         }
     }
 
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts a server that has ended again.
+    pub fn start_again(&mut self) {
+        (self.child, self.address, self.log) = spawn(self.folder.path().to_owned());
+    }
+
+    /// Replaces a text in the configuration, for the next start.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let file = self.folder.path().join("auth.yaml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        assert!(before.contains(from), "{from} in {before}");
+        std::fs::write(file, before.replace(from, to)).unwrap();
+    }
+
     /// Stops the server as a supervisor does, and starts it again on the same folder.
     pub fn restart(&mut self) {
         self.terminate();
-        (self.child, self.address, self.log) = spawn(self.folder.path().to_owned());
+        self.start_again();
     }
 
     /// SIGTERM; returns the exit code and how long it took.
@@ -221,11 +255,12 @@ pub fn basic((user, password): (&str, &str)) -> String {
 pub fn yaml(login: &str, compat: &str) -> String {
     format!(
         "listen: 127.0.0.1:0\n\
-         database: sqlite:auth.db\n\
+         database: {}\n\
          login_service: {{ url: \"{login}\", credentials: \"gateway:secret\", timeout: 2s }}\n\
          feed: {{ credentials: [ \"gateway:secret\" ] }}\n\
          mounts: [ {{ profile: spring, path: /login }}, {{ profile: spring, path: / }} ]\n\
-         compat: {compat}\n"
+         compat: {compat}\n",
+        engine::new_database()
     )
 }
 
@@ -236,6 +271,12 @@ pub fn run_in(folder: PathBuf, arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Moves the redemption of every code into the past.
+pub fn redeemed_earlier(server: &Server, seconds: u32) {
+    let statement = format!("UPDATE authorization_code SET redeemed_at_ms = redeemed_at_ms - {seconds}000");
+    engine::run(server.folder.path(), statement);
 }
 
 /// The payload of a JWT, as it was written.

@@ -5,7 +5,7 @@ use std::thread;
 use crate::harness::dump::{Dump, bcrypt_of};
 use crate::harness::http::Answer;
 use crate::harness::*;
-use crate::import::Form;
+use super::import::Form;
 
 const LOGIN: &str = "grant_type=password&username=u1&password=password";
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::harness::dump::{Dump, Token, md5, now_s};
 use crate::harness::http::Answer;
 use crate::harness::*;
-use crate::import::{FORMS, Form};
+use super::import::{FORMS, Form};
 
 const SHOP: (&str, &str) = ("shop", "shop-secret");
 

@@ -1,4 +1,6 @@
 //! The wire contract of the auth server, row by row, against the real binary; one file per endpoint or subject.
+//! All of it runs twice: `contract_postgres` is this program with PostgreSQL instead of SQLite. There, it is a module: one
+//! file names another as `super::other`.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,8 +13,10 @@ mod authorize;
 mod check_token;
 mod cli;
 mod cors;
+mod database;
+mod durability;
 mod feed;
-mod harness;
+pub mod harness;
 mod import;
 mod imported_secrets;
 mod imported_tokens;

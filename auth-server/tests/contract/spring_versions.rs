@@ -92,6 +92,40 @@ fn invalid_refresh_token_echo() {
 }
 
 #[test]
+fn no_presented_token_is_echoed_by_2_5() {
+    let server = Server::with(Setup {
+        compat: r#"{ spring_oauth: "2.5" }"#,
+        clients: &[
+            "many --secret s --profile spring --grants password,refresh_token,authorization_code --scopes all --redirect-uris http://localhost/cb",
+            "short --secret s --profile spring --grants password,refresh_token --scopes all --refresh-token-validity 1",
+        ],
+        ..Setup::default()
+    });
+    let tokens = server.log_in("u1");
+    let foreign = text(&tokens, "refresh_token");
+    let form = "grant_type=password&username=u1&password=password";
+    let short = server.post("/oauth/token", ("short", "s"), form).json();
+    let expired = text(&short, "refresh_token");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let refresh = |client: &str, token: &str| {
+        let form = format!("grant_type=refresh_token&refresh_token={token}");
+        server.post("/oauth/token", (client, "s"), &form)
+    };
+    let code = "grant_type=authorization_code&code=no-such-token";
+    for (answer, token) in [
+        (refresh("many", "no-such-token"), "no-such-token"),
+        (refresh("many", foreign), foreign),
+        (refresh("short", expired), expired),
+        (server.post("/oauth/token", ("many", "s"), code), "no-such-token"),
+        (server.check_token("no-such-token"), "no-such-token"),
+        (server.log_out("no-such-token"), "no-such-token"),
+    ] {
+        assert!(answer.status == 400 || answer.status == 401, "{answer:?}");
+        assert!(!format!("{answer:?}").contains(token), "{answer:?}");
+    }
+}
+
+#[test]
 fn missing_refresh_token_param() {
     for version in VERSIONS {
         let answer = Server::of_version(version).token("grant_type=refresh_token");

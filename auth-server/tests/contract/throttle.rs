@@ -63,6 +63,34 @@ fn who_is_turned_away_is_told_when_to_come_back() {
 }
 
 #[test]
+fn hanging_up_is_no_way_around_it() {
+    use std::io::Write as _;
+    let server = Server::start();
+    for _ in 0..10 {
+        server.token(WRONG);
+    }
+    // From here on each is held back for some seconds.
+    together(8, || server.token(WRONG).status);
+    for _ in 0..4 {
+        let body = WRONG;
+        let head = format!(
+            "POST /oauth/token HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-type: {FORM}\r\ncontent-length: {}\r\n\r\n",
+            basic(DEMO_CLIENT),
+            body.len()
+        );
+        let asked = server.login.requests().len();
+        let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        // Once the login service has been asked, nobody waits for the answer.
+        while server.login.requests().len() == asked {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(server.token(WRONG).status, 429);
+}
+
+#[test]
 fn guesses_at_a_client_are_slow_and_the_client_is_not_turned_away() {
     let server = Server::start();
     for _ in 0..10 {

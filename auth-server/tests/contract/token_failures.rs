@@ -112,9 +112,13 @@ fn scope_not_registered() {
 
 #[test]
 fn empty_scope() {
-    let answer = server().post("/oauth/token", ("loose", "s"), LOGIN);
+    let server = server();
+    let answer = server.post("/oauth/token", ("loose", "s"), LOGIN);
     let body = r#"{"error":"invalid_scope","error_description":"Empty scope (either the client or the user is not allowed the requested scopes)"}"#;
     assert_refused(&answer, 400, None, body);
+    // A client without registered scopes may ask for any.
+    let answer = server.post("/oauth/token", ("loose", "s"), &format!("{LOGIN}&scope=x"));
+    assert_eq!(answer.json()["scope"], "x");
 }
 
 #[test]
@@ -270,8 +274,7 @@ fn login_server_down_or_other_exception() {
     }
     let kept = server.check_token(text(&tokens, "access_token"));
     assert_eq!(kept.status, 200, "a refresh that failed took nothing back");
-    let config = yaml("http://127.0.0.1:1", "{}");
-    std::fs::write(server.folder.path().join("auth.yaml"), config).unwrap();
+    server.reconfigure(&server.login.url, "http://127.0.0.1:1");
     let mut server = server;
     server.restart();
     assert_refused(&server.token(LOGIN), 500, None, body);

@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
+use super::uaa_token::{ADMIN_LOGIN, admin_token, server};
 use crate::harness::http::Answer;
 use crate::harness::*;
-use crate::uaa_token::{ADMIN_LOGIN, admin_token, server};
 
 const REGISTER: &str = "/uaa/register";
 

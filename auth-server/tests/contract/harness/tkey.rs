@@ -24,12 +24,15 @@ pub fn start() -> Server {
 }
 
 pub fn with_compat(compat: &'static str) -> Server {
-    Server::with(Setup {
-        compat,
+    Server::with(Setup { compat, ..setup() })
+}
+
+pub fn setup() -> Setup {
+    Setup {
         mounts: ", { profile: tkey, path: /sso }",
         clients: CLIENTS,
         ..Setup::default()
-    })
+    }
 }
 
 /// `POST` of a form below `/sso`.
