@@ -2,7 +2,9 @@
 
 mod address;
 mod check;
+mod cors;
 mod duration;
+mod origin;
 mod plugins;
 mod source;
 
@@ -14,7 +16,9 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 pub use self::address::{EndpointAddress, ListenAddress};
+pub use self::cors::Cors;
 pub use self::duration::Duration;
+pub use self::origin::Origin;
 pub use self::source::{ConfigError, Source, folder_of};
 use crate::plugin::PluginConfig;
 
@@ -38,6 +42,8 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "Vec<PluginConfig>")]
     pub plugins: Vec<Spanned<PluginConfig>>,
+    /// Which pages of other origins may call; nothing is done about it when the key is absent.
+    pub cors: Option<Cors>,
     /// Health, readiness and metrics.
     pub admin: Option<Admin>,
     /// One line per exchange; off when the key is absent.

@@ -7,16 +7,16 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config::{Admin, Cluster, Config, Duration, EndpointAddress, Listener, LoadBalancing, Route};
+use crate::config::{Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route};
 use crate::plugin::{FailurePolicy, PluginConfig};
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
 pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
-    let mut filters: Vec<Value> = config
-        .plugins
-        .iter()
-        .map(|plugin| wasm_filter(&plugin.value, folder))
-        .collect::<Result<_, _>>()?;
+    // Before the plugins: they are not asked about a preflight, and their answers pass it on the way back.
+    let mut filters: Vec<Value> = config.cors.iter().map(|_| cors_filter()).collect();
+    for plugin in &config.plugins {
+        filters.push(wasm_filter(&plugin.value, folder)?);
+    }
     filters.push(router());
     let listeners = config.listeners.value.iter().enumerate();
     let mut bootstrap = json!({
@@ -65,13 +65,82 @@ fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Valu
         "merge_slashes": false,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "http_filters": filters,
-        "route_config": {
-            "name": "routes",
-            // Envoy adds it when it extends X-Forwarded-For; the gateway knows no such field.
-            "request_headers_to_remove": ["x-envoy-external-address"],
-            "virtual_hosts": [ { "name": "all", "domains": ["*"], "routes": routes(config) } ],
-        },
+        "route_config": route_config(config),
     })
+}
+
+fn route_config(config: &Config) -> Value {
+    let mut host = json!({ "name": "all", "domains": ["*"], "routes": routes(config) });
+    let mut entry = json!({
+        "name": "routes",
+        // Envoy adds it when it extends X-Forwarded-For; the gateway knows no such field.
+        "request_headers_to_remove": ["x-envoy-external-address"],
+    });
+    if let Some(cors) = &config.cors {
+        host["typed_per_filter_config"] = json!({ CORS: cors_policy(cors) });
+        host["response_headers_to_add"] = json!([ {
+            "header": { "key": "vary", "value": "Origin" },
+            "append_action": "APPEND_IF_EXISTS_OR_ADD",
+        } ]);
+        if !cors.allow_credentials {
+            // What an upstream says to everybody is taken off before Envoy's filter adds the origin.
+            host["response_headers_to_remove"] = json!(["access-control-allow-credentials"]);
+        }
+        if let Some(routes) = host["routes"].as_array_mut()
+            && config.routes.iter().all(|route| route.prefix.value != "/")
+        {
+            // Envoy's filter does nothing where there is no route, and a page could not read the refusal there. So there
+            // is one, to a cluster that is not there, which is answered as if there were no route.
+            routes.push(json!({
+                "name": "none",
+                "match": { "prefix": "/" },
+                "route": { "cluster": "(no route)", "cluster_not_found_response_code": "NOT_FOUND" },
+            }));
+            entry["validate_clusters"] = json!(false);
+        }
+    }
+    entry["virtual_hosts"] = json!([host]);
+    entry
+}
+
+const CORS: &str = "envoy.filters.http.cors";
+
+fn cors_filter() -> Value {
+    json!({
+        "name": CORS,
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors" },
+    })
+}
+
+fn cors_policy(cors: &Cors) -> Value {
+    // To Envoy `*` is whatever a page asks for, as here an absent list.
+    let list = |names: Option<Vec<&str>>| names.map_or("*".to_owned(), |names| names.join(","));
+    let methods = cors.methods.as_ref();
+    let headers = cors.headers.as_ref();
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": cors.origins.value.iter().map(origin).collect::<Vec<_>>(),
+        "allow_methods": list(methods.map(|methods| methods.iter().map(|method| method.0.as_str()).collect())),
+        "allow_headers": list(headers.map(|headers| headers.iter().map(|name| name.0.as_str()).collect())),
+        "expose_headers": list(Some(cors.expose_headers.iter().map(|name| name.0.as_str()).collect())),
+        "max_age": cors.max_age.get().as_secs().to_string(),
+        "allow_credentials": cors.allow_credentials,
+    })
+}
+
+fn origin(origin: &Origin) -> Value {
+    if !origin.any_port() {
+        return json!({ "exact": origin.base() });
+    }
+    let mut regex = String::new();
+    for character in origin.base().chars() {
+        if matches!(character, '.' | '+' | '[' | ']') {
+            regex.push('\\');
+        }
+        regex.push(character);
+    }
+    regex.push_str("(:[1-9][0-9]{0,4})?");
+    json!({ "safe_regex": { "regex": regex } })
 }
 
 /// Envoy takes the first match, the gateway the longest prefix.

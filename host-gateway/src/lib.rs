@@ -12,6 +12,7 @@ pub mod check;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod cors;
 pub mod envoy;
 pub mod error;
 pub mod health;

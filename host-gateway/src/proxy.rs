@@ -12,8 +12,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request, response};
 use hyper::body::{Body, Incoming};
 use tokio::sync::Mutex;
 
@@ -22,6 +23,7 @@ pub use self::downstream::Downstream;
 use self::filtered::FilteredBody;
 use crate::access_log::Record;
 use crate::cluster::Answer;
+use crate::cors::Caller;
 use crate::error::{Failure, UpstreamError};
 use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict};
 use crate::route::Route;
@@ -40,6 +42,8 @@ enum Early {
 struct Exchange<'a> {
     downstream: &'a Rc<Downstream>,
     plugins: Option<SharedStream>,
+    /// From where the request was sent, if the gateway has to do with that.
+    caller: Option<Caller>,
     /// Place in the route table.
     route: Option<usize>,
     record: Option<Box<Record>>,
@@ -60,10 +64,11 @@ pub async fn serve(
     let mut exchange = Exchange {
         downstream: &downstream,
         plugins: None,
+        caller: worker.cors.as_ref().map(|cors| cors.caller(&head.headers)),
         route: None,
         record,
     };
-    let (head, source) = match exchange.run(head, body).await {
+    let (mut head, source) = match exchange.run(head, body).await {
         Ok((head, source)) => (head, source),
         Err(early) => {
             if let Some(record) = &mut exchange.record {
@@ -74,8 +79,14 @@ pub async fn serve(
     };
     worker.metrics.answered(exchange.route, head.status);
     let Exchange {
-        plugins, mut record, ..
+        plugins,
+        mut record,
+        caller,
+        ..
     } = exchange;
+    if let (Some(cors), Some(caller)) = (&worker.cors, caller) {
+        cors.mark(caller, &mut head.headers);
+    }
     if let Some(record) = &mut record {
         record.answered(head.status);
     }
@@ -93,6 +104,12 @@ impl Exchange<'_> {
     ) -> Result<(response::Parts, body::Source), Early> {
         let worker = Rc::clone(&self.downstream.worker);
         target::check(&mut head)?;
+        if let (Some(cors), Some(caller)) = (&worker.cors, &self.caller)
+            && let Some(headers) = cors.preflight(caller, &head)
+        {
+            self.caller = None;
+            return Err(Early::Local(Box::new(preflight_answer(headers))));
+        }
         fields::remove_nominated(&mut head.headers);
         self.downstream.forwarded(&mut head.headers);
         let bodyless = body.is_end_stream();
@@ -203,6 +220,17 @@ impl Exchange<'_> {
         }
         let filtered = FilteredBody::response(body, Rc::clone(plugins), data);
         Ok((head, body::Source::Filtered(Box::new(filtered))))
+    }
+}
+
+/// The answer to a preflight, which nobody behind the gateway sees.
+fn preflight_answer(headers: HeaderMap) -> LocalResponse {
+    LocalResponse {
+        status: StatusCode::OK,
+        headers,
+        body: Bytes::new(),
+        details: "cors_preflight".to_owned(),
+        grpc_status: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::access_log::Writer;
 use crate::admin::{self, Admin};
 use crate::cluster::SharedCluster;
 use crate::config::{Config, folder_of};
+use crate::cors::Cors;
 use crate::metrics::Metrics;
 use crate::plugin::{PluginModule, PluginProcess};
 use crate::route::RouteTable;
@@ -47,6 +48,7 @@ async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) ->
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let routes = Arc::new(RouteTable::new(config));
+    let cors = config.cors.as_ref().map(|cors| Arc::new(Cors::new(cors)));
     let clusters = config
         .clusters
         .iter()
@@ -97,6 +99,7 @@ async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) ->
             index,
             listeners,
             routes: Arc::clone(&routes),
+            cors: cors.clone(),
             clusters: Arc::clone(&clusters),
             modules: Arc::clone(&modules),
             process: Arc::clone(&process),

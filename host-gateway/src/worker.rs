@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use crate::access_log::AccessLog;
 use crate::cluster::{Clusters, SharedCluster};
+use crate::cors::Cors;
 use crate::listener::{self, Connections};
 use crate::metrics::WorkerMetrics;
 use crate::plugin::{PluginError, PluginModule, PluginProcess, Plugins};
@@ -20,6 +21,8 @@ use crate::route::RouteTable;
 /// What the request path of one worker reaches. Single-threaded.
 pub struct Worker {
     pub routes: Arc<RouteTable>,
+    /// `None`: nothing is done about calls from other origins.
+    pub cors: Option<Arc<Cors>>,
     /// Route name (its prefix) and cluster of each route, as plugins see them.
     pub destinations: Vec<(Rc<str>, Rc<str>)>,
     pub clusters: Rc<Clusters>,
@@ -39,6 +42,7 @@ pub struct WorkerPlan {
     pub index: usize,
     pub listeners: Vec<TcpListener>,
     pub routes: Arc<RouteTable>,
+    pub cors: Option<Arc<Cors>>,
     pub clusters: Arc<[Arc<SharedCluster>]>,
     pub modules: Arc<[Arc<PluginModule>]>,
     pub process: Arc<PluginProcess>,
@@ -91,6 +95,7 @@ impl WorkerPlan {
                 .map(|route| (route.prefix.as_str().into(), clusters.get(route.cluster).name().into()))
                 .collect(),
             routes: self.routes,
+            cors: self.cors,
             clusters,
             plugins,
             metrics: self.metrics,

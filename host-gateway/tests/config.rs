@@ -13,11 +13,11 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 21] = [
+const MISTAKES: [(&str, &str, &str); 28] = [
     (
         "listeners:",
         "listener:",
-        "gateway.yaml:1:1: unknown field `listener`, expected one of workers, listeners, routes, clusters, plugins, admin, access_log, drain_timeout",
+        "gateway.yaml:1:1: unknown field `listener`, expected one of workers, listeners, routes, clusters, plugins, cors, admin, access_log, drain_timeout",
     ),
     (
         "retries: 0",
@@ -118,6 +118,41 @@ const MISTAKES: [(&str, &str, &str); 21] = [
         "{ endpoints: [\"127.0.0.1:9000\"], load_balancing: random, connect_timeout: 500ms }",
         "\n    endpoints:\n      - a:1\n      - b",
         "gateway.yaml:8:9: endpoints: `b` is no endpoint: write host:port, such as 127.0.0.1:8088 or orders:8080",
+    ),
+    (
+        "clusters:",
+        "cors: { origins: [] }\nclusters:",
+        "gateway.yaml:4:18: cors.origins: is empty: give at least one, or leave `cors` out",
+    ),
+    (
+        "clusters:",
+        "cors: { max_age: 1h }\nclusters:",
+        "gateway.yaml:4:9: missing field `origins`",
+    ),
+    (
+        "clusters:",
+        "cors: { origins: [\"https://a\", \"*\"] }\nclusters:",
+        "gateway.yaml:4:32: origins: `*` is no origin: it would let every page call; write https://app.example.com, or http://localhost:* where the port may be any",
+    ),
+    (
+        "clusters:",
+        "cors:\n  origins:\n    - https://a/\nclusters:",
+        "gateway.yaml:6:7: origins: `https://a/` is no origin: the host is not written as browsers write it, without path and in small letters; write https://app.example.com, or http://localhost:* where the port may be any",
+    ),
+    (
+        "clusters:",
+        "cors: { origins: [\"null\"] }\nclusters:",
+        "gateway.yaml:4:19: origins: `null` is no origin: it would let every page call; write https://app.example.com, or http://localhost:* where the port may be any",
+    ),
+    (
+        "clusters:",
+        "cors: { origins: [\"https://a\"], methods: [GET, post] }\nclusters:",
+        "gateway.yaml:4:48: methods: `post` is no method: write it in capital letters, such as GET",
+    ),
+    (
+        "clusters:",
+        "cors: { origins: [\"https://a\"], headers: [\"*\"] }\nclusters:",
+        "gateway.yaml:4:43: headers: `*` is no name of a header field: write one such as authorization",
     ),
 ];
 

@@ -27,6 +27,7 @@ plugins:
     root_id: root
     configuration: { b: [1, 2.5, "ü"], a: { nested: true } }
   - { name: open, wasm: filter.wasm, failure: open, configuration: "plain text", vm_id: shared }
+cors: { origins: ["https://app.example.com", "http://[::1]:*"], headers: [Authorization, x-a], max_age: 1h }
 admin: { address: "127.0.0.1:19901" }
 "#;
 
@@ -54,7 +55,7 @@ fn connection_manager(bootstrap: &Value) -> &Value {
 fn plugins_get_the_same_bytes() {
     let (folder, bootstrap) = bootstrap(CONFIG);
     let filters = &connection_manager(&bootstrap)["http_filters"];
-    let auth = &filters[0]["typed_config"]["config"];
+    let auth = &filters[1]["typed_config"]["config"];
     assert_eq!(
         auth["configuration"]["value"],
         r#"{"b":[1,2.5,"ü"],"a":{"nested":true}}"#
@@ -67,11 +68,40 @@ fn plugins_get_the_same_bytes() {
         std::fs::canonicalize(folder.join("filter.wasm")).unwrap()
     );
     assert!(file.starts_with('/'));
-    let open = &filters[1]["typed_config"]["config"];
+    let open = &filters[2]["typed_config"]["config"];
     assert_eq!(open["configuration"]["value"], "plain text");
     assert_eq!(open["vm_config"]["vm_id"], "shared");
     assert_eq!(open["failure_policy"], "FAIL_OPEN");
-    assert_eq!(filters[2]["name"], "envoy.filters.http.router");
+    assert_eq!(filters[3]["name"], "envoy.filters.http.router");
+}
+
+#[test]
+fn cors_is_left_to_envoys_own_filter() {
+    let (_, with) = bootstrap(CONFIG);
+    let manager = connection_manager(&with);
+    assert_eq!(manager["http_filters"][0]["name"], "envoy.filters.http.cors");
+    let host = &manager["route_config"]["virtual_hosts"][0];
+    let mut policy = host["typed_per_filter_config"]["envoy.filters.http.cors"].clone();
+    policy.as_object_mut().unwrap().remove("@type");
+    let expected = serde_json::json!({
+        "allow_origin_string_match": [
+            { "exact": "https://app.example.com" },
+            { "safe_regex": { "regex": r"http://\[::1\](:[1-9][0-9]{0,4})?" } },
+        ],
+        "allow_methods": "*",
+        "allow_headers": "authorization,x-a",
+        "expose_headers": "www-authenticate",
+        "max_age": "3600",
+        "allow_credentials": false,
+    });
+    assert_eq!(policy, expected);
+
+    let (before, rest) = CONFIG.split_once("cors:").unwrap();
+    let (_, without) = bootstrap(&format!("{before}{}", &rest[rest.find("admin:").unwrap()..]));
+    let printed = without.to_string();
+    for word in ["cors", "vary", "access-control", "(no route)"] {
+        assert!(!printed.contains(word), "{word}");
+    }
 }
 
 #[test]
@@ -90,6 +120,8 @@ fn routes_stand_in_the_order_in_which_the_gateway_tries_them() {
         [{ "path": "/whole" }, "/"],
         [{ "prefix": "/whole/" }, "/"],
         [{ "path_separated_prefix": "/demo" }, null],
+        // Last, for what no route of the gateway names.
+        [{ "prefix": "/" }, null],
     ]);
     assert_eq!(serde_json::to_value(shown).unwrap(), expected);
     assert_eq!(routes[0]["route"]["timeout"], "3s");
@@ -107,8 +139,8 @@ fn the_real_envoy_accepts_it() {
     // Envoy compiles plugins when it validates; their part is tested with a real filter elsewhere.
     let without_plugins: String = {
         let (before, rest) = CONFIG.split_once("plugins:").unwrap();
-        let (_, after) = rest.split_once("admin:").unwrap();
-        format!("{before}admin:{after}")
+        let (_, after) = rest.split_once("cors:").unwrap();
+        format!("{before}cors:{after}")
     };
     let (folder, bootstrap) = bootstrap(&without_plugins);
     let file = folder.join("envoy.json");

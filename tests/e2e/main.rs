@@ -3,10 +3,12 @@
 
 mod architecture;
 mod calls;
+mod cors;
 mod feeds;
 mod identity_headers;
 mod key_rotation;
 mod logout;
+mod opaque_tokens;
 mod password_grant;
 mod paths;
 mod permissions;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
+    thread,
     time::Duration,
 };
 
@@ -145,6 +146,17 @@ impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
+}
+
+/// Sends each request on a connection of its own, all at the same time.
+pub fn at_once(port: u16, requests: Vec<Request>) -> Vec<Response> {
+    thread::scope(|scope| {
+        let sent: Vec<_> = requests
+            .into_iter()
+            .map(|request| scope.spawn(move || request.send(port)))
+            .collect();
+        sent.into_iter().map(|sent| sent.join().expect("an answer")).collect()
+    })
 }
 
 /// A connection with one exchange on it.

@@ -8,6 +8,7 @@
     reason = "a test harness: what cannot be set up or read is the failure of the test, with its reason"
 )]
 
+pub mod auth_server;
 pub mod client;
 pub mod host;
 pub mod ports;

@@ -12,6 +12,13 @@ const OURS: &[&str] = &[
     "location",
     "set-cookie",
     "allow",
+    "vary",
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-expose-headers",
+    "access-control-max-age",
 ];
 
 /// An answer with everything masked that differs from run to run: tokens, ids, times, and the name of the host in names

@@ -1,4 +1,5 @@
-//! An upstream that echoes the body of each request as it comes in, and remembers the heads of the requests.
+//! An upstream that echoes the body of each request as it comes in, and remembers the heads of the requests. A request
+//! says by `x-answer` which header its answer is to have.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -48,11 +49,15 @@ fn echo(stream: TcpStream, heads: &Mutex<Vec<String>>) -> io::Result<()> {
                 return Ok(());
             }
         }
-        let mut length = content_length(&head);
+        let length = fields(&head, "content-length")
+            .next()
+            .and_then(|length| length.parse().ok());
+        let mut length = length.unwrap_or(0);
+        let told: String = fields(&head, "x-answer").map(|field| format!("{field}\r\n")).collect();
         lock(heads).push(head);
         write!(
             writer,
-            "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n"
+            "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n{told}content-length: {length}\r\n\r\n"
         )?;
         let mut bytes = vec![0; 64 * 1024];
         while length > 0 {
@@ -66,13 +71,12 @@ fn echo(stream: TcpStream, heads: &Mutex<Vec<String>>) -> io::Result<()> {
     }
 }
 
-fn content_length(head: &str) -> usize {
-    let values = head.lines().filter_map(|line| line.split_once(':'));
-    let mut lengths = values.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    lengths
-        .next()
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .unwrap_or(0)
+/// The values of the headers with this name.
+fn fields<'h>(head: &'h str, name: &'h str) -> impl Iterator<Item = &'h str> {
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
 }
 
 fn lock(heads: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {

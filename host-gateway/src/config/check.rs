@@ -15,6 +15,15 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     }
     clusters(config, source)?;
     routes(config, source)?;
+    if let Some(cors) = &config.cors
+        && cors.origins.value.is_empty()
+    {
+        return Err(source.error(
+            &cors.origins,
+            "cors.origins",
+            "is empty: give at least one, or leave `cors` out",
+        ));
+    }
     plugins(config, source)
 }
 

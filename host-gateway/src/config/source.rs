@@ -69,7 +69,12 @@ impl Source {
             .chars()
             .take(usize::try_from(column).ok()?.checked_sub(1)?)
             .collect();
-        let before = before.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '['));
+        // In a list within brackets the key stands before the bracket.
+        let before = match before.rfind(['[', ']', '{', '}']) {
+            Some(last) if before[last..].starts_with('[') => &before[..last],
+            _ => before.as_str(),
+        };
+        let before = before.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
         let head = match before.strip_suffix(':') {
             Some(head) => head,
             None if before.trim_start() == "-" => {

@@ -75,6 +75,8 @@ plugins:
   - name: auth
     wasm: {wasm}
     configuration: {configuration}
+# pages that a developer serves on this machine may call
+cors: {{ origins: [ \"http://localhost:*\", \"http://127.0.0.1:*\" ] }}
 admin: {{ address: \"127.0.0.1:{admin}\" }}
 ",
         wasm = quoted(&plugin.wasm.display().to_string()),
