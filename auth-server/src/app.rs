@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use postern_access::config::Issuer;
+use postern_access::snapshot::Introspection;
 use tokio::sync::watch;
 
 use crate::clients::Clients;
 use crate::clock;
 use crate::config::{Compat, Config, Mount};
+use crate::cors::Origin;
 use crate::credentials::Credentials;
 use crate::db::{Database, change, server};
 use crate::feed::Feed;
+use crate::imported_secret::ImportedSecrets;
 use crate::login::LoginService;
 use crate::metrics::Metrics;
-use crate::profiles::Profile;
+use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
 use crate::signing::{self, Signing};
+use crate::throttle::Throttle;
 
 /// The running server.
 pub struct App {
@@ -27,6 +31,8 @@ pub struct App {
     pub signing: Signing,
     /// The key of the stored client secrets.
     pub secret_key: SecretKey,
+    /// Checks secrets that were imported as bcrypt hashes.
+    pub imported_secrets: ImportedSecrets,
     /// Who knows users and permissions.
     pub login: LoginService,
     /// What gateways are told.
@@ -37,8 +43,12 @@ pub struct App {
     pub metrics: Metrics,
     /// How exactly the legacy contracts are followed.
     pub compat: Compat,
+    /// The origins whose pages may call the mounts.
+    pub cors_origins: Vec<Origin>,
+    /// Who has been guessing passwords and secrets.
+    pub throttle: Throttle,
     /// Which contracts are served, and where.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<Arc<Mount>>,
 }
 
 impl App {
@@ -62,12 +72,15 @@ impl App {
             clients,
             signing,
             secret_key,
+            imported_secrets: ImportedSecrets::default(),
             login: LoginService::new(&config.login_service),
             feed,
             feed_credentials: config.feed.credentials,
             metrics: Metrics::default(),
             compat: config.compat,
-            mounts: config.mounts,
+            cors_origins: config.cors.origins,
+            throttle: Throttle::default(),
+            mounts: config.mounts.into_iter().map(Arc::new).collect(),
         }))
     }
 
@@ -77,7 +90,16 @@ impl App {
         Profile::ALL
             .into_iter()
             .filter(mounted)
-            .map(|profile| profile.issuer(&self.signing))
+            .filter_map(|profile| profile.issuer(&self.signing))
             .collect()
+    }
+
+    /// Which tokens of this server the gateways cannot verify by themselves.
+    pub fn introspection(&self) -> Introspection {
+        let opaque = |mount: &Arc<Mount>| mount.profile.format() == Format::Opaque;
+        Introspection {
+            opaque: self.mounts.iter().any(opaque),
+            imported: false,
+        }
     }
 }

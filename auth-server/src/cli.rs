@@ -83,7 +83,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn open(config: &Config) -> anyhow::Result<Database> {
-    Ok(Database::open(&config.database_file()).await?)
+    Ok(Database::open(&config.database_location()).await?)
 }
 
 fn start_log(arguments: &Arguments) -> anyhow::Result<()> {

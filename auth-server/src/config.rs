@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
 
+use crate::cors::Origin;
 use crate::credentials::Credentials;
+use crate::db;
 use crate::profiles::Profile;
 
 /// The configuration of `postern-auth`.
@@ -20,7 +22,8 @@ pub struct Config {
     #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// `sqlite:FILE`; a relative file is taken from the folder of this configuration.
+    /// `sqlite:FILE` (a relative file is taken from the folder of this configuration), or
+    /// `postgres://USER:PASSWORD@HOST/NAME`.
     #[schemars(with = "String")]
     pub database: Spanned<String>,
     /// The service that knows users and permissions.
@@ -33,6 +36,9 @@ pub struct Config {
     /// How exactly the legacy contracts are followed.
     #[serde(default)]
     pub compat: Compat,
+    /// Which origins' pages may call the legacy endpoints.
+    #[serde(default)]
+    pub cors: Cors,
 }
 
 /// Where the three reserved interfaces are.
@@ -61,7 +67,7 @@ pub struct Feed {
 }
 
 /// One legacy contract at one place.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// Which contract.
@@ -69,16 +75,42 @@ pub struct Mount {
     /// The base path: `/login` serves `/login/oauth/token`, `/` serves `/oauth/token`.
     #[schemars(with = "String")]
     pub path: Spanned<String>,
+    /// Whether `check_token` answers callers that show no credentials of a client, as the original of profile `uaa` did.
+    #[serde(default)]
+    pub danger_open_check_token: bool,
+}
+
+/// Cross-origin requests of browsers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Who may call from a browser: exact origins (`https://app.example.com`); `*` may stand for the port
+    /// (`http://localhost:*`). None by default.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub origins: Vec<Origin>,
 }
 
 /// Switches of the legacy contracts.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compat {
     /// The version of Spring Security OAuth whose answers profile `spring` gives.
     pub spring_oauth: SpringOauth,
     /// Whether a refresh gives the presented refresh token again (`true`), or a new one in its place (`false`).
     pub reuse_refresh_token: bool,
+    /// Whether passwords, client secrets and tokens are also accepted in the query of a URL, where logs and histories
+    /// keep them.
+    pub query_credentials: bool,
+    /// What profile `spring` answers when a client shows no credentials: Spring Boot's body, or that of an
+    /// `OAuth2AuthenticationEntryPoint` which the legacy system set by itself.
+    pub client_entry_point: EntryPoint,
+    /// What profile `spring` says of bad tokens at `check_token`: as with a `JdbcTokenStore`, or with a `JwtTokenStore`.
+    pub token_store: TokenStore,
+    /// What `/userinfo` of profile `tkey` says: the five members of the published sample, or the longer form.
+    pub tkey_userinfo: TkeyUserinfo,
+    /// Whether profile `uaa` answers a removal with the text `{clientId:acme}`, as the original did, or with JSON.
+    pub literal_delete_body: bool,
 }
 
 impl Default for Compat {
@@ -86,8 +118,44 @@ impl Default for Compat {
         Self {
             spring_oauth: SpringOauth::V2_0_13,
             reuse_refresh_token: true,
+            query_credentials: false,
+            client_entry_point: EntryPoint::Boot,
+            token_store: TokenStore::Jdbc,
+            tkey_userinfo: TkeyUserinfo::Sample,
+            literal_delete_body: true,
         }
     }
+}
+
+/// Who writes the 401 for a client without credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryPoint {
+    /// `{"timestamp":…,"status":401,"error":"Unauthorized",…}`
+    Boot,
+    /// `{"error":"unauthorized","error_description":…}`
+    #[serde(rename = "oauth2")]
+    OAuth2,
+}
+
+/// The token stores of Spring Security OAuth whose texts differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenStore {
+    /// `Token was not recognised`, whatever is wrong with it.
+    Jdbc,
+    /// `Cannot convert access token to JSON` and `Encoded token is a refresh token`.
+    Jwt,
+}
+
+/// The shapes of profile `tkey`'s userinfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TkeyUserinfo {
+    /// `user_attribute, grant_type, iat, exp, client_id`.
+    Sample,
+    /// As the original's source has it.
+    Source,
 }
 
 /// The versions of Spring Security OAuth whose observable texts differ.
@@ -142,20 +210,20 @@ impl Config {
         Ok(config)
     }
 
-    /// The database file.
-    pub fn database_file(&self) -> PathBuf {
-        let database = &self.database.value;
-        PathBuf::from(database.strip_prefix("sqlite:").unwrap_or(database))
+    /// Where the database is.
+    pub fn database_location(&self) -> db::Location {
+        // Checked when it was read.
+        db::Location::read(&self.database.value)
+            .unwrap_or_else(|| db::Location::Sqlite(PathBuf::from(&self.database.value)))
     }
 
     /// What no type says; an error tells where and what.
     fn check(&mut self) -> Result<(), (Location, String)> {
         let database = &self.database;
-        if database.value.strip_prefix("sqlite:").is_none_or(str::is_empty) {
-            let message = format!(
-                "database: `{}` is not supported; write sqlite:FILE, as in sqlite:auth.db",
-                database.value
-            );
+        if db::Location::read(&database.value).is_none() {
+            // Whatever stands there may hold a password.
+            let message =
+                "database: write sqlite:FILE, as in sqlite:auth.db, or postgres://USER:PASSWORD@HOST/NAME".into();
             return Err((database.referenced, message));
         }
         let url = &self.login_service.url;

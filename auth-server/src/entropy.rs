@@ -16,7 +16,11 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 
 /// A random UUID (version 4, RFC 9562 section 5.4), as the legacy systems write their `jti`.
 pub fn uuid() -> String {
-    let mut bytes: [u8; 16] = bytes();
+    uuid_of(bytes())
+}
+
+/// The UUID of these bytes; version and variant take the place of six bits.
+pub fn uuid_of(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let digits = hex(&bytes);

@@ -44,12 +44,30 @@ pub enum Refusal {
         requested: Vec<String>,
         granted: Vec<String>,
     },
-    /// The HTTP method is none of this endpoint's.
+    /// Not a code that can be redeemed: unknown, expired, or redeemed already.
+    InvalidCode(Presented),
+    /// A code of another client.
+    ForeignCode,
+    /// A code is redeemed with another redirect URI than it was sent to.
+    RedirectMismatch,
+    /// The code verifier (RFC 7636) is not the one that the challenge was made from, or one of the two is missing.
+    WrongVerifier,
+    /// The HTTP method is none of this endpoint's, which wants POST.
     MethodNotAllowed(String),
+    /// The HTTP method is none of this endpoint's, which wants GET or POST.
+    NeitherGetNorPost(String),
     /// A request parameter that the endpoint cannot do without.
     MissingParameter(&'static str),
     /// The body is longer than any request of this server has reason to be.
     BodyTooLarge,
+    /// A request parameter whose value cannot be one.
+    Malformed(&'static str),
+    /// No client has this id.
+    UnknownClient,
+    /// The client is not registered with this redirect URI.
+    UnregisteredRedirectUri,
+    /// A login form that does not come from our own page.
+    ForgedForm,
     /// The presented access token was never issued, or is gone.
     UnknownToken,
     /// The presented access token has expired.
@@ -60,14 +78,50 @@ pub enum Refusal {
     NoBearerToken,
     /// A bearer token that cannot be one of this server.
     BadBearerToken(Presented),
+    /// A JWT that no key of the profile signed, or no JWT, where the original looks at signatures only.
+    UnreadableToken,
+    /// A refresh token in the place of an access token, likewise.
+    RefreshTokenAsAccessToken,
+    /// A parameter that carries a secret stands in the query.
+    SecretInQuery(&'static str),
+    /// Too many attempts at one user are under way.
+    TooManyAttempts,
+    /// The bearer token was never issued here, or is gone.
+    UnknownBearerToken(Presented),
+    /// The bearer token has expired.
+    ExpiredBearerToken(Presented),
+    /// The client of the bearer token was removed.
+    ClientOfBearerGone(String),
+    /// The bearer token lacks a scope.
+    InsufficientScope(&'static str),
+    /// No client can have this id; the text says why.
+    UnusableClientId(&'static str),
+    /// A client of this id is registered already.
+    ClientExists(String),
+    /// No client of this id is registered.
+    NoSuchClient(String),
     /// There is nothing at this path.
     NotFound,
+    /// As many secrets as can be are being checked.
+    Saturated,
     /// The login service did not answer as it should.
     Login(LoginError),
     /// The database failed.
     Storage(sqlx::Error),
     /// What was read from the database contradicts itself.
     Corrupt(&'static str),
+}
+
+impl Refusal {
+    /// Logs what an operator must know of it.
+    pub fn log(&self, path: &str) {
+        match self {
+            Self::Storage(error) => tracing::error!(path, %error, "the database failed"),
+            Self::Corrupt(what) => tracing::error!(path, "the database contradicts itself: {what}"),
+            Self::Login(error) => tracing::error!(path, %error, "the login service gave no usable answer"),
+            refusal => tracing::debug!(path, ?refusal, "refused"),
+        }
+    }
 }
 
 /// A token as it was presented. Some answers must repeat it; no log may.

@@ -59,6 +59,15 @@ impl Feed {
             .send_if_modified(|current| std::mem::replace(current, number.max(*current)) < number);
     }
 
+    /// Waits until a change may be told: keys and clients in memory are then at least as new as it.
+    pub async fn reach(&self, number: i64, longest: Duration) {
+        let mut current = self.current.subscribe();
+        tokio::select! {
+            _ = current.wait_for(|current| *current >= number) => {}
+            () = tokio::time::sleep(longest) => {}
+        }
+    }
+
     /// How many gateways wait now.
     pub fn pollers(&self) -> i64 {
         self.pollers.load(Ordering::Relaxed)
@@ -104,6 +113,7 @@ impl Feed {
             lineage: &self.lineage,
             current,
             issuers: app.issuers(),
+            introspection: app.introspection(),
             now_ms: clock::now_ms(),
         };
         let document = moment.document(&mut read, after, MOST_REVOCATIONS).await?;

@@ -23,9 +23,12 @@ use crate::db::refresh_token::{self, RefreshToken};
 use crate::entropy;
 use crate::error::Refusal;
 use crate::profiles::spring::claims::Claims;
+use crate::profiles::{Format, Profile};
 
 /// To whom and for what a token is given.
 pub struct Grantee {
+    /// By which grant, as `grant_type` names it.
+    pub grant: &'static str,
     /// The client.
     pub client: Arc<Client>,
     /// The user; `None`: the client speaks for itself.
@@ -53,6 +56,8 @@ pub struct Issued {
     pub token_id: String,
     /// The refresh token, if there is one.
     pub refresh_token: Option<String>,
+    /// Its id.
+    pub refresh_id: Option<String>,
     /// In the order of the answer.
     pub scope: Vec<String>,
     /// The user's id; `None`: the client's own token.
@@ -68,56 +73,63 @@ pub struct Issued {
 /// Gives the token that there is for this client, user and scope, or makes one.
 pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, Refusal> {
     let key = Key::of(grantee);
-    // Most callers ask for what they already have: that needs no turn at the write lock.
-    let mut read = app.database.read().await?;
-    if let Some(token) = find_reusable(&mut read, &key)
-        .await?
-        .filter(|token| lives(token.expires_at_ms, now_ms))
-        && !authorities_moved(&mut read, &token, grantee).await?
-    {
-        return again(app, token);
+    let repeats = grantee.client.profile.repeats();
+    // Most callers ask for what they already have: that needs no turn to write.
+    if repeats {
+        let mut read = app.database.read().await?;
+        if let Some(token) = find_reusable(&mut read, &key)
+            .await?
+            .filter(|token| lives(token.expires_at_ms, now_ms))
+            && !authorities_moved(&mut read, &token, grantee).await?
+        {
+            return again(app, grantee.client.profile, token);
+        }
     }
-    drop(read);
 
-    let mut write = app.database.write().await?;
+    let mut write = app.database.write_for(key.client_id, key.user_name).await?;
     // The time may have moved on while this call waited for its turn.
     let now_ms = clock::now_ms().max(now_ms);
     ensure_registered(&mut write, &grantee.client).await?;
-    let earlier = find_reusable(&mut write, &key).await?;
+    let issued = issue_in(app, &mut write, grantee, now_ms).await?;
+    write.commit().await?;
+    Ok(issued)
+}
+
+/// The same, as part of a transaction for the client and the user, which the caller commits.
+pub async fn issue_in(app: &App, write: &mut Write, grantee: &Grantee, now_ms: i64) -> Result<Issued, Refusal> {
+    let profile = grantee.client.profile;
+    let earlier = if profile.repeats() {
+        find_reusable(write, &Key::of(grantee)).await?
+    } else {
+        None
+    };
     if let Some(token) = &earlier
         && lives(token.expires_at_ms, now_ms)
     {
-        if authorities_moved(&mut write, token, grantee).await?
+        if authorities_moved(write, token, grantee).await?
             && let Some(refresh_id) = &token.refresh_id
         {
-            refresh_token::update_authorities(&mut write, refresh_id, &authorities_text(&grantee.authorities)).await?;
-            write.commit().await?;
+            refresh_token::update_authorities(write, refresh_id, &authorities_text(&grantee.authorities)).await?;
         }
-        return again(app, token.clone());
+        return again(app, profile, token.clone());
     }
 
     let mut refresh = None;
     if let Some(expired) = earlier {
-        access_token::delete(&mut write, &expired.token_id).await?;
+        access_token::delete(write, &expired.token_id).await?;
         if let Some(refresh_id) = expired.refresh_id {
-            refresh = refresh_token::find(&mut write, &refresh_id)
+            refresh = refresh_token::find(write, &refresh_id)
                 .await?
                 .filter(|kept| lives(kept.expires_at_ms, now_ms));
         }
     }
     if let Some(kept) = &mut refresh {
         kept.authorities = authorities_text(&grantee.authorities);
-        refresh_token::update_authorities(&mut write, &kept.token_id, &kept.authorities).await?;
-    } else if let Some(user) = grantee
-        .user
-        .as_ref()
-        .filter(|_| grantee.client.may_use("refresh_token"))
-    {
-        refresh = Some(make_refresh_token(app, &mut write, grantee, user, now_ms).await?);
+        refresh_token::update_authorities(write, &kept.token_id, &kept.authorities).await?;
+    } else if profile.gives_refresh_token(grantee) {
+        refresh = Some(make_refresh_token(app, write, grantee, now_ms).await?);
     }
-    let issued = make_access_token(app, &mut write, grantee, refresh.as_ref(), now_ms).await?;
-    write.commit().await?;
-    Ok(issued)
+    make_access_token(app, write, grantee, refresh.as_ref(), now_ms).await
 }
 
 /// Makes an access token in exchange for a refresh token. With `rotated`, a new refresh token takes the place of the
@@ -131,9 +143,10 @@ pub async fn refresh(
     now_ms: i64,
 ) -> Result<Issued, Refusal> {
     ensure_registered(write, &grantee.client).await?;
-    let refresh = match &grantee.user {
-        Some(user) if rotated => make_refresh_token(app, write, grantee, user, now_ms).await?,
-        _ => presented,
+    let refresh = if rotated {
+        make_refresh_token(app, write, grantee, now_ms).await?
+    } else {
+        presented
     };
     make_access_token(app, write, grantee, Some(&refresh), now_ms).await
 }
@@ -162,6 +175,8 @@ pub fn authentication_id(user_name: Option<&str>, client_id: &str, scope: &[Stri
     let text = format!("{{{user}client_id={client_id}, scope={}}}", sorted.join(" "));
     format!("{:032x}", u128::from_be_bytes(Md5::digest(text).into()))
 }
+
+const KEY_GONE: Refusal = Refusal::Corrupt("the active key is gone");
 
 struct Key<'a> {
     profile: &'static str,
@@ -194,7 +209,7 @@ async fn find_reusable(connection: &mut sqlx::AnyConnection, key: &Key<'_>) -> s
 }
 
 /// A client removed while its request was under way gets nothing more.
-async fn ensure_registered(write: &mut Write, client: &Client) -> Result<(), Refusal> {
+pub async fn ensure_registered(write: &mut Write, client: &Client) -> Result<(), Refusal> {
     if client::exists(write, &client.client_id).await? {
         Ok(())
     } else {
@@ -217,16 +232,22 @@ async fn authorities_moved(
 }
 
 /// The token and its refresh token once more, from what was signed.
-fn again(app: &App, token: AccessToken) -> Result<Issued, Refusal> {
+fn again(app: &App, profile: Profile, token: AccessToken) -> Result<Issued, Refusal> {
     const GONE: Refusal = Refusal::Corrupt("the signing key of a living token is gone");
-    let refresh_token = match &token.refresh_claims {
-        Some(claims) => Some(app.signing.sign(&token.key_id, claims).ok_or(GONE)?),
-        None => None,
+    let refresh_token = match (&token.refresh_id, &token.refresh_claims) {
+        (Some(id), Some(claims)) => Some(
+            profile
+                .refresh_token(&app.signing, &token.key_id, id, claims)
+                .ok_or(GONE)?,
+        ),
+        _ => None,
     };
+    let access_token = profile.access_token(&app.signing, &token.key_id, &token.token_id, &token.claims);
     Ok(Issued {
-        access_token: app.signing.sign(&token.key_id, &token.claims).ok_or(GONE)?,
+        access_token: access_token.ok_or(GONE)?,
         token_id: token.token_id,
         refresh_token,
+        refresh_id: token.refresh_id,
         scope: token.scope.split(' ').map(str::to_owned).collect(),
         user_id: (!token.user_id.is_empty()).then_some(token.user_id),
         issued_at_ms: token.issued_at_ms,
@@ -239,22 +260,33 @@ async fn make_refresh_token(
     app: &App,
     write: &mut Write,
     grantee: &Grantee,
-    user: &User,
     now_ms: i64,
 ) -> Result<RefreshToken, Refusal> {
     let client = &grantee.client;
     let validity = client
         .refresh_token_validity
         .unwrap_or(client.profile.refresh_token_validity());
+    let token_id = entropy::uuid();
+    let key_id = app.signing.active(write, client.profile, now_ms).await?;
+    let token_hash = match client.profile.format() {
+        Format::Jwt => None,
+        Format::Opaque => {
+            let value = client.profile.refresh_token(&app.signing, &key_id, &token_id, "");
+            Some(token_hash(&value.ok_or(KEY_GONE)?))
+        }
+    };
+    let user = grantee.user.as_ref();
     let token = RefreshToken {
-        token_id: entropy::uuid(),
+        token_id,
+        token_hash,
         profile: client.profile.name().to_owned(),
         client_id: client.client_id.clone(),
-        user_id: user.id.clone(),
-        user_name: user.name.clone(),
+        user_id: user.map(|user| user.id.clone()).unwrap_or_default(),
+        user_name: user.map(|user| user.name.clone()).unwrap_or_default(),
         authorities: authorities_text(&grantee.authorities),
         scope: grantee.scope.join(" "),
-        first_key_id: app.signing.active(write, client.profile, now_ms).await?,
+        grant_type: grantee.grant.to_owned(),
+        first_key_id: key_id,
         issued_at_ms: now_ms,
         expires_at_ms: expiry(validity, now_ms),
     };
@@ -270,6 +302,7 @@ async fn make_access_token(
     now_ms: i64,
 ) -> Result<Issued, Refusal> {
     let Grantee {
+        grant,
         client,
         user,
         authorities,
@@ -297,21 +330,28 @@ async fn make_access_token(
         exp: refresh.expires_at_ms.map(|ms| ms / 1000),
         ..claims.clone()
     });
-    let unwritable = |_| Refusal::Corrupt("claims cannot be written as JSON");
-    let payload = claims.to_json().map_err(unwritable)?;
-    let refresh_payload = refresh_claims
-        .map(|claims| claims.to_json())
-        .transpose()
-        .map_err(unwritable)?;
-
-    let key_id = app.signing.active(write, client.profile, now_ms).await?;
-    let sign = |payload: &str| {
-        app.signing
-            .sign(&key_id, payload)
-            .ok_or(Refusal::Corrupt("the active key is gone"))
+    let profile = client.profile;
+    let write_claims = |claims: &Claims| {
+        let unwritable = |_| Refusal::Corrupt("claims cannot be written as JSON");
+        profile.payload(claims, client).map_err(unwritable)
     };
-    let access_token = sign(&payload)?;
-    let refresh_token = refresh_payload.as_deref().map(sign).transpose()?;
+    let payload = write_claims(&claims)?;
+    let refresh_payload = refresh_claims.as_ref().map(write_claims).transpose()?;
+
+    let mut key_id = app.signing.active(write, profile, now_ms).await?;
+    if let Some(refresh) = refresh.filter(|_| profile.format() == Format::Opaque) {
+        // Both values are derived with the one key that this row names; a refresh token keeps its value.
+        key_id.clone_from(&refresh.first_key_id);
+    }
+    let access_token = profile.access_token(&app.signing, &key_id, &claims.jti, &payload);
+    let access_token = access_token.ok_or(KEY_GONE)?;
+    let refresh_token = match (refresh, &refresh_payload) {
+        (Some(refresh), Some(payload)) => {
+            let value = profile.refresh_token(&app.signing, &key_id, &refresh.token_id, payload);
+            Some(value.ok_or(KEY_GONE)?)
+        }
+        _ => None,
+    };
     let user_name = user.as_ref().map(|user| user.name.as_str());
     let row = AccessToken {
         token_hash: token_hash(&access_token),
@@ -322,6 +362,7 @@ async fn make_access_token(
         user_id: user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
         user_name: user_name.unwrap_or_default().to_owned(),
         scope: scope.join(" "),
+        grant_type: (*grant).to_owned(),
         claims: payload,
         refresh_id: refresh.map(|refresh| refresh.token_id.clone()),
         refresh_claims: refresh_payload,
@@ -334,6 +375,7 @@ async fn make_access_token(
         access_token,
         token_id: row.token_id,
         refresh_token,
+        refresh_id: row.refresh_id,
         scope: scope.clone(),
         user_id: user.as_ref().map(|user| user.id.clone()),
         issued_at_ms: now_ms,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::app::App;
 use crate::clock;
 use crate::db::change::{self, Kind};
-use crate::db::{Database, access_token, refresh_token, revocation, signing_key};
+use crate::db::{Database, access_token, authorization_code, login_session, refresh_token, revocation, signing_key};
 use crate::profiles::Profile;
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -37,6 +37,8 @@ async fn clean_once(database: &Database, now_ms: i64) -> sqlx::Result<u64> {
     let mut write = database.write().await?;
     let mut rows = refresh_token::delete_expired(&mut write, now_ms - EXPIRED_MS).await?;
     rows += access_token::delete_expired(&mut write, now_ms - EXPIRED_MS).await?;
+    rows += authorization_code::delete_expired(&mut write, now_ms).await?;
+    rows += login_session::delete_expired(&mut write, now_ms).await?;
     rows += revocation::delete_expired(&mut write, now_ms - REVOCATION_MS).await?;
     rows += change::prune(&mut write, now_ms - CHANGES_MS).await?;
     for profile in Profile::ALL {
@@ -53,6 +55,7 @@ async fn clean_once(database: &Database, now_ms: i64) -> sqlx::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::Location;
     use crate::db::access_token::AccessToken;
     use crate::db::refresh_token::RefreshToken;
     use crate::db::signing_key::SigningKey;
@@ -60,18 +63,22 @@ mod tests {
 
     /// A database with one key, and a login whose access token expires at 500 and whose refresh token expires at 1000.
     async fn database(folder: &tempfile::TempDir) -> (Database, String) {
-        let database = Database::open(&folder.path().join("auth.db")).await.unwrap();
+        let database = Database::open(&Location::Sqlite(folder.path().join("auth.db")))
+            .await
+            .unwrap();
         let key_id = signing::rotate(&database, Profile::Spring, 0).await.unwrap();
         let text = || "x".to_owned();
         let mut write = database.write().await.unwrap();
         let refresh = RefreshToken {
             token_id: "refresh".into(),
+            token_hash: None,
             profile: text(),
             client_id: text(),
             user_id: text(),
             user_name: text(),
             authorities: "[]".into(),
             scope: text(),
+            grant_type: text(),
             first_key_id: key_id.clone(),
             issued_at_ms: 0,
             expires_at_ms: Some(1000),
@@ -86,6 +93,7 @@ mod tests {
             user_id: text(),
             user_name: text(),
             scope: text(),
+            grant_type: text(),
             claims: text(),
             refresh_id: Some("refresh".into()),
             refresh_claims: None,
@@ -105,7 +113,7 @@ mod tests {
 
     async fn access_token_is_there(database: &Database) -> bool {
         let mut read = database.read().await.unwrap();
-        access_token::find(&mut read, "x", &[1]).await.unwrap().is_some()
+        access_token::find(&mut read, &[1]).await.unwrap().is_some()
     }
 
     #[tokio::test]

@@ -186,7 +186,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 }
 
 /// `application/x-www-form-urlencoded`, one value.
-fn form_encoded(value: &str) -> String {
+pub fn form_encoded(value: &str) -> String {
     value
         .bytes()
         .fold(String::with_capacity(value.len()), |mut encoded, byte| {

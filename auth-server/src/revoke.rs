@@ -2,7 +2,7 @@
 
 use crate::db::change::{self, Kind};
 use crate::db::client;
-use crate::db::{Write, access_token, refresh_token, revocation};
+use crate::db::{Write, access_token, authorization_code, imported_token, refresh_token, revocation};
 use crate::issue::lives;
 
 /// Takes back one access token.
@@ -46,5 +46,7 @@ pub async fn client(write: &mut Write, client_id: &str, now_ms: i64) -> sqlx::Re
     }
     access_token::revoke_with_client(write, client_id).await?;
     refresh_token::delete_of_client(write, client_id).await?;
+    authorization_code::delete_of_client(write, client_id).await?;
+    imported_token::delete_of_client(write, client_id).await?;
     Ok(true)
 }

@@ -71,6 +71,16 @@ impl Signing {
         Some(token)
     }
 
+    /// 32 bytes that only the holder of a key can tell from a token's id: what the value of an opaque token is made of.
+    /// The same id and key give the same bytes; `purpose` keeps values of different kinds apart. `None`: as for `sign`.
+    pub fn derive(&self, key_id: &str, purpose: &str, token_id: &str) -> Option<[u8; 32]> {
+        let keys = self.keys();
+        let key = keys.get(key_id)?;
+        // No JWS has a NUL in what is signed: the two uses of a key cannot meet.
+        let mac = hmac(&key.secret, format!("{purpose}\0{token_id}").as_bytes());
+        Some(mac.finalize().into_bytes().into())
+    }
+
     /// The payload of a token that one of the profile's keys signed, whatever its claims say of its time.
     pub fn verify(&self, profile: Profile, token: &str) -> Option<Vec<u8>> {
         let (signed, signature) = token.rsplit_once('.')?;
@@ -172,6 +182,7 @@ fn hmac(secret: &[u8], message: &[u8]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::Location;
     use crate::db::refresh_token::{self, RefreshToken};
 
     fn signing(secrets: &[(&str, u8)]) -> Signing {
@@ -193,17 +204,21 @@ mod tests {
     #[tokio::test]
     async fn a_rotation_that_would_lock_users_out_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("auth.db")).await.unwrap();
+        let database = Database::open(&Location::Sqlite(folder.path().join("auth.db")))
+            .await
+            .unwrap();
         let first = rotate(&database, Profile::Spring, 0).await.unwrap();
         let mut write = database.write().await.unwrap();
         let refresh = RefreshToken {
             token_id: "refresh".into(),
+            token_hash: None,
             profile: "spring".into(),
             client_id: "c".into(),
             user_id: "u".into(),
             user_name: "u".into(),
             authorities: "[]".into(),
             scope: "all".into(),
+            grant_type: "password".into(),
             first_key_id: first,
             issued_at_ms: 0,
             expires_at_ms: Some(1_000_000),

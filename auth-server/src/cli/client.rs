@@ -4,13 +4,14 @@ use std::io::BufRead as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::db::change::{self, Kind};
 use crate::db::client::{self, Client};
-use crate::db::{Database, revocation, server, split};
+use crate::db::{Database, server, split};
 use crate::entropy;
-use crate::profiles::Profile;
+use crate::profiles::{Profile, principal};
+use crate::registration;
 use crate::revoke;
 use crate::secret::SecretKey;
 
@@ -38,7 +39,7 @@ pub struct Add {
     /// The legacy contract whose mounts serve the client.
     #[arg(long)]
     profile: Profile,
-    /// The grants it may use, comma-separated: password, refresh_token, client_credentials.
+    /// The grants it may use, comma-separated: password, refresh_token, client_credentials, authorization_code.
     #[arg(long, value_name = "LIST")]
     grants: String,
     /// The scopes it may ask for, comma-separated; all of them are given when it asks for none.
@@ -56,9 +57,16 @@ pub struct Add {
     /// Seconds a refresh token lives; 0 for ever [default: the profile's, 2592000 for spring].
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     refresh_token_validity: Option<i64>,
-    /// Where authorization answers may be sent, comma-separated.
+    /// Where authorization answers may be sent, comma-separated: absolute URIs, each compared as a whole. Needed by the
+    /// authorization_code grant.
     #[arg(long, value_name = "LIST", default_value = "")]
     redirect_uris: String,
+    /// What may be answered at the authorization endpoint, comma-separated: code, token (the implicit grant).
+    #[arg(long, value_name = "LIST", default_value = "code")]
+    response_types: String,
+    /// What the client's tokens say in their `principal` (profile principal): a JSON object, or @FILE to read it from.
+    #[arg(long, value_name = "JSON")]
+    principal: Option<String>,
     /// Leave a client of that id as it is, instead of failing.
     #[arg(long)]
     if_missing: bool,
@@ -90,8 +98,8 @@ pub async fn run(command: ClientCommand, database: Database) -> anyhow::Result<(
 
 async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
     let id = arguments.id.clone();
-    if id.is_empty() || id.trim() != id || id.contains(':') || id.contains(char::is_control) {
-        bail!("client id `{id}`: it may not be empty, begin or end with a blank, or contain a colon");
+    if let Some(why) = registration::unusable(&id) {
+        bail!("client id `{id}` {why}; choose another");
     }
     let mut write = database.write().await?;
     if client::exists(&mut write, &id).await? {
@@ -111,20 +119,15 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
         scopes: scopes(&arguments.scopes)?,
         authorities: split(&arguments.authorities),
         resource_ids: split(&arguments.resource_ids),
-        redirect_uris: split(&arguments.redirect_uris),
+        imported_secret: None,
+        redirect_uris: redirect_uris(&arguments)?,
+        response_types: response_types(&arguments.response_types)?,
+        additional_information: additional_information(&arguments)?,
         access_token_validity: arguments.access_token_validity,
         refresh_token_validity: arguments.refresh_token_validity,
         client_id: id.clone(),
     };
-    let now_ms = clock::now_ms();
-    client::insert(&mut write, &client, now_ms).await?;
-    let replaced = revocation::replace_client(&mut write, &id, now_ms).await?;
-    let kind = if replaced {
-        Kind::ClientReplaced
-    } else {
-        Kind::ClientAdded
-    };
-    change::append(&mut write, kind, &id, now_ms, None).await?;
+    registration::register(&mut write, &client, clock::now_ms()).await?;
     write.commit().await?;
     println!("client {id} registered");
     if arguments.secret.generate_secret {
@@ -209,6 +212,61 @@ fn grants(profile: Profile, list: &str) -> anyhow::Result<Vec<String>> {
         );
     }
     Ok(grants)
+}
+
+fn redirect_uris(arguments: &Add) -> anyhow::Result<Vec<String>> {
+    let uris = split(&arguments.redirect_uris);
+    if uris.is_empty()
+        && split(&arguments.grants)
+            .iter()
+            .any(|grant| grant == "authorization_code")
+    {
+        bail!("--redirect-uris: the authorization_code grant needs one, as in https://app.example.com/callback");
+    }
+    for uri in &uris {
+        let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let is_scheme = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.contains(['/', '?']);
+        let Some(scheme) = scheme.filter(|text| is_scheme(text)) else {
+            bail!("--redirect-uris: `{uri}` is not absolute; write it as in https://app.example.com/callback");
+        };
+        if ["javascript", "data", "vbscript", "file"].contains(&scheme.as_str()) {
+            bail!("--redirect-uris: `{uri}`: nothing can be sent to a `{scheme}` address");
+        }
+        // RFC 6749 section 3.1.2: no fragment; the rest would break the header.
+        if uri.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control() || !c.is_ascii()) {
+            bail!("--redirect-uris: `{uri}` has a fragment, a blank or a letter that must be percent-encoded");
+        }
+    }
+    Ok(uris)
+}
+
+fn additional_information(arguments: &Add) -> anyhow::Result<Map<String, Value>> {
+    let Some(text) = &arguments.principal else {
+        return Ok(Map::new());
+    };
+    if arguments.profile != Profile::Principal {
+        let profile = arguments.profile.name();
+        bail!("--principal: tokens of profile {profile} have none; leave it out, or register for profile principal");
+    }
+    let text = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("--principal: {file} cannot be read"))?,
+        None => text.clone(),
+    };
+    let Ok(Value::Object(registered)) = serde_json::from_str(&text) else {
+        bail!("--principal: write a JSON object, as in '{{\"id\":1,\"username\":\"admin\"}}', or @FILE");
+    };
+    if let Some(member) = principal::never_said(&registered) {
+        bail!("--principal: `{member}` is never put into a token; leave it out");
+    }
+    Ok(Map::from_iter([(principal::MEMBER.to_owned(), registered.into())]))
+}
+
+fn response_types(list: &str) -> anyhow::Result<Vec<String>> {
+    let types = split(list);
+    if let Some(unknown) = types.iter().find(|name| !["code", "token"].contains(&name.as_str())) {
+        bail!("--response-types: there is no response type `{unknown}`; possible are code, token");
+    }
+    Ok(types)
 }
 
 fn scopes(list: &str) -> anyhow::Result<Vec<String>> {

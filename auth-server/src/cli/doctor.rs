@@ -7,7 +7,7 @@ use crate::config::{Config, SpringOauth};
 use crate::db::client::{self, Client};
 use crate::db::signing_key::{self, SigningKey};
 use crate::db::{Database, server};
-use crate::profiles::Profile;
+use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
 
 /// One weakness.
@@ -53,17 +53,61 @@ pub async fn run(config: &Config, database: Database) -> anyhow::Result<()> {
 
 fn of_config(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if config.mounts.iter().any(|mount| mount.profile == Profile::Spring) {
-        findings.push(Finding {
-            what: "mounts: profile spring signs with HS256".into(),
-            why: "whoever can verify a shared-secret token can also make one (RFC 8725 section 3.2, ASVS 9.1.2)",
-            remedy: "keep the feed's credentials as safe as a signing key; unmount the profile when its last client has moved".into(),
-        });
-        if config.compat.spring_oauth < SpringOauth::V2_5 {
+    let mounted = |profile: &Profile| config.mounts.iter().any(|mount| mount.profile == *profile);
+    for profile in Profile::ALL.iter().filter(|profile| mounted(profile)) {
+        if profile.format() == Format::Jwt {
             findings.push(Finding {
-                what: "compat.spring_oauth: errors repeat the presented token in their body".into(),
-                why: "error bodies end up in logs of clients (ASVS 16.5.1)",
-                remedy: "set compat.spring_oauth: \"2.5\" when no client reads these texts".into(),
+                what: format!("mounts: profile {} signs with HS256", profile.name()),
+                why: "whoever can verify a shared-secret token can also make one (RFC 8725 section 3.2, ASVS 9.1.2)",
+                remedy: "keep the feed's credentials as safe as a signing key; unmount the profile when its last client has moved".into(),
+            });
+        }
+        if *profile == Profile::Uaa {
+            findings.push(Finding {
+                what: "mounts: profile uaa registers and removes clients by GET, and repeats their secrets".into(),
+                why: "a link is enough to send such a request, and answers end up in caches and logs (ASVS 14.2.1)",
+                remedy: "register clients with `client add`; unmount the profile when nobody registers by it".into(),
+            });
+        }
+    }
+    if mounted(&Profile::Spring) && config.compat.spring_oauth < SpringOauth::V2_5 {
+        findings.push(Finding {
+            what: "compat.spring_oauth: errors repeat the presented token in their body".into(),
+            why: "error bodies end up in logs of clients (ASVS 16.5.1)",
+            remedy: "set compat.spring_oauth: \"2.5\" when no client reads these texts".into(),
+        });
+    }
+    for mount in config.mounts.iter().filter(|mount| mount.danger_open_check_token) {
+        findings.push(Finding {
+            what: format!(
+                "mounts: danger_open_check_token of profile {} at {}/",
+                mount.profile.name(),
+                mount.path.value
+            ),
+            why: "anybody may try tokens there, and read what a token says (ASVS 8.2.1, RFC 7662 section 4)",
+            remedy: "set it to false when every caller sends the credentials of a client".into(),
+        });
+    }
+    if config.compat.query_credentials {
+        findings.push(Finding {
+            what: "compat.query_credentials: true".into(),
+            why: "browsers, proxies and logs keep the URLs, and with them passwords, client secrets and tokens (RFC 9700 section 4.3.2)",
+            remedy: "set it to false when every client sends them in a header or in the body".into(),
+        });
+    }
+    for origin in &config.cors.origins {
+        if origin.is_plain() {
+            findings.push(Finding {
+                what: format!("cors.origins: {} is plain HTTP", origin.text()),
+                why: "whoever sits on the network between can put a page of his own there, and it may call",
+                remedy: "serve the page by HTTPS, and name that origin".into(),
+            });
+        }
+        if origin.any_port() {
+            findings.push(Finding {
+                what: format!("cors.origins: {} stands for every port", origin.text()),
+                why: "whatever else is served on that host may call too",
+                remedy: "name the ports that are needed".into(),
             });
         }
     }
@@ -134,11 +178,39 @@ fn of_client(client: &Client, secret_key: Option<&SecretKey>) -> Vec<Finding> {
             remedy: "move the client to the authorization code grant with PKCE".into(),
         });
     }
-    if secret_key.is_some_and(|key| key.verify(id, "", &client.secret_mac)) {
+    let secret_is = |guess: &str| secret_key.is_some_and(|key| key.verify(id, guess, &client.secret_mac));
+    let new_secret = || format!("`client remove {id}` and add it again with --generate-secret");
+    if client.imported_secret.is_some() {
+        findings.push(Finding {
+            what: format!("client {id}: imported bcrypt secret, not shown since"),
+            why: "each call with it costs a slow hash until the right secret is shown once; nobody may need the client any more",
+            remedy: format!("let it authenticate once, or `client remove {id}`"),
+        });
+    } else if secret_is("") {
         findings.push(Finding {
             what: format!("client {id}: empty secret"),
             why: "anybody who knows the id is the client",
-            remedy: format!("`client remove {id}` and add it again with --generate-secret"),
+            remedy: new_secret(),
+        });
+    } else if guesses(id).iter().any(|guess| secret_is(guess)) {
+        findings.push(Finding {
+            what: format!("client {id}: its secret is among the first that anybody would guess"),
+            why: "wrong secrets are answered slowly, but not that slowly (RFC 6749 section 10.10)",
+            remedy: new_secret(),
+        });
+    }
+    if client.response_types.iter().any(|name| name == "token") {
+        findings.push(Finding {
+            what: format!("client {id}: implicit grant (response type token)"),
+            why: "access tokens stand in URLs, and any page that gets hold of one can use it; RFC 9700 section 2.1.2 forbids it",
+            remedy: "move the client to response type code with PKCE".into(),
+        });
+    }
+    for uri in client.redirect_uris.iter().filter(|uri| is_plain(uri)) {
+        findings.push(Finding {
+            what: format!("client {id}: redirect URI {uri} is plain HTTP"),
+            why: "codes cross the network in the clear (RFC 9700 section 2.6)",
+            remedy: "serve the page by HTTPS, and register that address".into(),
         });
     }
     if client.scopes.is_empty() {
@@ -179,6 +251,30 @@ fn of_key(key: &SigningKey, now_ms: i64) -> Option<Finding> {
         why: "the longer a secret is in use, the more copies of it there are",
         remedy: format!("`keys rotate --profile {}`; tokens stay good", key.profile),
     })
+}
+
+/// What a client's secret is when somebody did not care.
+fn guesses(id: &str) -> Vec<String> {
+    let fixed = [
+        "secret", "password", "changeit", "changeme", "123456", "admin", "client", "test",
+    ];
+    let made = [
+        id.to_owned(),
+        format!("{id}secret"),
+        format!("{id}Secret"),
+        format!("{id}-secret"),
+        format!("{id}_secret"),
+        format!("{id}123"),
+        format!("{id}123456"),
+        id.chars().rev().collect(),
+    ];
+    fixed.map(str::to_owned).into_iter().chain(made).collect()
+}
+
+/// Whether what is sent to a URI crosses a network in the clear.
+fn is_plain(uri: &str) -> bool {
+    let uri = uri.parse::<http::Uri>();
+    uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && !uri.host().is_some_and(is_loopback))
 }
 
 fn is_loopback(host: &str) -> bool {

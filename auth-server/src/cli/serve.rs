@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::config::Config;
 use crate::db::Database;
+use crate::db::observer::Observer;
 use crate::{follow, janitor, router};
 
 /// How long open requests may take to finish after a signal.
@@ -23,9 +24,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = listen(&config)?;
     let address = listener.local_addr()?;
-    let database = Database::open(&config.database_file()).await?;
+    let database = Database::open(&config.database_location()).await?;
     let (stop, stopping) = watch::channel(false);
-    let observer = database.observer().await?;
+    let observer = Observer::new(&database).await?;
     let app = App::start(config, database.clone(), stopping.clone())
         .await
         .context("the database cannot be read")?;

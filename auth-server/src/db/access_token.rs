@@ -21,6 +21,8 @@ pub struct AccessToken {
     pub user_name: String,
     /// Space-separated, in the order of the answer.
     pub scope: String,
+    /// The grant it was issued by.
+    pub grant_type: String,
     /// The payload that was signed.
     pub claims: String,
     /// The refresh token it was given with.
@@ -44,7 +46,7 @@ pub async fn reusable(
     authentication_id: &str,
 ) -> sqlx::Result<Option<AccessToken>> {
     sqlx::query_as(
-        "SELECT token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, claims, refresh_id, \
+        "SELECT token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, grant_type, claims, refresh_id, \
          refresh_claims, key_id, issued_at_ms, expires_at_ms FROM access_token \
          WHERE profile = $1 AND client_id = $2 AND user_name = $3 AND authentication_id = $4 AND reusable = 1",
     )
@@ -61,10 +63,22 @@ pub async fn reusable(
 pub struct Presented {
     /// The `jti`.
     pub token_id: String,
+    /// The profile it was made in.
+    pub profile: String,
     /// The client it was given to.
     pub client_id: String,
+    /// The user's id; empty: the client's own token.
+    pub user_id: String,
+    /// The user's name; empty: the client's own token.
+    pub user_name: String,
+    /// Space-separated, in the order of the answer.
+    pub scope: String,
+    /// The grant it was issued by.
+    pub grant_type: String,
     /// The payload that was signed.
     pub claims: String,
+    /// When it was made.
+    pub issued_at_ms: i64,
     /// The refresh token it was given with.
     pub refresh_id: Option<String>,
     /// `None`: never.
@@ -73,13 +87,12 @@ pub struct Presented {
     pub revoked_with_client: i64,
 }
 
-/// The token whose SHA-256 this is, whether it has expired or not.
-pub async fn find(connection: &mut AnyConnection, profile: &str, token_hash: &[u8]) -> sqlx::Result<Option<Presented>> {
+/// The token whose SHA-256 this is, of any profile, whether it has expired or not.
+pub async fn find(connection: &mut AnyConnection, token_hash: &[u8]) -> sqlx::Result<Option<Presented>> {
     sqlx::query_as(
-        "SELECT token_id, client_id, claims, refresh_id, expires_at_ms, revoked_with_client FROM access_token \
-         WHERE profile = $1 AND token_hash = $2",
+        "SELECT token_id, profile, client_id, user_id, user_name, scope, grant_type, claims, issued_at_ms, refresh_id, \
+         expires_at_ms, revoked_with_client FROM access_token WHERE token_hash = $1",
     )
-    .bind(profile)
     .bind(token_hash.to_vec())
     .fetch_optional(connection)
     .await
@@ -99,8 +112,8 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
     .await?;
     sqlx::query(
         "INSERT INTO access_token (token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, \
-         claims, refresh_id, refresh_claims, key_id, issued_at_ms, expires_at_ms, reusable) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)",
+         grant_type, claims, refresh_id, refresh_claims, key_id, issued_at_ms, expires_at_ms, reusable) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1)",
     )
     .bind(token.token_id.as_str())
     .bind(token.token_hash.clone())
@@ -110,6 +123,7 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
     .bind(token.user_id.as_str())
     .bind(token.user_name.as_str())
     .bind(token.scope.as_str())
+    .bind(token.grant_type.as_str())
     .bind(token.claims.as_str())
     .bind(token.refresh_id.clone())
     .bind(token.refresh_claims.clone())
@@ -119,6 +133,14 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// When a token expires (`Some(None)`: never); `None`: there is no such token (any more).
+pub async fn expiry(connection: &mut AnyConnection, token_id: &str) -> sqlx::Result<Option<Option<i64>>> {
+    sqlx::query_scalar("SELECT expires_at_ms FROM access_token WHERE token_id = $1")
+        .bind(token_id)
+        .fetch_optional(connection)
+        .await
 }
 
 /// The ids and expiries of all tokens that were given with a refresh token.

@@ -10,25 +10,31 @@ use http::{Method, StatusCode};
 use crate::app::App;
 use crate::client_auth;
 use crate::clock;
-use crate::config::SpringOauth;
+use crate::config::{SpringOauth, TokenStore};
 use crate::db::access_token;
 use crate::error::Refusal;
 use crate::issue::{lives, token_hash};
 use crate::profiles::Profile;
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::spring::{self, Request};
+use crate::profiles::uaa::Checked;
 
-/// Answers with the claims of a living token. The caller is any client that authenticates.
+/// Answers with the claims of a living token. The caller is any client that authenticates; where the mount says
+/// `danger_open_check_token`, anybody.
 pub async fn check_token(State(app): State<Arc<App>>, request: Request) -> Response {
     match check(&app, &request).await {
+        Ok(claims) if request.mount.profile == Profile::Uaa => spring::json(StatusCode::OK, &Checked::from(claims)),
         Ok(claims) => spring::json(StatusCode::OK, &claims),
-        Err(refusal) => spring::refuse(&app, &request.path, refusal),
+        Err(refusal) => request.refuse(&app, refusal),
     }
 }
 
 async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
-    client_auth::authenticate(app, Profile::Spring, &request.client_credentials()?)?;
-    let version = app.compat.spring_oauth;
+    let profile = request.mount.profile;
+    if !request.mount.danger_open_check_token {
+        client_auth::authenticate(app, profile, &request.client_credentials()?).await?;
+    }
+    let version = profile.compat(&app.compat).spring_oauth;
     if version >= SpringOauth::V2_5 && request.method != Method::POST {
         return Err(Refusal::MethodNotAllowed(request.method.to_string()));
     }
@@ -37,8 +43,11 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
         .get("token")
         .ok_or(Refusal::MissingParameter("token"))?;
     let mut read = app.database.read().await?;
-    let found = access_token::find(&mut read, Profile::Spring.name(), &token_hash(token)).await?;
-    let found = found.ok_or(Refusal::UnknownToken)?;
+    let found = access_token::find(&mut read, &token_hash(token)).await?;
+    let found = found.filter(|found| found.profile == profile.name());
+    let Some(found) = found else {
+        return Err(unknown(app, profile, token));
+    };
     if !lives(found.expires_at_ms, clock::now_ms()) {
         return Err(Refusal::ExpiredToken);
     }
@@ -51,4 +60,18 @@ async fn check(app: &App, request: &Request) -> Result<Claims, Refusal> {
         active: (version >= SpringOauth::V2_3).then_some(true),
         ..claims
     })
+}
+
+/// What is wrong with a token that is not stored. A `JwtTokenStore` tells by the token alone.
+fn unknown(app: &App, profile: Profile, token: &str) -> Refusal {
+    if profile.compat(&app.compat).token_store == TokenStore::Jdbc {
+        return Refusal::UnknownToken;
+    }
+    let claims = app.signing.verify(profile, token);
+    match claims.and_then(|claims| serde_json::from_slice::<Claims>(&claims).ok()) {
+        None => Refusal::UnreadableToken,
+        Some(claims) if claims.ati.is_some() => Refusal::RefreshTokenAsAccessToken,
+        // Taken back: no JwtTokenStore knew that.
+        Some(_) => Refusal::UnknownToken,
+    }
 }

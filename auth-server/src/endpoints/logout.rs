@@ -3,37 +3,50 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::clock;
+use crate::config::Mount;
 use crate::db::access_token;
 use crate::error::{Presented, Refusal};
 use crate::issue::token_hash;
-use crate::profiles::Profile;
 use crate::profiles::spring;
 use crate::revoke;
 
 /// Answers 200 without a body, also when there was nothing left to take back.
-pub async fn logout(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {
+pub async fn logout(
+    State(app): State<Arc<App>>,
+    Extension(mount): Extension<Arc<Mount>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let no_store = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
     ];
-    match log_out(&app, &headers).await {
+    match log_out(&app, &mount, &headers).await {
         Ok(()) => (StatusCode::OK, no_store).into_response(),
         Err(refusal) => spring::refuse(&app, uri.path(), refusal),
     }
 }
 
-async fn log_out(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
+async fn log_out(app: &App, mount: &Mount, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = spring::bearer(headers).ok_or(Refusal::NoBearerToken)?;
-    let mut write = app.database.write().await?;
-    let now_ms = clock::now_ms();
-    match access_token::find(&mut write, Profile::Spring.name(), &token_hash(token)).await? {
+    let hash = token_hash(token);
+    let of_profile =
+        |found: Option<access_token::Presented>| found.filter(|found| found.profile == mount.profile.name());
+    let found = access_token::find(&mut *app.database.read().await?, &hash).await?;
+    match of_profile(found) {
         Some(found) => {
+            let mut write = app.database.write_for(&found.client_id, &found.user_name).await?;
+            let now_ms = clock::now_ms();
+            // Once more, where it counts: a refresh may have come between.
+            let Some(found) = access_token::find(&mut write, &hash).await? else {
+                return Ok(());
+            };
             match &found.refresh_id {
                 Some(refresh_id) => revoke::refresh_token(&mut write, refresh_id, now_ms).await?,
                 None => revoke::access_token(&mut write, &found.token_id, found.expires_at_ms, now_ms).await?,

@@ -1,4 +1,4 @@
-//! `POST /oauth/token`: the token endpoint of profile `spring` (RFC 6749 section 3.2).
+//! `POST /oauth/token`: the token endpoint of the profiles that follow Spring Security OAuth (RFC 6749 section 3.2).
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use crate::db::client::Client;
 use crate::error::Refusal;
 use crate::grants::{client_credentials, password, refresh_token};
 use crate::issue::Issued;
-use crate::profiles::Profile;
 use crate::profiles::spring::{self, Request};
 
 /// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
@@ -21,16 +20,16 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
     match grant(&app, &request).await {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
-            spring::token_answer(&issued, clock::now_ms())
+            spring::token_answer(request.mount.profile, &issued, clock::now_ms())
         }
-        Err(refusal) => spring::refuse(&app, &request.path, refusal),
+        Err(refusal) => request.refuse(&app, refusal),
     }
 }
 
 /// The checks in the order of the original: client, `client_id`, scope, grant type, whether the client may use it, and at
 /// last the grant itself. The order shows in which error a wrong request gets.
 async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), Refusal> {
-    let client = client_auth::authenticate(app, Profile::Spring, &request.client_credentials()?)?;
+    let client = client_auth::authenticate(app, request.mount.profile, &request.client_credentials()?).await?;
     if request.method != Method::POST {
         return Err(Refusal::MethodNotAllowed(request.method.to_string()));
     }

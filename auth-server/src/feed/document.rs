@@ -5,7 +5,7 @@
 //! missed, and what is added meanwhile has a higher number.
 
 use postern_access::config::Issuer;
-use postern_access::snapshot::{TokenFeed, Until};
+use postern_access::snapshot::{Introspection, TokenFeed, Until};
 use sqlx::AnyConnection;
 
 use super::Position;
@@ -23,6 +23,8 @@ pub struct Moment<'a> {
     pub current: i64,
     /// Every issuer with its keys, at least as new as `current`.
     pub issuers: Vec<Issuer>,
+    /// Which tokens the gateways ask for; told with the issuers.
+    pub introspection: Introspection,
     /// The time.
     pub now_ms: i64,
 }
@@ -61,6 +63,7 @@ impl Moment<'_> {
             since: since.map(|since| since.version(self.lineage)),
             more,
             issuers: issuers.then_some(self.issuers),
+            introspection: issuers.then_some(self.introspection),
             ..TokenFeed::default()
         };
         for revocation in revocations {
@@ -109,13 +112,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::db::Database;
+    use crate::db::{Database, Location};
 
     const NOW_MS: i64 = 1_000_000;
 
     /// A database in which `count` tokens are revoked (`t1`, `t2`, …); every tenth has expired at [`NOW_MS`].
     async fn database(folder: &tempfile::TempDir, count: i64) -> Database {
-        let database = Database::open(&folder.path().join("auth.db")).await.unwrap();
+        let database = Database::open(&Location::Sqlite(folder.path().join("auth.db")))
+            .await
+            .unwrap();
         let mut write = database.write().await.unwrap();
         sqlx::query(
             "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < $1) \
@@ -145,6 +150,7 @@ mod tests {
             lineage: "ab",
             current,
             issuers: Vec::new(),
+            introspection: Introspection::default(),
             now_ms: NOW_MS,
         };
         let after = after.map(|document| Position::read(&document.version, "ab").unwrap());

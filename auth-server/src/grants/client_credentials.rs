@@ -1,5 +1,4 @@
-//! Client Credentials, RFC 6749 section 4.4: the client speaks for itself, with its own authorities, and is given no
-//! refresh token.
+//! Client Credentials, RFC 6749 section 4.4: the client speaks for itself, with its own authorities.
 
 use std::sync::Arc;
 
@@ -11,11 +10,11 @@ use crate::issue::{Grantee, Issued, issue};
 
 /// Issues a token to the client itself.
 pub async fn grant(app: &App, client: Arc<Client>, scope: Vec<String>) -> Result<Issued, Refusal> {
-    let mut authorities = client.authorities.clone();
-    authorities.sort_unstable();
+    let authorities = client.sorted_authorities();
     issue(
         app,
         &Grantee {
+            grant: "client_credentials",
             client,
             user: None,
             authorities,

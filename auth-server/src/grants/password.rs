@@ -7,8 +7,8 @@ use crate::app::App;
 use crate::clock;
 use crate::db::client::Client;
 use crate::error::Refusal;
-use crate::issue::{Grantee, Issued, User, issue};
-use crate::login::Login;
+use crate::issue::{Grantee, Issued, issue};
+use crate::user_auth;
 
 /// Asks the login service who the user is and what the user may do, then issues.
 pub async fn grant(
@@ -18,18 +18,12 @@ pub async fn grant(
     user_name: &str,
     password: &str,
 ) -> Result<Issued, Refusal> {
-    let user_id = match app.login.login(user_name, password).await? {
-        Login::Accepted(user_id) => user_id,
-        Login::Refused(message) => return Err(Refusal::BadUserCredentials(message)),
-    };
-    let authorities = app.login.authorities(&user_id).await?;
-    let user = User {
-        id: user_id,
-        name: user_name.to_owned(),
-    };
+    let user = user_auth::authenticate(app, &client, user_name, password).await?;
+    let authorities = app.login.authorities(&user.id).await?;
     issue(
         app,
         &Grantee {
+            grant: "password",
             client,
             user: Some(user),
             authorities,

@@ -1,7 +1,7 @@
 //! Refreshing an access token, RFC 6749 section 6.
 //!
-//! A refresh token is known by its `jti`: any encoding that one of the profile's keys signed is that token. Refreshing
-//! takes back every access token that was given with it before. The new one carries the authorities that the user has
+//! A refresh token that is a JWT is known by its `jti`: any encoding that one of the profile's keys signed is that token.
+//! In profile `spring`, refreshing takes back every access token that was given with it before. The new one carries the authorities that the user has
 //! now, not those of the login: what was taken away meanwhile must not come back. The login service is asked for them
 //! first; then everything happens in one transaction, so that of a refresh and a logout at the same time one comes first.
 
@@ -9,19 +9,18 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::clock;
+use crate::db::authorization_code;
 use crate::db::client::Client;
 use crate::db::refresh_token::{self, RefreshToken};
 use crate::error::{Presented, Refusal};
-use crate::issue::{Grantee, Issued, User, authorities_text, lives, refresh};
+use crate::issue::{Grantee, Issued, User, authorities_text, lives, refresh, token_hash};
 use crate::profiles::spring::claims::Claims;
+use crate::profiles::{Format, Profile};
 use crate::revoke;
 
 /// Exchanges a refresh token. `requested` is the scope asked for; empty: the one that was granted.
 pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token: &str) -> Result<Issued, Refusal> {
     let unknown = || Refusal::InvalidRefreshToken(Presented(token.to_owned()));
-    let payload = app.signing.verify(client.profile, token).ok_or_else(unknown)?;
-    let claims: Claims = serde_json::from_slice(&payload).map_err(|_| unknown())?;
-
     let admit = |found: Option<RefreshToken>| {
         let found = found
             .filter(|found| found.profile == client.profile.name())
@@ -35,28 +34,33 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
 
     // No network call while the transaction is open: the token is looked up here to know whose authorities to ask for,
     // and once more there, where it counts.
-    let found = refresh_token::find(&mut *app.database.read().await?, &claims.jti).await?;
-    let found = admit(found)?;
+    let found = admit(find(app, client.profile, token).await?)?;
     let authorities = if lives(found.expires_at_ms, clock::now_ms()) {
         narrowed(&found, &requested)?;
-        Some(app.login.authorities(&found.user_id).await?)
+        Some(authorities(app, &client, &found).await?)
     } else {
         None
     };
 
-    let mut write = app.database.write().await?;
+    let mut write = app.database.write_for(&found.client_id, &found.user_name).await?;
     let now_ms = clock::now_ms();
-    let mut presented = admit(refresh_token::find(&mut write, &claims.jti).await?)?;
+    let mut presented = admit(refresh_token::find(&mut write, &found.token_id).await?)?;
     let Some(authorities) = authorities.filter(|_| lives(presented.expires_at_ms, now_ms)) else {
-        revoke::refresh_token(&mut write, &presented.token_id, now_ms).await?;
+        if client.profile.refresh_takes_back() {
+            revoke::refresh_token(&mut write, &presented.token_id, now_ms).await?;
+        } else {
+            refresh_token::delete(&mut write, &presented.token_id).await?;
+        }
         // Committed before it is answered: a refusal must not undo a revocation.
         write.commit().await?;
         return Err(Refusal::ExpiredRefreshToken(Presented(token.to_owned())));
     };
     let scope = narrowed(&presented, &requested)?;
 
-    let rotated = !app.compat.reuse_refresh_token;
-    revoke::access_tokens_of(&mut write, &presented.token_id, now_ms).await?;
+    let rotated = client.profile.rotates_refresh_tokens(&app.compat);
+    if client.profile.refresh_takes_back() {
+        revoke::access_tokens_of(&mut write, &presented.token_id, now_ms).await?;
+    }
     if rotated {
         refresh_token::delete(&mut write, &presented.token_id).await?;
     } else {
@@ -64,17 +68,52 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
         refresh_token::update_authorities(&mut write, &presented.token_id, &presented.authorities).await?;
     }
     let grantee = Grantee {
+        grant: "refresh_token",
         client,
-        user: Some(User {
-            id: presented.user_id.clone(),
-            name: presented.user_name.clone(),
-        }),
+        user: user_of(&presented),
         authorities,
         scope,
     };
+    let presented_id = presented.token_id.clone();
     let issued = refresh(app, &mut write, &grantee, presented, rotated, now_ms).await?;
+    if rotated && let Some(new_id) = &issued.refresh_id {
+        authorization_code::replace_refresh_token(&mut write, &grantee.client.client_id, &presented_id, new_id).await?;
+    }
     write.commit().await?;
     Ok(issued)
+}
+
+/// The refresh token that was presented, whether it has expired or not. A JWT counts in any encoding that a key of the
+/// profile signed.
+async fn find(app: &App, profile: Profile, token: &str) -> Result<Option<RefreshToken>, Refusal> {
+    match profile.format() {
+        Format::Opaque => {
+            let mut read = app.database.read().await?;
+            Ok(refresh_token::find_opaque(&mut read, &token_hash(token)).await?)
+        }
+        Format::Jwt => {
+            let payload = app.signing.verify(profile, token);
+            let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
+            let Some(claims) = claims else { return Ok(None) };
+            let mut read = app.database.read().await?;
+            Ok(refresh_token::find(&mut read, &claims.jti).await?)
+        }
+    }
+}
+
+/// What the user is allowed now; a client's own token has the client's authorities.
+async fn authorities(app: &App, client: &Client, token: &RefreshToken) -> Result<Vec<String>, Refusal> {
+    match user_of(token) {
+        Some(user) => Ok(app.login.authorities(&user.id).await?),
+        None => Ok(client.sorted_authorities()),
+    }
+}
+
+fn user_of(token: &RefreshToken) -> Option<User> {
+    (!token.user_id.is_empty()).then(|| User {
+        id: token.user_id.clone(),
+        name: token.user_name.clone(),
+    })
 }
 
 /// The scope of the new token: what is asked for, which must have been granted, or else all that was.

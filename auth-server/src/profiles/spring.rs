@@ -17,11 +17,12 @@ use serde::Serialize;
 use crate::app::App;
 use crate::client_auth::Presented;
 use crate::clock;
-use crate::config::SpringOauth;
+use crate::config::{Compat, EntryPoint, Mount, SpringOauth};
 use crate::credentials;
 use crate::error::Refusal;
 use crate::issue::Issued;
 use crate::login::LoginError;
+use crate::profiles::Profile;
 pub use parameters::Parameters;
 
 /// Longer bodies are refused, in bytes. The longest honest one carries a refresh token of a few kilobytes.
@@ -32,6 +33,8 @@ const FULL_AUTHENTICATION: &str = "Full authentication is required to access thi
 
 /// A request as a servlet sees it.
 pub struct Request {
+    /// The contract at this place.
+    pub mount: Arc<Mount>,
     /// The method.
     pub method: Method,
     /// The path, without the query.
@@ -47,15 +50,18 @@ impl FromRequest<Arc<App>> for Request {
 
     async fn from_request(request: axum::extract::Request, app: &Arc<App>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
+        let mount = parts.extensions.get::<Arc<Mount>>().cloned();
         let path = parts.uri.path().to_owned();
+        let mount = mount.ok_or_else(|| refuse(app, &path, Refusal::NotFound))?;
         let body = to_bytes(body, LONGEST_BODY)
             .await
-            .map_err(|_| refuse(app, &path, Refusal::BodyTooLarge))?;
+            .map_err(|_| mount.profile.refuse(app, &path, Refusal::BodyTooLarge))?;
         let content_type = parts
             .headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         Ok(Self {
+            mount,
             parameters: Parameters::read(parts.uri.query(), content_type, &body),
             method: parts.method,
             headers: parts.headers,
@@ -87,6 +93,11 @@ impl Request {
         })
     }
 
+    /// The answer when the request is refused, in the words of its profile.
+    pub fn refuse(&self, app: &App, refusal: Refusal) -> Response {
+        self.mount.profile.refuse(app, &self.path, refusal)
+    }
+
     /// The scopes asked for, sorted, as the original's `TreeSet` has them; blanks and plus signs part them.
     pub fn scope(&self) -> Vec<String> {
         parse_scope(self.parameters.get("scope").unwrap_or_default())
@@ -105,8 +116,9 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The answer of the token endpoint. Members in the order of Spring's serializer.
-pub fn token_answer(issued: &Issued, now_ms: i64) -> Response {
+/// The answer of the token endpoint. Members in the order of Spring's serializer; of the profiles only `spring` has a
+/// `jti` in it.
+pub fn token_answer(profile: Profile, issued: &Issued, now_ms: i64) -> Response {
     #[derive(Serialize)]
     struct Answer<'a> {
         access_token: &'a str,
@@ -118,7 +130,8 @@ pub fn token_answer(issued: &Issued, now_ms: i64) -> Response {
         scope: String,
         #[serde(rename = "userId", skip_serializing_if = "Option::is_none")]
         user_id: Option<&'a str>,
-        jti: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        jti: Option<&'a str>,
     }
     // Truncated, and never measured in the millisecond of issue itself: a fresh token of twelve hours says 43199.
     let now_ms = now_ms.max(issued.issued_at_ms + 1);
@@ -129,7 +142,7 @@ pub fn token_answer(issued: &Issued, now_ms: i64) -> Response {
         expires_in: issued.expires_at_ms.map(|expires| (expires - now_ms) / 1000),
         scope: issued.scope.join(" "),
         user_id: issued.user_id.as_deref(),
-        jti: &issued.token_id,
+        jti: (profile == Profile::Spring).then_some(issued.token_id.as_str()),
     };
     json(StatusCode::OK, &answer)
 }
@@ -151,17 +164,17 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
-/// The answer to a refused request; counts it, and logs what an operator must know.
+/// The answer to a request that was refused where no profile is known yet.
 pub fn refuse(app: &App, path: &str, refusal: Refusal) -> Response {
-    match &refusal {
-        Refusal::Storage(error) => tracing::error!(path, %error, "the database failed"),
-        Refusal::Corrupt(what) => tracing::error!(path, "the database contradicts itself: {what}"),
-        Refusal::Login(error) => tracing::error!(path, %error, "the login service gave no usable answer"),
-        refusal => tracing::debug!(path, ?refusal, "refused"),
-    }
-    let answer = answer_to(app.compat.spring_oauth, refusal);
+    refuse_as(&app.compat, app, path, refusal)
+}
+
+/// The answer to a refused request with these switches; counts it, and logs what an operator must know.
+pub fn refuse_as(compat: &Compat, app: &App, path: &str, refusal: Refusal) -> Response {
+    refusal.log(path);
+    let answer = answer_to(compat, refusal);
     app.metrics.refused(answer.error);
-    answer.write(app.compat.spring_oauth, path, clock::now_ms())
+    answer.write(compat.spring_oauth, path, clock::now_ms())
 }
 
 /// What is answered to a refusal.
@@ -177,6 +190,8 @@ struct Answer {
     kind: Kind,
     /// The header `Retry-After`.
     retry_after: Option<String>,
+    /// The header `Allow`.
+    allow: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -190,7 +205,7 @@ enum Challenge {
     None,
     /// Just this. Also where the description repeats a presented token: proxies log headers.
     Fixed(&'static str),
-    /// The scheme, with `error` and `error_description` of the body after it.
+    /// The scheme, with the members of the body after it.
     WithError(&'static str),
 }
 
@@ -211,6 +226,7 @@ impl Answer {
             challenge,
             kind: Kind::OAuth,
             retry_after: None,
+            allow: None,
         }
     }
 
@@ -225,6 +241,7 @@ impl Answer {
             challenge,
             kind,
             retry_after: None,
+            allow: None,
         }
     }
 
@@ -252,10 +269,15 @@ impl Answer {
         let challenge = match self.challenge {
             Challenge::None => None,
             Challenge::Fixed(text) => Some(text.to_owned()),
-            Challenge::WithError(scheme) => Some(format!(
-                r#"{scheme}error="{}", error_description="{}""#,
-                self.error, self.description
-            )),
+            Challenge::WithError(scheme) => {
+                let scope = self.scope.as_ref().map(|scope| format!(r#", scope="{scope}""#));
+                Some(format!(
+                    r#"{scheme}error="{}", error_description="{}"{}"#,
+                    self.error,
+                    self.description,
+                    scope.unwrap_or_default()
+                ))
+            }
         };
         let mut response = match self.kind {
             Kind::OAuth => json(
@@ -287,8 +309,8 @@ impl Answer {
                 headers.insert(name, value);
             }
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        if let Some(methods) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         response
     }
@@ -314,8 +336,12 @@ struct BootError<'a> {
 }
 
 /// The table of failures.
-fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
+fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
+    let version = compat.spring_oauth;
     match refusal {
+        Refusal::NoClientCredentials if compat.client_entry_point == EntryPoint::OAuth2 => {
+            Answer::oauth(401, "unauthorized", FULL_AUTHENTICATION).challenge(Challenge::Fixed(CLIENT_CHALLENGE))
+        }
         Refusal::NoClientCredentials => Answer::boot(StatusCode::UNAUTHORIZED, "unauthorized", FULL_AUTHENTICATION)
             .challenge(Challenge::Fixed(CLIENT_CHALLENGE)),
         Refusal::MalformedBasic(what) => {
@@ -385,38 +411,112 @@ fn answer_to(version: SpringOauth, refusal: Refusal) -> Answer {
             let text = format!("Unable to narrow the scope of the client authentication to [{requested}].");
             Answer::oauth(400, "invalid_scope", text).scope(&granted)
         }
+        Refusal::InvalidCode(code) => Answer::oauth(
+            400,
+            "invalid_grant",
+            echo(version, "Invalid authorization code", &code.0),
+        ),
+        Refusal::ForeignCode => Answer::oauth(401, "invalid_client", "Client ID mismatch"),
+        Refusal::RedirectMismatch => Answer::oauth(400, "invalid_grant", "Redirect URI mismatch."),
+        Refusal::WrongVerifier => Answer::oauth(400, "invalid_grant", "Invalid code verifier"),
         Refusal::MethodNotAllowed(method) => {
             let text = format!("Request method '{method}' not supported");
-            match version {
-                SpringOauth::V2_0_7 => Answer::boot(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
-                    .thrown("org.springframework.web.HttpRequestMethodNotSupportedException"),
+            let answer = match version {
+                SpringOauth::V2_0_7 => method_not_supported(text),
                 _ => Answer::oauth(405, "method_not_allowed", text),
+            };
+            Answer {
+                allow: Some("POST"),
+                ..answer
             }
         }
+        Refusal::NeitherGetNorPost(method) => Answer {
+            allow: Some("GET, POST"),
+            ..method_not_supported(format!("Request method '{method}' not supported"))
+        },
         Refusal::MissingParameter(name) => Answer::boot(
             StatusCode::BAD_REQUEST,
             "invalid_request",
             format!("Required String parameter '{name}' is not present"),
         )
         .thrown("org.springframework.web.bind.MissingServletRequestParameterException"),
+        Refusal::Malformed(name) => Answer::oauth(400, "invalid_request", format!("Invalid parameter: {name}")),
+        Refusal::UnknownClient => Answer::oauth(401, "invalid_client", "Bad client credentials"),
+        Refusal::UnregisteredRedirectUri => Answer::oauth(400, "invalid_grant", "Invalid redirect"),
+        Refusal::ForgedForm => Answer::oauth(400, "invalid_request", "The login form has expired"),
         Refusal::BodyTooLarge => Answer::boot(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "No message available"),
         Refusal::UnknownToken => Answer::oauth(400, "invalid_token", "Token was not recognised"),
         Refusal::ExpiredToken => Answer::oauth(400, "invalid_token", "Token has expired"),
         Refusal::ClientGone(client) => Answer::oauth(400, "invalid_token", format!("Client not valid: {client}")),
+        Refusal::UnreadableToken => Answer::oauth(400, "invalid_token", "Cannot convert access token to JSON"),
+        Refusal::RefreshTokenAsAccessToken => Answer::oauth(400, "invalid_token", "Encoded token is a refresh token"),
+        Refusal::SecretInQuery(name) => Answer::oauth(
+            400,
+            "invalid_request",
+            format!("Parameter {name} is a secret and may not stand in the query"),
+        ),
+        Refusal::TooManyAttempts => Answer {
+            retry_after: Some("1".into()),
+            ..Answer::oauth(429, "temporarily_unavailable", "Too many failed attempts")
+        },
         Refusal::NoBearerToken => Answer::oauth(401, "unauthorized", FULL_AUTHENTICATION)
             .challenge(Challenge::WithError(r#"Bearer realm="oauth2-resource", "#)),
         Refusal::BadBearerToken(token) => Answer::oauth(401, "invalid_token", token.0).challenge(Challenge::Fixed(
             r#"Bearer realm="oauth2-resource", error="invalid_token""#,
         )),
+        Refusal::UnknownBearerToken(token) => {
+            let text = echo(version, "Invalid access token", &token.0);
+            Answer::oauth(401, "invalid_token", text).challenge(Challenge::Fixed(
+                r#"Bearer realm="oauth2-resource", error="invalid_token", error_description="Invalid access token""#,
+            ))
+        }
+        Refusal::ExpiredBearerToken(token) => {
+            let text = echo(version, "Access token expired", &token.0);
+            Answer::oauth(401, "invalid_token", text).challenge(Challenge::Fixed(
+                r#"Bearer realm="oauth2-resource", error="invalid_token", error_description="Access token expired""#,
+            ))
+        }
+        Refusal::ClientOfBearerGone(client) => {
+            Answer::oauth(401, "invalid_token", format!("Client not valid: {client}"))
+                .challenge(Challenge::WithError(r#"Bearer realm="oauth2-resource", "#))
+        }
+        Refusal::InsufficientScope(scope) => {
+            Answer::oauth(403, "insufficient_scope", "Insufficient scope for this resource")
+                .scope(&[scope.to_owned()])
+                .challenge(Challenge::WithError("Bearer "))
+        }
+        Refusal::UnusableClientId(why) => {
+            Answer::boot(StatusCode::BAD_REQUEST, "invalid_request", format!("clientId {why}"))
+        }
+        Refusal::ClientExists(client) => {
+            let message = format!("Client already exists: {client}");
+            Answer::boot(StatusCode::INTERNAL_SERVER_ERROR, "client_exists", message)
+                .thrown("org.springframework.security.oauth2.provider.ClientAlreadyExistsException")
+        }
+        Refusal::NoSuchClient(client) => {
+            let message = format!("No client with requested id: {client}");
+            Answer::boot(StatusCode::INTERNAL_SERVER_ERROR, "no_such_client", message)
+                .thrown("org.springframework.security.oauth2.provider.NoSuchClientException")
+        }
         Refusal::NotFound => Answer::boot(StatusCode::NOT_FOUND, "not_found", "No message available"),
-        Refusal::Login(LoginError::Saturated(retry_after)) => Answer {
-            retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
-            ..Answer::oauth(503, "temporarily_unavailable", "Service Unavailable")
-        },
+        Refusal::Login(LoginError::Saturated(retry_after)) => saturated(retry_after),
+        Refusal::Saturated => saturated(None),
         Refusal::Login(_) | Refusal::Storage(_) | Refusal::Corrupt(_) => {
             Answer::oauth(500, "server_error", "Internal Server Error")
         }
     }
+}
+
+fn saturated(retry_after: Option<String>) -> Answer {
+    Answer {
+        retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
+        ..Answer::oauth(503, "temporarily_unavailable", "Service Unavailable")
+    }
+}
+
+fn method_not_supported(message: String) -> Answer {
+    Answer::boot(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+        .thrown("org.springframework.web.HttpRequestMethodNotSupportedException")
 }
 
 /// Until 2.5.2 the original repeats the presented token.
@@ -470,14 +570,18 @@ mod tests {
 
     #[test]
     fn the_versions_differ_where_the_table_says() {
-        let description = |version, refusal| answer_to(version, refusal).description;
+        let compat = |spring_oauth| Compat {
+            spring_oauth,
+            ..Compat::default()
+        };
+        let description = |version, refusal| answer_to(&compat(version), refusal).description;
         let refresh = || Refusal::InvalidRefreshToken(crate::error::Presented("t".into()));
         assert_eq!(description(SpringOauth::V2_0_13, refresh()), "Invalid refresh token: t");
         assert_eq!(description(SpringOauth::V2_5, refresh()), "Invalid refresh token");
         let grant = || Refusal::UnsupportedGrantType("x".into());
         assert_eq!(description(SpringOauth::V2_3, grant()), "Unsupported grant type: x");
         assert_eq!(description(SpringOauth::V2_5, grant()), "Unsupported grant type");
-        let get = answer_to(SpringOauth::V2_0_7, Refusal::MethodNotAllowed("GET".into()));
+        let get = answer_to(&compat(SpringOauth::V2_0_7), Refusal::MethodNotAllowed("GET".into()));
         assert!(matches!(get.kind, Kind::Boot { exception: Some(_) }));
     }
 
@@ -488,7 +592,7 @@ mod tests {
             Refusal::BadBearerToken(crate::error::Presented("secret-token".into())),
         ] {
             assert!(!format!("{refusal:?}").contains("secret-token"));
-            let response = answer_to(SpringOauth::V2_0_13, refusal).write(SpringOauth::V2_0_13, "/oauth/token", 0);
+            let response = answer_to(&Compat::default(), refusal).write(SpringOauth::V2_0_13, "/oauth/token", 0);
             let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap();
             assert!(
                 challenge.contains("invalid_token") && !challenge.contains("secret-token"),

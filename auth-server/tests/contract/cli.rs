@@ -112,7 +112,7 @@ fn wrong_arguments_say_what_to_write() {
             "profile spring does not serve `magic`; possible are password, refresh_token, client_credentials"
         )
     );
-    assert!(add("password,authorization_code", "all").contains("does not serve `authorization_code`; possible are"));
+    assert!(add("password,implicit", "all").contains("does not serve `implicit`; possible are"));
     assert!(add(",", "all").contains("name at least one"));
     assert!(add("password", "a b").contains("no blanks"));
 }
@@ -141,8 +141,8 @@ fn a_wrong_configuration_names_file_line_and_key() {
         ("path: /login", "path: /", "auth.yaml:5:66: mounts[1].path: `/` is"),
         (
             "sqlite:auth.db",
-            "postgres://x",
-            "auth.yaml:2:11: database: `postgres://x`",
+            "mysql://u:secret@x",
+            "auth.yaml:2:11: database: write sqlite:FILE",
         ),
         ("http://127", "https://127", "auth.yaml:3:23: login_service.url"),
         (

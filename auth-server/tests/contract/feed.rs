@@ -22,7 +22,7 @@ fn only_gateways_may_read_it() {
 fn a_newcomer_gets_the_issuer_with_its_key() {
     let server = Server::start();
     let snapshot = server.snapshot();
-    assert_eq!(keys(&snapshot), "version, issuers");
+    assert_eq!(keys(&snapshot), "version, issuers, introspection");
     let issuer = &snapshot["issuers"][0];
     assert!(issuer.get("issuer").is_none());
     assert_eq!(
@@ -90,7 +90,7 @@ fn a_change_by_the_command_line_reaches_a_waiting_gateway_at_once() {
         let rotated = now();
         let (answer, told) = poll.join().unwrap();
         let delta = answer.json();
-        assert_eq!(keys(&delta), "version, since, issuers");
+        assert_eq!(keys(&delta), "version, since, issuers, introspection");
         assert_eq!(
             delta["issuers"][0]["jwks"]["inline"]["keys"].as_array().unwrap().len(),
             2
@@ -137,7 +137,7 @@ fn what_is_too_much_for_one_document_follows_without_waiting() {
     revoke_many(&server, 60_000);
     let newcomer = server.snapshot();
     let delta = server.feed(Some(&before), 0).json();
-    assert_eq!(keys(&newcomer), "version, more, issuers, revoked_tokens");
+    assert_eq!(keys(&newcomer), "version, more, issuers, introspection, revoked_tokens");
     assert_eq!(keys(&delta), "version, since, more, revoked_tokens");
     for first in [newcomer, delta] {
         let asked = now();

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod login;
+pub mod tkey;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -30,14 +31,20 @@ pub struct Server {
 /// What a server is started with.
 pub struct Setup {
     pub compat: &'static str,
+    /// Beside those of profile `spring`, with a comma before each.
+    pub mounts: &'static str,
     pub clients: &'static [&'static str],
+    /// Further lines of `auth.yaml`.
+    pub more: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
             compat: "{}",
+            mounts: "",
             clients: &[],
+            more: "",
         }
     }
 }
@@ -50,6 +57,20 @@ impl Server {
         Self::with(Setup::default())
     }
 
+    /// A server that answers as a version of Spring Security OAuth did.
+    pub fn of_version(version: &str) -> Self {
+        Self::with(Setup {
+            compat: match version {
+                "2.0.7" => r#"{ spring_oauth: "2.0.7" }"#,
+                "2.0.13" => r#"{ spring_oauth: "2.0.13" }"#,
+                "2.3" => r#"{ spring_oauth: "2.3" }"#,
+                "2.5" => r#"{ spring_oauth: "2.5" }"#,
+                _ => panic!("there is no version {version}"),
+            },
+            ..Setup::default()
+        })
+    }
+
     pub fn with_clients(clients: &'static [&'static str]) -> Self {
         Self::with(Setup {
             clients,
@@ -60,7 +81,9 @@ impl Server {
     pub fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let login = LoginService::start();
-        std::fs::write(folder.path().join("auth.yaml"), yaml(&login.url, setup.compat)).unwrap();
+        let yaml = yaml(&login.url, setup.compat).replace(" ]\ncompat", &format!("{} ]\ncompat", setup.mounts));
+        let yaml = yaml + setup.more;
+        std::fs::write(folder.path().join("auth.yaml"), yaml).unwrap();
         for client in [DEMO].iter().chain(setup.clients) {
             let arguments: Vec<&str> = ["client", "add"].into_iter().chain(client.split(' ')).collect();
             let output = run_in(folder.path().to_owned(), &arguments);
@@ -262,7 +285,8 @@ pub fn now() -> Instant {
 
 fn spawn(folder: PathBuf) -> (Child, String, Arc<Mutex<String>>) {
     let mut child = Command::new(BINARY)
-        .args(["serve", "--log-level", "debug"])
+        // Whatever is said at any level counts when a test looks for secrets.
+        .args(["serve", "--log-level", "trace"])
         .current_dir(folder)
         .stderr(Stdio::piped())
         .spawn()

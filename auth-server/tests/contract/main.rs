@@ -9,10 +9,25 @@
 
 mod check_token;
 mod cli;
+mod cors;
 mod feed;
 mod harness;
+mod key_order;
 mod logout;
+mod principal;
+mod query_credentials;
 mod races;
+mod spring_versions;
+mod throttle;
+mod tkey_authorize;
+mod tkey_code;
+mod tkey_failures;
+mod tkey_introspect;
+mod tkey_logout;
+mod tkey_token;
+mod tkey_userinfo;
 mod token_failures;
 mod token_password;
 mod token_refresh;
+mod uaa_clients;
+mod uaa_token;

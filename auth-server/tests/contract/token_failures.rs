@@ -6,8 +6,11 @@ use crate::harness::*;
 
 const CLIENTS: &[&str] = &[
     "loose --secret s --profile spring --grants password --scopes ,",
+    "robot --secret s --profile spring --grants client_credentials --scopes all",
+    "open --secret= --profile spring --grants client_credentials --scopes all",
     "many --secret s --profile spring --grants password,refresh_token --scopes write,read",
 ];
+const USER: &str = "username=u1&password=password";
 const LOGIN: &str = "grant_type=password&username=u1&password=password";
 
 fn server() -> Server {
@@ -115,55 +118,121 @@ fn empty_scope() {
 }
 
 #[test]
-fn grant_types() {
+fn no_grant_type() {
     let server = server();
-    for (form, status, challenge, body) in [
-        (
-            "",
-            400,
-            None,
-            r#"{"error":"invalid_request","error_description":"Missing grant type"}"#,
-        ),
-        (
-            "grant_type=",
-            400,
-            None,
-            r#"{"error":"invalid_request","error_description":"Missing grant type"}"#,
-        ),
-        (
-            "grant_type=magic",
-            400,
-            None,
-            r#"{"error":"unsupported_grant_type","error_description":"Unsupported grant type: magic"}"#,
-        ),
-        (
-            "grant_type=<b>'x'",
-            400,
-            None,
-            r#"{"error":"unsupported_grant_type","error_description":"Unsupported grant type: &lt;b&gt;&#39;x&#39;"}"#,
-        ),
-        (
-            "grant_type=implicit",
-            400,
-            None,
-            r#"{"error":"invalid_grant","error_description":"Implicit grant type not supported from token endpoint"}"#,
-        ),
-        (
-            "grant_type=client_credentials",
-            401,
-            Some(r#"Bearer error="invalid_client", error_description="Unauthorized grant type: client_credentials""#),
-            r#"{"error":"invalid_client","error_description":"Unauthorized grant type: client_credentials"}"#,
-        ),
+    let body = r#"{"error":"invalid_request","error_description":"Missing grant type"}"#;
+    for form in ["", "grant_type=", "grant_type=%20", "username=u1&password=password"] {
+        assert_refused(&server.token(form), 400, None, body);
+    }
+    // JSON bodies are not read.
+    let authorization = basic(DEMO_CLIENT);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let answer = server.request("POST", "/oauth/token", &headers, r#"{"grant_type":"password"}"#);
+    assert_refused(&answer, 400, None, body);
+}
+
+#[test]
+fn unknown_grant() {
+    let server = server();
+    for (form, shown) in [
+        ("grant_type=magic", "magic"),
+        ("grant_type=<b>'x'", "&lt;b&gt;&#39;x&#39;"),
     ] {
-        assert_refused(&server.token(form), status, challenge, body);
+        let body =
+            format!(r#"{{"error":"unsupported_grant_type","error_description":"Unsupported grant type: {shown}"}}"#);
+        assert_refused(&server.token(form), 400, None, &body);
     }
 }
 
 #[test]
-fn scope_is_checked_before_the_grant_type() {
-    let answer = server().token("scope=x");
-    let body = r#"{"error":"invalid_scope","error_description":"Invalid scope: x","scope":"all"}"#;
-    assert_refused(&answer, 400, None, body);
+fn implicit() {
+    let body =
+        r#"{"error":"invalid_grant","error_description":"Implicit grant type not supported from token endpoint"}"#;
+    assert_refused(&server().token("grant_type=implicit"), 400, None, body);
+}
+
+#[test]
+fn grant_not_registered_for_client() {
+    let server = server();
+    for (client, grant) in [
+        (DEMO_CLIENT, "client_credentials"),
+        (DEMO_CLIENT, "authorization_code"),
+        (("robot", "s"), "password"),
+        (("robot", "s"), "refresh_token"),
+    ] {
+        let text = format!("Unauthorized grant type: {grant}");
+        let answer = server.post(
+            "/oauth/token",
+            client,
+            &format!("grant_type={grant}&code=c&refresh_token=x&{USER}"),
+        );
+        assert_refused(
+            &answer,
+            401,
+            Some(&format!(r#"Bearer error="invalid_client", error_description="{text}""#)),
+            &format!(r#"{{"error":"invalid_client","error_description":"{text}"}}"#),
+        );
+    }
+    assert!(server.login.requests().is_empty(), "nobody's password is tried for it");
+}
+
+#[test]
+fn order_of_checks() {
+    let server = server();
+    let error = |client: (&str, &str), form: &str| {
+        let answer = server.post("/oauth/token", client, form).json();
+        answer["error_description"]
+            .as_str()
+            .or(answer["message"].as_str())
+            .unwrap()
+            .to_owned()
+    };
+    // Each request is wrong in every way that is left; what it is told is the first of them.
+    for (client, form, first) in [
+        (("demo", "wrong"), "client_id=x&scope=x", "Bad credentials"),
+        (
+            DEMO_CLIENT,
+            "client_id=x&scope=x",
+            "Given client ID does not match authenticated client",
+        ),
+        (DEMO_CLIENT, "scope=x", "Invalid scope: x"),
+        (DEMO_CLIENT, "scope=x&grant_type=implicit", "Invalid scope: x"),
+        (DEMO_CLIENT, "username=u1&password=wrong", "Missing grant type"),
+        (
+            ("robot", "s"),
+            "grant_type=implicit",
+            "Implicit grant type not supported from token endpoint",
+        ),
+        (
+            ("robot", "s"),
+            "grant_type=password&username=u1&password=wrong",
+            "Unauthorized grant type: password",
+        ),
+        (
+            DEMO_CLIENT,
+            "grant_type=password&username=u1&password=wrong",
+            "password &lt;invalid&gt;",
+        ),
+    ] {
+        assert_eq!(error(client, form), first, "{form}");
+    }
+}
+
+#[test]
+fn an_empty_stored_secret_accepts_the_empty_password() {
+    let server = server();
+    let form = "grant_type=client_credentials";
+    assert_eq!(server.post("/oauth/token", ("open", ""), form).status, 200);
+    assert_eq!(
+        server
+            .post_form("/oauth/token", &format!("client_id=open&{form}"))
+            .status,
+        200
+    );
+    assert_eq!(server.post("/oauth/token", ("open", "x"), form).status, 401);
 }
 
 #[test]
@@ -174,18 +243,10 @@ fn bad_user_or_password_gets_the_words_of_the_login_service() {
 }
 
 #[test]
-fn no_client_can_be_registered_for_authorization_codes() {
-    let answer = server().token("grant_type=authorization_code&code=c");
-    let body = r#"{"error":"invalid_client","error_description":"Unauthorized grant type: authorization_code"}"#;
-    let challenge = r#"Bearer error="invalid_client", error_description="Unauthorized grant type: authorization_code""#;
-    assert_refused(&answer, 401, Some(challenge), body);
-}
-
-#[test]
-fn methods_other_than_post() {
+fn get_and_other_methods() {
     let server = server();
     let authorization = basic(DEMO_CLIENT);
-    let answer = server.get(&format!("/oauth/token?{LOGIN}"), &[("authorization", &authorization)]);
+    let answer = server.get("/oauth/token?grant_type=password", &[("authorization", &authorization)]);
     let body = r#"{"error":"method_not_allowed","error_description":"Request method &#39;GET&#39; not supported"}"#;
     assert_refused(&answer, 405, None, body);
     assert_eq!(
@@ -197,7 +258,7 @@ fn methods_other_than_post() {
 }
 
 #[test]
-fn the_login_service_is_down_broken_or_silent() {
+fn login_server_down_or_other_exception() {
     let server = server();
     let body = r#"{"error":"server_error","error_description":"Internal Server Error"}"#;
     let tokens = server.log_in("u1");
@@ -236,34 +297,6 @@ fn a_saturated_login_service_means_try_again_later() {
 fn a_body_without_end_is_refused() {
     let answer = server().token(&format!("{LOGIN}&x={}", "x".repeat(1 << 20)));
     assert_eq!(answer.status, 413);
-}
-
-#[test]
-fn the_texts_of_other_versions() {
-    let server = Server::with(Setup {
-        compat: r#"{ spring_oauth: "2.5" }"#,
-        ..Setup::default()
-    });
-    let body = r#"{"error":"unsupported_grant_type","error_description":"Unsupported grant type"}"#;
-    assert_refused(&server.token("grant_type=<b>"), 400, None, body);
-    let body = r#"{"error":"invalid_grant","error_description":"password <invalid>"}"#;
-    assert_refused(
-        &server.token("grant_type=password&username=u1&password=wrong"),
-        400,
-        None,
-        body,
-    );
-
-    let server = Server::with(Setup {
-        compat: r#"{ spring_oauth: "2.0.7" }"#,
-        ..Setup::default()
-    });
-    let answer = server.get("/oauth/token", &[("authorization", &basic(DEMO_CLIENT))]);
-    let body = r#"{"timestamp":<now>,"status":405,"error":"Method Not Allowed","exception":"org.springframework.web.HttpRequestMethodNotSupportedException","message":"Request method 'GET' not supported","path":"/oauth/token"}"#;
-    assert_refused(&answer, 405, None, body);
-    let answer = server.post_form("/oauth/token", "client_id=x");
-    let challenge = r#"Form realm="oauth", error="invalid_client", error_description="Bad client credentials""#;
-    assert_eq!(answer.header("www-authenticate"), Some(challenge));
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! `POST /oauth2/introspect`: what a token says, for the gateways (RFC 7662). They ask for tokens that they cannot verify
+//! by themselves.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::clock;
+use crate::credentials;
+use crate::db::access_token;
+use crate::error::Refusal;
+use crate::issue::{lives, token_hash};
+use crate::profiles::spring::{self, Parameters};
+
+/// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
+/// reader of the feed.
+pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: String) -> Response {
+    if !credentials::presented(&headers, &app.feed_credentials) {
+        let challenge = HeaderValue::from_static(r#"Basic realm="postern feed""#);
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let parameters = Parameters::read(None, content_type, body.as_bytes());
+    let Some(token) = parameters.get("token").filter(|token| !token.is_empty()) else {
+        return spring::json(
+            StatusCode::BAD_REQUEST,
+            &serde_json::json!({ "error": "invalid_request" }),
+        );
+    };
+    match identify(&app, token).await {
+        Ok(Some(identity)) => spring::json(StatusCode::OK, &identity),
+        Ok(None) => spring::json(StatusCode::OK, &serde_json::json!({ "active": false })),
+        Err(refusal) => spring::refuse(&app, "/oauth2/introspect", refusal),
+    }
+}
+
+/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`.
+#[derive(Serialize)]
+struct Identity {
+    active: bool,
+    token_type: &'static str,
+    client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    scope: String,
+    authorities: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+    iat: i64,
+    jti: String,
+}
+
+/// Who a living token speaks of; `None`: it is none, or no longer good.
+async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
+    let mut read = app.database.read().await?;
+    let found = access_token::find(&mut read, &token_hash(token)).await?;
+    let living = found.filter(|found| lives(found.expires_at_ms, clock::now_ms()) && found.revoked_with_client == 0);
+    let Some(found) = living else { return Ok(None) };
+    let text = |text: String| (!text.is_empty()).then_some(text);
+    Ok(Some(Identity {
+        active: true,
+        token_type: "Bearer",
+        authorities: authorities(&found.claims)?,
+        client_id: found.client_id,
+        username: text(found.user_name),
+        sub: text(found.user_id),
+        scope: found.scope,
+        exp: found.expires_at_ms.map(|ms| ms / 1000),
+        iat: found.issued_at_ms / 1000,
+        jti: found.token_id,
+    }))
+}
+
+fn authorities(claims: &str) -> Result<Vec<String>, Refusal> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        #[serde(default)]
+        authorities: Vec<String>,
+    }
+    let claims: Claims =
+        serde_json::from_str(claims).map_err(|_| Refusal::Corrupt("the claims of a token cannot be read"))?;
+    Ok(claims.authorities)
+}

@@ -1,0 +1,239 @@
+//! `/oauth/authorize` of profile `tkey`: the login page, and where it leads (RFC 6749 sections 4.1.1 and 4.2.1).
+//!
+//! Whatever is wrong with a request is told on a page of ours: a browser is sent to no other place than a redirect URI
+//! that the client is registered with.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, header};
+use subtle::ConstantTimeEq as _;
+
+use crate::app::App;
+use crate::clock;
+use crate::db::client::Client;
+use crate::entropy;
+use crate::error::Refusal;
+use crate::grants::authorization_code::{self, Authorization};
+use crate::issue::{Grantee, User, issue};
+use crate::login::form_encoded;
+use crate::pages::login::LoginPage;
+use crate::pages::{self, Language, notice};
+use crate::profiles::spring::Request;
+use crate::profiles::tkey::{self, Failure, known_client, optional, registered_redirect_uri, required, scope_of};
+use crate::{sso, user_auth};
+
+/// The parameters of an authorization request; the login form sends them along.
+const PARAMETERS: [&str; 6] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+];
+
+/// The cookie whose value our own login form repeats.
+const FORM_COOKIE: &str = "login_form";
+
+/// `GET`: who is logged in goes on at once, everybody else is shown the login page.
+pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response {
+    let asked = match Asked::read(&app, &request) {
+        Ok(asked) => asked,
+        Err(refusal) => return turn_away(&app, &request, refusal),
+    };
+    let location = async {
+        match sso::user(&app, request.mount.profile, &request.headers).await? {
+            Some(user) => asked.allow(&app, &user).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    match location.await {
+        Ok(Some(location)) => pages::redirect(&location),
+        Ok(None) => ask(&request, &asked, None),
+        Err(refusal) => turn_away(&app, &request, refusal),
+    }
+}
+
+/// `POST`: what the login page sends.
+pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
+    let asked = match Asked::read(&app, &request) {
+        Ok(asked) => asked,
+        Err(refusal) => return turn_away(&app, &request, refusal),
+    };
+    let logged_in = async {
+        if is_forged(&request) {
+            return Err(Refusal::ForgedForm);
+        }
+        let (user_name, password) = (required(&request, "username")?, required(&request, "password")?);
+        let user = user_auth::authenticate(&app, &asked.client, user_name, password).await?;
+        let location = asked.allow(&app, &user).await?;
+        let is_remembered =
+            optional(&request, "bool_is_remember_me").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let lifetime_s = if is_remembered {
+            tkey::REMEMBERED_S
+        } else {
+            tkey::SESSION_S
+        };
+        let cookie = sso::begin(&app, request.mount.profile, &request.headers, &user, lifetime_s).await?;
+        Ok((location, cookie))
+    };
+    match logged_in.await {
+        Ok((location, cookie)) => {
+            let mut response = pages::redirect(&location);
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+            response
+        }
+        Err(refusal) => ask(&request, &asked, Some(tkey::note(&app, &request.path, refusal))),
+    }
+}
+
+/// An authorization request that may be answered at its redirect URI.
+struct Asked<'a> {
+    client: Arc<Client>,
+    redirect_uri: &'a str,
+    response_type: ResponseType,
+    state: Option<&'a str>,
+    code_challenge: &'a str,
+}
+
+enum ResponseType {
+    Code,
+    Token,
+}
+
+impl<'a> Asked<'a> {
+    /// The checks in the order of the original.
+    fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
+        let client = known_client(app, request, optional(request, "client_id"))?;
+        let redirect_uri = registered_redirect_uri(request, &client)?;
+        let name = required(request, "response_type")?.to_ascii_lowercase();
+        let response_type = match name.as_str() {
+            "code" if client.may_use("authorization_code") => ResponseType::Code,
+            "token" => ResponseType::Token,
+            _ => return Err(Refusal::Malformed("response_type")),
+        };
+        if !client.response_types.contains(&name) {
+            return Err(Refusal::Malformed("response_type"));
+        }
+        let code_challenge = optional(request, "code_challenge").unwrap_or_default();
+        if !code_challenge.is_empty() {
+            // `plain`, which RFC 7636 makes the default, protects nothing.
+            if optional(request, "code_challenge_method") != Some("S256") {
+                return Err(Refusal::Malformed("code_challenge_method"));
+            }
+            if code_challenge.len() != 43 || !code_challenge.bytes().all(is_base64url) {
+                return Err(Refusal::Malformed("code_challenge"));
+            }
+        }
+        Ok(Self {
+            client,
+            redirect_uri,
+            response_type,
+            state: optional(request, "state"),
+            code_challenge,
+        })
+    }
+
+    /// The address to go on at, with what the client asked for.
+    async fn allow(&self, app: &App, user: &User) -> Result<String, Refusal> {
+        let scope = scope_of(&self.client);
+        let state = self.state.map(|state| format!("&state={}", form_encoded(state)));
+        let state = state.unwrap_or_default();
+        match self.response_type {
+            ResponseType::Code => {
+                let authorization = Authorization {
+                    client: &self.client,
+                    user,
+                    scope: &scope,
+                    redirect_uri: self.redirect_uri,
+                    code_challenge: self.code_challenge,
+                };
+                let code = authorization_code::authorize(app, &authorization).await?;
+                let mark = if self.redirect_uri.contains('?') { '&' } else { '?' };
+                Ok(format!("{}{mark}code={code}{state}", self.redirect_uri))
+            }
+            ResponseType::Token => {
+                let grantee = Grantee {
+                    grant: tkey::IMPLICIT,
+                    client: Arc::clone(&self.client),
+                    user: Some(user.clone()),
+                    authorities: app.login.authorities(&user.id).await?,
+                    scope,
+                };
+                let issued = issue(app, &grantee, clock::now_ms()).await?;
+                app.metrics.issued(tkey::IMPLICIT, issued.repeated);
+                let expires_in = tkey::lifetime(&issued).map(|seconds| format!("&expires_in={seconds}"));
+                // Without a refresh token, unlike in the original: fragments stay in histories.
+                Ok(format!(
+                    "{}#access_token={}&token_type=Bearer{}{state}",
+                    self.redirect_uri,
+                    issued.access_token,
+                    expires_in.unwrap_or_default()
+                ))
+            }
+        }
+    }
+}
+
+/// Whether another site's page sent the form, so as to log somebody in under a name that is not theirs. A browser must
+/// repeat the cookie that came with our page. What sends neither `Origin` nor `Sec-Fetch-Site` with a POST is no browser:
+/// it carries nobody's cookies, and is not asked.
+fn is_forged(request: &Request) -> bool {
+    let headers = &request.headers;
+    let site = headers.get("sec-fetch-site");
+    if site.is_none() && !headers.contains_key(header::ORIGIN) {
+        return false;
+    }
+    if site.is_some_and(|site| site == "cross-site" || site == "same-site") {
+        return true;
+    }
+    match (sso::cookie(headers, FORM_COOKIE), optional(request, FORM_COOKIE)) {
+        (Some(cookie), Some(repeated)) => !bool::from(cookie.as_bytes().ct_eq(repeated.as_bytes())),
+        _ => true,
+    }
+}
+
+/// The login page, with what went wrong before.
+fn ask(request: &Request, asked: &Asked<'_>, failure: Option<Failure>) -> Response {
+    let known = sso::cookie(&request.headers, FORM_COOKIE);
+    let drawn = known.is_none().then(|| entropy::hex(&entropy::bytes::<16>()));
+    let repeated = known.or(drawn.as_deref()).unwrap_or_default();
+    let parameters = PARAMETERS
+        .iter()
+        .filter_map(|name| Some((*name, optional(request, name)?)));
+    let page = LoginPage {
+        language: Language::of(&request.headers),
+        client_id: &asked.client.client_id,
+        hidden: parameters.chain([(FORM_COOKIE, repeated)]).collect(),
+        user_name: optional(request, "username").unwrap_or_default(),
+        is_remembered: optional(request, "bool_is_remember_me").is_some(),
+        failure: failure.as_ref(),
+    };
+    let mut response = pages::page(page_status(failure.as_ref()), page.render(), Some(asked.redirect_uri));
+    if let Some(drawn) = drawn {
+        let cookie = sso::set_cookie(&request.headers, FORM_COOKIE, &drawn, None);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A page that says what is wrong with the request: there is nowhere to send the browser.
+fn turn_away(app: &App, request: &Request, refusal: Refusal) -> Response {
+    let failure = tkey::note(app, &request.path, refusal);
+    let page = notice::failed(Language::of(&request.headers), &failure);
+    pages::page(page_status(Some(&failure)), page, None)
+}
+
+/// As in the original, what a person or a client did wrong is told on a page with 200. What we could not do is not.
+fn page_status(failure: Option<&Failure>) -> StatusCode {
+    match failure {
+        Some(failure) if failure.status != StatusCode::BAD_REQUEST => failure.status,
+        _ => StatusCode::OK,
+    }
+}
+
+fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
