@@ -107,7 +107,9 @@ impl Cors {
     pub fn mark(&self, caller: Caller, headers: &mut HeaderMap) {
         // Also when nobody asked from elsewhere: a cache must not hand such an answer to a page that does (Fetch standard,
         // "CORS protocol and HTTP caches").
-        headers.append(VARY, HeaderValue::from_static("Origin"));
+        if !headers.get_all(VARY).iter().any(names_origin) {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
         if matches!(caller, Caller::NoOrigin) {
             return;
         }
@@ -130,6 +132,12 @@ impl Cors {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, names.clone());
         }
     }
+}
+
+/// Whether a service has said already that its answer depends on the origin.
+fn names_origin(vary: &HeaderValue) -> bool {
+    let mut names = vary.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    names.any(|name| name.eq_ignore_ascii_case(b"origin"))
 }
 
 /// Names in one field value; `None` if there are none.

@@ -141,6 +141,19 @@ fn every_answer_says_that_the_page_may_read_it() {
 }
 
 #[test]
+fn a_service_that_has_said_that_it_looks_at_the_origin_is_not_repeated() {
+    for (vary, expected) in [
+        ("Accept, origin", vec![("vary", "Accept, origin")]),
+        ("Original", vec![("vary", "Origin"), ("vary", "Original")]),
+    ] {
+        let upstream =
+            Upstream::answering(move |_| format!("HTTP/1.1 204 No Content\r\nVary: {vary}\r\n\r\n").into_bytes());
+        let answer = ask(&gateway(&upstream, CORS), "GET", "/up/a", "");
+        assert_eq!(told(&answer), expected);
+    }
+}
+
+#[test]
 fn other_answers_stay_as_they_are() {
     let upstream = careless_upstream();
     let careless = [

@@ -1,5 +1,7 @@
 //! What a client saw, in a form that is the same on both hosts when they behave the same.
 
+use std::collections::BTreeSet;
+
 use crate::client::Response;
 
 /// Headers that are ours to decide; the others (`date`, `server`, `connection`, …) belong to the host.
@@ -12,7 +14,6 @@ const OURS: &[&str] = &[
     "location",
     "set-cookie",
     "allow",
-    "vary",
     "access-control-allow-origin",
     "access-control-allow-credentials",
     "access-control-allow-methods",
@@ -30,8 +31,20 @@ pub fn masked(response: &Response, host: &str) -> String {
             text.push_str(&format!("{name}: {}\n", mask(value, host)));
         }
     }
+    text.push_str(&vary(response));
     text.push_str(&mask(&response.text(), host));
     text
+}
+
+/// `vary` as the set it is: how often a name stands there, and on which line, means nothing (RFC 9110 section 12.5.5).
+fn vary(response: &Response) -> String {
+    let values = response.headers.iter().filter(|(name, _)| name == "vary");
+    let names = values.flat_map(|(_, value)| value.split(','));
+    let names: BTreeSet<String> = names.map(|name| name.trim().to_lowercase()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("vary: {}\n", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn mask(text: &str, host: &str) -> String {
