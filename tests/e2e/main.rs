@@ -16,4 +16,5 @@ mod provider;
 mod refresh;
 mod samples;
 mod streaming;
+mod token_kinds;
 mod trap;

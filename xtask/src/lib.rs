@@ -9,6 +9,7 @@ pub mod filter;
 pub mod health;
 pub mod program;
 pub mod progress;
+pub mod real_clients;
 pub mod stack;
 pub mod test;
 pub mod workspace;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{bench, demo, envoy, filter, progress::Progress, test, workspace::Workspace};
+use xtask::{bench, demo, envoy, filter, progress::Progress, real_clients, test, workspace::Workspace};
 
 const USAGE: &str = "\
 cargo xtask <command>
@@ -14,6 +14,7 @@ cargo xtask <command>
   test                                       every check and every test
   filter                                     build dist/postern_filter.wasm
   envoy                                      make sure that Envoy is there, and print where
+  clients                                    make sure that the clients of the end-to-end suite are there
   bench gateway [--seconds 10] [--repetitions 3] [--connections 64] [--only SUBJECT]
                                              measure against peers, side by side; writes target/bench/gateway.json
 ";
@@ -42,6 +43,7 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["test"] => return test::run(&workspace, &progress),
         ["filter"] => filter::build(&workspace, &progress)?,
         ["envoy"] => println!("{}", envoy::find_or_install(&workspace, &progress)?.display()),
+        ["clients"] => real_clients::install(&workspace, &progress)?,
         ["bench", rest @ ..] => bench::run(&workspace, &progress, rest)?,
         [] | ["help"] => print!("{USAGE}"),
         _ => bail!(

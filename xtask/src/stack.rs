@@ -102,7 +102,7 @@ impl Stack {
             self.login_command(line)?;
         }
         for line in data::AUTH_SERVER {
-            self.auth_command(line)?;
+            self.auth_command(&line.replace("{service}", &self.ports.service.to_string()))?;
         }
         let loaded = self.data_loaded();
         fs::write(&loaded, "").with_context(|| format!("cannot write {}", loaded.display()))

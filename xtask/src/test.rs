@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     clock, demo, envoy, filter,
     progress::Progress,
+    real_clients,
     workspace::{Workspace, shown, succeed},
 };
 
@@ -20,7 +21,7 @@ struct Outcome {
 /// Runs everything, also after a failure: one run shows all there is to mend.
 ///
 /// # Errors
-/// When Envoy or PostgreSQL is missing where nothing may be skipped (`CI=true`), or `ENVOY_BIN` or `POSTGRES_BIN` is wrong.
+/// When Envoy, PostgreSQL or a client is missing where nothing may be skipped (`CI=true`), or `ENVOY_BIN` or `POSTGRES_BIN` is wrong.
 pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     let mut skipped = Vec::new();
     let envoy = envoy::find(workspace)?;
@@ -30,6 +31,7 @@ pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     if private_postgres::find().map_err(anyhow::Error::msg)?.is_none() {
         skipped.push("every test on PostgreSQL: it is not there; install Debian's package postgresql");
     }
+    skipped.extend(real_clients::find(workspace).missing());
     if let Some(what) = skipped.first()
         && std::env::var("CI").is_ok_and(|value| value == "true")
     {

@@ -48,6 +48,22 @@ Users: u1 / password (may call test), u2 / password (test and test2), admin / ad
   curl -siw '\n' -X POST -H "Authorization: bearer $TOKEN" $GATEWAY/login/logout
   curl -siw '\n' -H "Authorization: bearer $TOKEN" $GATEWAY/service/demo/test
 
+The other legacy contracts; their tokens pass the same filter:
+
+  # single sign-on: an opaque token for u2, who may call test2
+  SSO=$(curl -s -d 'grant_type=password&username=u2&password=password&client_id=test_client_id_1&client_secret=test_client_secret_1' $GATEWAY/sso/oauth/token); echo "$SSO"
+  curl -siw '\n' -H "Authorization: bearer $(echo "$SSO" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')" $GATEWAY/service/demo/test2
+  # and in a browser: http://127.0.0.1:{gateway}/sso/oauth/authorize?response_type=code&client_id=test_client_id_1&redirect_uri=http://127.0.0.1:{service}/demo/echo
+
+  # uaa: a token of the administrator registers a client, which then has tokens of its own
+  ADMIN=$(curl -s -d 'client_id=admin&client_secret=secret&grant_type=client_credentials' $GATEWAY/uaa/oauth/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  curl -sw '\n' -d "access_token=$ADMIN&clientId=acme&clientSecret=acm" $GATEWAY/uaa/register
+  curl -sw '\n' -d 'client_id=acme&client_secret=acm&grant_type=client_credentials' $GATEWAY/uaa/oauth/token
+
+  # open platform: a JWT that says on whose behalf the client calls
+  PLATFORM=$(curl -s -d 'client_id=platform&client_secret=platform-secret&grant_type=client_credentials' $GATEWAY/authorization-server/oauth/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  curl -siw '\n' -H "Authorization: bearer $PLATFORM" $GATEWAY/service/demo/test
+
 "#
     )
 }

@@ -30,7 +30,17 @@ feed: {{ credentials: [ \"gateway:secret\" ] }}
 mounts:
   - {{ profile: spring, path: /login }}
   - {{ profile: spring, path: / }}
-compat: {{ spring_oauth: \"2.0.13\", reuse_refresh_token: true }}
+  - {{ profile: tkey, path: /sso }}
+  # check_token asks nobody who they are, as in the legacy system: for a demo only
+  - {{ profile: uaa, path: /uaa, danger_open_check_token: true }}
+  - {{ profile: principal, path: /authorization-server }}
+compat:
+  spring_oauth: \"2.0.13\"
+  reuse_refresh_token: true
+  # requests of the legacy documentation carry tokens and secrets in the query: for a demo only
+  query_credentials: true
+# for pages that call the auth server itself; the host has a list of its own
+cors: {{ origins: [ \"http://localhost:*\", \"http://127.0.0.1:*\" ] }}
 ",
         auth = ports.auth,
         login = ports.login

@@ -28,9 +28,20 @@ pub const LOGIN_SERVICE: &[&str] = &[
     "user grant ufuck tester2",
 ];
 
-/// Words after `postern-auth`.
+/// Words after `postern-auth`; `{service}` stands for the port of the demo service.
 pub const AUTH_SERVER: &[&str] = &[
     "client add demo --secret demo-secret --profile spring --grants password,refresh_token --scopes all --if-missing",
     // The client of the published samples.
     "client add fuck --secret fuck --profile spring --grants password,refresh_token --scopes all --if-missing",
+    // The first two addresses are those of the published requests to the legacy system; the last is the demo service,
+    // which shows what it was sent.
+    "client add test_client_id_1 --secret test_client_secret_1 --profile tkey \
+     --grants password,refresh_token,client_credentials,authorization_code --scopes all --authorities ROLE_TEST \
+     --response-types code,token \
+     --redirect-uris http://test1.cdk8s.com:9393/client-scribejava,\
+     http://test1.cdk8s.com:9393/client-scribejava/codeCallback/\
+     aHR0cDovL3Rlc3QxLmNkazhzLmNvbTo5MzkzL2NsaWVudC1zY3JpYmVqYXZhL3VzZXI_aWQ9MTIzNDU2Jm5hbWU9Y2RrOHM,\
+     http://127.0.0.1:{service}/demo/echo --if-missing",
+    "client add admin --secret secret --profile uaa --grants client_credentials --scopes ADMIN --if-missing",
+    r#"client add platform --secret platform-secret --profile principal --grants client_credentials --scopes read,write --authorities ROLE_TEST --principal {"id":1,"username":"platform","type":"1","chineseName":"开放平台","userInfoDTO":{"username":"platform","userType":"1","chineseName":"开放平台","orgId":1,"orgName":"演示机构","orgType":"1","phone":null,"email":null}} --if-missing"#,
 ];
