@@ -3,7 +3,9 @@
 
 mod architecture;
 mod calls;
+mod contracts;
 mod cors;
+mod curl;
 mod feeds;
 mod identity_headers;
 mod key_rotation;
@@ -13,6 +15,7 @@ mod password_grant;
 mod paths;
 mod permissions;
 mod provider;
+mod real_clients;
 mod refresh;
 mod samples;
 mod streaming;
