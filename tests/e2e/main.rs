@@ -3,7 +3,9 @@
 
 mod architecture;
 mod calls;
+mod contracts;
 mod cors;
+mod curl;
 mod feeds;
 mod holes;
 mod identity_headers;
@@ -13,6 +15,7 @@ mod opaque_tokens;
 mod password_grant;
 mod permissions;
 mod provider;
+mod real_clients;
 mod refresh;
 mod samples;
 mod streaming;

@@ -12,6 +12,7 @@ pub mod auth_server;
 pub mod client;
 pub mod host;
 pub mod ports;
+pub mod real_client;
 pub mod servers;
 pub mod token;
 pub mod transcript;

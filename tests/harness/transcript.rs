@@ -59,9 +59,15 @@ fn mask(text: &str, host: &str) -> String {
         let word = &rest[begin..end];
         out.push_str(match word {
             _ if word.len() > 100 && word.matches('.').count() == 2 => "<token>",
+            _ if word.len() == 35 && word.get(1..3) == Some("T-") => "<token>",
             _ if is_uuid(word) => "<uuid>",
             _ if word.len() == 13 && word.bytes().all(|byte| byte.is_ascii_digit()) => "<ms>",
-            _ if out.ends_with("\"expires_in\":") => "<seconds>",
+            _ if ["expires_in", "iat", "exp"]
+                .iter()
+                .any(|name| out.ends_with(&format!("\"{name}\":"))) =>
+            {
+                "<seconds>"
+            }
             _ => word.strip_suffix(host).unwrap_or(word),
         });
         rest = &rest[end..];

@@ -76,10 +76,14 @@ impl<'a> Visit<'a> {
     /// Sends a request to the host; the answer is part of what must be the same on both hosts.
     pub fn send(&self, request: &Request) -> Response {
         let response = request.send(self.host.port);
-        self.seen
-            .borrow_mut()
-            .push(transcript::masked(&response, &self.suffix()));
+        self.saw(&response);
         response
+    }
+
+    /// An answer that came another way is part of what must be the same on both hosts.
+    pub fn saw(&self, response: &Response) {
+        let masked = transcript::masked(response, &self.suffix());
+        self.seen.borrow_mut().push(masked);
     }
 
     /// Sends a request whose answer is compared by its status only: the host itself may word it.

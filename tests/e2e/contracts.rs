@@ -1,0 +1,183 @@
+//! Tokens of the four legacy contracts before one filter: JWTs that it verifies, opaque ones that it asks about, and the
+//! same permissions, headers, revocations and error bodies for all.
+
+use std::time::Duration;
+
+use postern_e2e::{
+    client::Request,
+    visit::{Visit, on_each_host},
+};
+use serde_json::{Value, json};
+
+use crate::calls::{assert_forbidden, assert_invalid_token};
+
+const SSO: &str = "client_id=test_client_id_1&client_secret=test_client_secret_1";
+
+/// An answer of a token endpoint.
+fn issued(visit: &Visit<'_>, path: &str, form: &str) -> Value {
+    let answer = visit.send(&Request::form(path, form));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+fn access_token(issued: &Value) -> String {
+    let token = issued["access_token"].as_str();
+    token.unwrap_or_else(|| panic!("no token in {issued}")).to_owned()
+}
+
+fn sso_token(visit: &Visit<'_>, user: &str) -> String {
+    let form = format!("grant_type=password&username={user}&password=password&{SSO}");
+    access_token(&issued(visit, "/sso/oauth/token", &form))
+}
+
+/// Registers a client of this contract that may call test, and gets its own token.
+fn client_token(visit: &Visit<'_>, profile: &str, client: &str, mount: &str, more: &str) -> String {
+    visit.servers.auth(&format!(
+        "client add {client} --secret s --profile {profile} --grants client_credentials --scopes CLIENT \
+         --authorities ROLE_TEST {more}"
+    ));
+    let path = format!("{mount}/oauth/token");
+    let form = format!("grant_type=client_credentials&client_id={client}&client_secret=s");
+    visit.until("a new client", 200, &Request::form(&path, &form));
+    access_token(&issued(visit, &path, &form))
+}
+
+#[test]
+fn the_same_permissions_and_bodies_for_every_kind_of_token() {
+    on_each_host(|visit| {
+        let user = visit.user("contracts", &["tester"]);
+        let uaa = visit.own_name("contracts-uaa");
+        let robot = visit.own_name("contracts-spring");
+        let platform = "grant_type=client_credentials&client_id=platform&client_secret=platform-secret";
+        let of_client = |client: &str, scope: &str| json!({ "x-authorities": "ROLE_TEST", "x-client-id": client, "x-scope": scope });
+        let of_user = |client: &str| {
+            json!({
+                "x-authorities": "ROLE_TEST", "x-client-id": client, "x-scope": "all", "x-user-id": user, "x-user-name": user,
+            })
+        };
+        let sso_own = issued(
+            visit,
+            "/sso/oauth/token",
+            &format!("grant_type=client_credentials&{SSO}"),
+        );
+        for (token, told) in [
+            (visit.log_in(&user).access, of_user("demo")),
+            (
+                client_token(visit, "spring", &robot, "/login", ""),
+                of_client(&robot, "CLIENT"),
+            ),
+            (sso_token(visit, &user), of_user("test_client_id_1")),
+            (access_token(&sso_own), of_client("test_client_id_1", "all")),
+            (client_token(visit, "uaa", &uaa, "/uaa", ""), of_client(&uaa, "CLIENT")),
+            (
+                access_token(&issued(visit, "/authorization-server/oauth/token", platform)),
+                json!({
+                    "x-authorities": "ROLE_TEST", "x-client-id": "platform", "x-scope": "read write", "x-user-id": "1",
+                    "x-user-name": "platform",
+                }),
+            ),
+        ] {
+            for path in ["/demo/test", "/service/demo/test"] {
+                let answer = visit.send(&Request::get(path).bearer(&token));
+                assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{answer:?}");
+                let forbidden = format!("{path}2");
+                assert_forbidden(&visit.send(&Request::get(&forbidden).bearer(&token)), &forbidden);
+            }
+            let answer = visit.send(&Request::get("/demo/echo").bearer(&token));
+            let mut headers = answer.json()["headers"].clone();
+            headers.as_object_mut().expect("the echo shows headers").sort_keys();
+            assert_eq!(headers, told);
+        }
+    });
+}
+
+#[test]
+fn what_is_no_access_token_passes_in_no_contract() {
+    on_each_host(|visit| {
+        let user = visit.user("no-access-token", &["tester"]);
+        let form = format!("grant_type=password&username={user}&password=password&{SSO}");
+        let sso = issued(visit, "/sso/oauth/token", &form);
+        let refresh = sso["refresh_token"].as_str().expect("a refresh token");
+        let mut changed = access_token(&sso);
+        let last = changed.pop();
+        changed.push(if last == Some('a') { 'b' } else { 'a' });
+        for token in [
+            refresh,
+            &changed,
+            "AT-00000000000000000000000000000000",
+            "2777a567-1c64-4d5b-a03e-37de5d33ca4e",
+        ] {
+            for path in ["/demo/test", "/demo/echo", "/nowhere"] {
+                assert_invalid_token(&visit.send(&Request::get(path).bearer(token)), token);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_role_given_and_taken_away_counts_for_every_token_of_the_user() {
+    on_each_host(|visit| {
+        let user = visit.user("contracts-role", &["tester"]);
+        for token in [visit.log_in(&user).access, sso_token(visit, &user)] {
+            let call = Request::get("/demo/test2").bearer(&token);
+            assert_forbidden(&visit.send(&call), "/demo/test2");
+            visit.servers.login(&format!("user grant {user} tester2"));
+            visit.until("a role given to a user", 200, &call);
+            visit.servers.login(&format!("user revoke {user} tester2"));
+            visit.until("a role taken from a user", 403, &call);
+        }
+        let token = sso_token(visit, &user);
+        visit.servers.login(&format!("user disable {user}"));
+        visit.until(
+            "the disabling of a user",
+            401,
+            &Request::get("/demo/test").bearer(&token),
+        );
+    });
+}
+
+#[test]
+fn the_tokens_of_a_removed_client_are_refused_in_every_contract() {
+    on_each_host(|visit| {
+        for (profile, mount, more) in [
+            ("spring", "/login", ""),
+            ("tkey", "/sso", ""),
+            ("uaa", "/uaa", ""),
+            ("principal", "/authorization-server", r#"--principal {"id":2}"#),
+        ] {
+            // The ids of clients of tkey have no dashes.
+            let client = visit.own_name(&format!("removed_{profile}")).replace('-', "_");
+            let token = client_token(visit, profile, &client, mount, more);
+            let call = Request::get("/demo/test").bearer(&token);
+            assert_eq!(visit.send(&call).status, 200, "{profile}");
+            if profile == "uaa" {
+                let admin = "client_id=admin&client_secret=secret&grant_type=client_credentials";
+                let admin = access_token(&issued(visit, "/uaa/oauth/token", admin));
+                let remove = Request::form(&format!("/uaa/delete/{client}"), &format!("access_token={admin}"));
+                assert_eq!(visit.status(&remove), 200);
+            } else {
+                visit.servers.auth(&format!("client remove {client}"));
+            }
+            visit.until("the removal of a client", 401, &call);
+            assert_invalid_token(&visit.send(&call), &token);
+        }
+    });
+}
+
+#[test]
+fn an_expired_token_is_refused_in_every_contract() {
+    on_each_host(|visit| {
+        for (profile, mount) in [
+            ("spring", "/login"),
+            ("tkey", "/sso"),
+            ("uaa", "/uaa"),
+            ("principal", "/authorization-server"),
+        ] {
+            let client = visit.own_name(&format!("brief_{profile}")).replace('-', "_");
+            let token = client_token(visit, profile, &client, mount, "--access-token-validity 4");
+            let call = Request::get("/demo/echo").bearer(&token);
+            assert_eq!(visit.status(&call), 200, "{profile}");
+            visit.wait(Duration::from_secs(20), 401, &call);
+        }
+    });
+}
