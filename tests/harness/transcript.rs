@@ -12,7 +12,6 @@ const OURS: &[&str] = &[
     "location",
     "set-cookie",
     "allow",
-    "vary",
     "access-control-allow-origin",
     "access-control-allow-credentials",
     "access-control-allow-methods",
@@ -30,8 +29,22 @@ pub fn masked(response: &Response, host: &str) -> String {
             text.push_str(&format!("{name}: {}\n", mask(value, host)));
         }
     }
+    let vary = vary(response);
+    if !vary.is_empty() {
+        text.push_str(&format!("vary: {}\n", vary.join(", ")));
+    }
     text.push_str(&mask(&response.text(), host));
     text
+}
+
+/// What the answer depends on. It means the same in one field or several, once or twice.
+fn vary(response: &Response) -> Vec<String> {
+    let fields = response.headers.iter().filter(|(name, _)| name == "vary");
+    let names = fields.flat_map(|(_, value)| value.split(','));
+    let mut names: Vec<String> = names.map(|name| name.trim().to_lowercase()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn mask(text: &str, host: &str) -> String {
