@@ -63,7 +63,8 @@ impl RootContext for Root {
         look_up_users(&mut gate);
         let failed = introspect(&mut gate);
         if !gate.waiting.is_empty() {
-            settle_waiting(&mut gate, &failed, now);
+            // A question about a token is always answered; a flood of them is not to be gone through at every tick.
+            settle_waiting(&mut gate, &failed, now, |need| !matches!(need, Need::Introspection(_)));
             self.own_context();
         }
         if now >= gate.swept_at.saturating_add(SWEEP) {
@@ -95,6 +96,11 @@ impl Context for Root {
             .ok()
             .flatten()
             .unwrap_or_default();
+        // What a question about a token was for; anything else may concern everybody who waits.
+        let asked = match &call {
+            Call::Introspection(question) => Some(question.need()),
+            _ => None,
+        };
         let failed = match call {
             Call::TokenFeed => {
                 feeds::tokens_answered(&mut gate, status, &body, now);
@@ -118,7 +124,9 @@ impl Context for Root {
             Call::Introspection(question) => introspected(&mut gate, &question, status, &body, now),
         };
         feeds::follow(&mut gate, now);
-        settle_waiting(&mut gate, failed.as_slice(), now);
+        settle_waiting(&mut gate, failed.as_slice(), now, |need| {
+            asked.as_ref().is_none_or(|asked| asked == need)
+        });
         self.own_context();
         gate.set_tick();
     }

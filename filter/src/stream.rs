@@ -8,7 +8,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
-use crate::gate::{Gate, Shared, now};
+use crate::gate::{Gate, Shared, Waiting, now};
 use crate::headers::Headers;
 
 /// The stream context of one request.
@@ -68,17 +68,20 @@ impl Drop for Stream {
     }
 }
 
-/// Decides again for the streams that wait. `failed`: what turned out not to be had; who waits for it is refused.
+/// Decides again for the streams that wait for what is `concerned`, and for those that have waited too long. `failed`: what
+/// turned out not to be had; who waits for it is refused.
 ///
 /// Leaves the effective context at the last stream; the caller sets its own again.
-pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64) {
+pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64, concerned: impl Fn(&Need) -> bool) {
     let hold = gate.policy.config().hold.millis;
-    for (context_id, waiting) in std::mem::take(&mut gate.waiting) {
+    let late = |waiting: &Waiting| now > waiting.since.saturating_add(hold);
+    let due = |waiting: &Waiting| late(waiting) || failed.contains(&waiting.need) || concerned(&waiting.need);
+    let due: Vec<_> = gate.waiting.extract_if(.., |_, waiting| due(waiting)).collect();
+    for (context_id, waiting) in due {
         if hostcalls::set_effective_context(context_id).is_err() {
             continue;
         }
-        let late = now > waiting.since.saturating_add(hold);
-        let given_up = if late {
+        let given_up = if late(&waiting) {
             std::slice::from_ref(&waiting.need)
         } else {
             failed

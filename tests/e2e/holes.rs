@@ -1,6 +1,6 @@
 //! The holes of the legacy gateway, by their numbers in `docs/compatibility.md`: each stays closed on both hosts.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use postern_e2e::{
     client::Request,
@@ -11,6 +11,16 @@ use postern_e2e::{
 use xtask::stack::Stack;
 
 use crate::calls::{assert_forbidden, assert_invalid_token};
+
+/// No program behind or in front of the service has written the token down.
+fn assert_not_logged(stack: &Stack, token: &str) {
+    let logs = stack.folder.join("logs");
+    for log in fs::read_dir(&logs).into_iter().flatten().flatten() {
+        let text = fs::read(log.path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        assert!(!text.contains(token), "{} holds a token", log.path().display());
+    }
+}
 
 /// How long a host may take to notice. Generous: the machine may be busy with other tests.
 const SOON: Duration = Duration::from_secs(20);
@@ -27,6 +37,7 @@ fn b1_query_token_is_not_read() {
             let both = Request::get(format!("{path}?access_token={token}")).bearer("nonsense");
             assert_invalid_token(&visit.send(&both), "nonsense");
         }
+        assert_not_logged(&visit.servers.stack, &token);
     });
 }
 
@@ -48,8 +59,12 @@ fn b1_query_token_where_switched_on_passes_the_same_check() {
         assert_forbidden(&visit.send(&call("/nowhere")), "/nowhere");
         // Two tokens in one request: a service might take the other one.
         assert_eq!(visit.send(&call("/service/demo/test").bearer(&token)).status, 400);
-        let bad = Request::get("/service/demo/test?access_token=nonsense");
-        assert_invalid_token(&visit.send(&bad), "nonsense");
+        let bad = Request::get("/service/demo/test?access_token=nonsense-of-a-token");
+        assert_invalid_token(&visit.send(&bad), "nonsense-of-a-token");
+        for token in [&token, "nonsense-of-a-token"] {
+            assert_not_logged(&stack, token);
+            assert_not_logged(&servers.stack, token);
+        }
         visit.seen()
     });
 }
