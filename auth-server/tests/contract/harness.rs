@@ -1,5 +1,6 @@
 //! A real `postern-auth` on a temporary folder and a database of its own, beside a login service that speaks the three reserved interfaces.
 
+pub mod browser;
 pub mod dump;
 pub mod engine;
 pub mod http;

@@ -29,6 +29,7 @@ mod secrets_in_logs;
 mod spring_versions;
 mod throttle;
 mod tkey_authorize;
+mod tkey_browser;
 mod tkey_code;
 mod tkey_failures;
 mod tkey_introspect;
