@@ -10,7 +10,7 @@ use crate::clock;
 use crate::db::client::{self, Client};
 use crate::db::{Database, server, split};
 use crate::entropy;
-use crate::profiles::{Profile, principal};
+use crate::profiles::{Profile, principal, tkey};
 use crate::registration;
 use crate::revoke;
 use crate::secret::SecretKey;
@@ -100,6 +100,11 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
     let id = arguments.id.clone();
     if let Some(why) = registration::unusable(&id) {
         bail!("client id `{id}` {why}; choose another");
+    }
+    if arguments.profile == Profile::Tkey && !tkey::is_client_id(&id) {
+        bail!(
+            "client id `{id}` has other characters than letters, digits and underscores; profile tkey knows no others"
+        );
     }
     let mut write = database.write().await?;
     if client::exists(&mut write, &id).await? {
@@ -222,6 +227,9 @@ fn redirect_uris(arguments: &Add) -> anyhow::Result<Vec<String>> {
             .any(|grant| grant == "authorization_code")
     {
         bail!("--redirect-uris: the authorization_code grant needs one, as in https://app.example.com/callback");
+    }
+    if uris.is_empty() && split(&arguments.response_types).iter().any(|name| name == "token") {
+        bail!("--redirect-uris: response type token needs one, as in https://app.example.com/callback");
     }
     for uri in &uris {
         if let Some(why) = registration::unusable_redirect_uri(uri) {

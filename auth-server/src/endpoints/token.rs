@@ -17,7 +17,7 @@ use crate::issue::Issued;
 use crate::profiles::spring::{self, Request};
 
 /// Since RFC 9700 nobody should use the password grant (RFC 9745: 1 January 2025).
-const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
+pub const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
 
 /// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {

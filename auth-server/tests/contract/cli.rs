@@ -337,6 +337,33 @@ fn clients_of_the_authorization_code_grant_have_redirect_uris() {
 }
 
 #[test]
+fn what_profile_tkey_asks_of_a_client() {
+    let folder = folder();
+    let add = |id: &'static str, more: &'static str| {
+        let add = "--secret s --profile tkey --grants client_credentials --scopes all";
+        let start = ["client", "add", id].into_iter();
+        start
+            .chain(add.split(' '))
+            .chain(more.split_whitespace())
+            .collect::<Vec<_>>()
+    };
+    let error = failure(&folder, &add("my-app", ""));
+    assert!(error.contains("letters, digits and underscores"), "{error}");
+    let error = failure(&folder, &add("my_app", "--response-types token"));
+    assert!(
+        error.contains("--redirect-uris: response type token needs one"),
+        "{error}"
+    );
+    success(
+        &folder,
+        &add(
+            "my_app",
+            "--response-types token --redirect-uris https://app.example.com/cb",
+        ),
+    );
+}
+
+#[test]
 fn the_schema_describes_every_key() {
     let folder = folder();
     let schema: serde_json::Value = serde_json::from_str(&success(&folder, &["schema"])).unwrap();

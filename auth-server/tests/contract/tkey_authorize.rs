@@ -156,6 +156,26 @@ fn a_foreign_or_dead_cookie_is_none() {
 }
 
 #[test]
+fn a_login_lasts_a_day_and_a_remembered_one_a_week() {
+    let server = start();
+    for (more, days) in [("", 1), ("&bool_is_remember_me=true", 7)] {
+        let form = format!("username=u1&password=password{more}");
+        let login = server.request("POST", &authorize_path(""), &[("content-type", FORM)], &form);
+        let session = cookie(&login, "tgc");
+        let after = |seconds: u32| {
+            let later = format!(
+                "UPDATE login_session SET expires_at_ms = expires_at_ms - {}",
+                seconds * 1000
+            );
+            engine::run(server.folder.path(), later);
+            server.get(&authorize_path(""), &[("cookie", &session)]).status
+        };
+        assert_eq!(after(days * 86_400 - 60), 302, "still in {days} days");
+        assert_eq!(after(61), 200, "no longer after {days} days");
+    }
+}
+
+#[test]
 fn the_token_response_type() {
     let server = start();
     let path =

@@ -29,6 +29,40 @@ fn shown_again_later_it_is_refused_and_its_tokens_are_taken_back() {
 }
 
 #[test]
+fn after_two_minutes() {
+    let server = start();
+    let (old, young) = (code(&server, ""), code(&server, ""));
+    let later = |code: &str, seconds: u32| {
+        let later = format!(
+            "UPDATE authorization_code SET expires_at_ms = expires_at_ms - {}",
+            seconds * 1000
+        );
+        engine::run(server.folder.path(), later);
+        redeem(&server, code, "")
+    };
+    assert_eq!(later(&young, 100).status, 200);
+    assert_eq!(later(&old, 21).body, error(INVALID));
+}
+
+#[test]
+fn neither_codes_nor_cookies_nor_tokens_are_stored() {
+    let server = start();
+    let login = log_in(&server, &authorize_path(""));
+    let (session, code) = (cookie(&login, "tgc"), code(&server, ""));
+    let tokens = redeem(&server, &code, "").json();
+    let (access, refresh) = pair(&tokens);
+    for (table, kept, secret) in [
+        ("authorization_code", "u1-id", code.as_str()),
+        ("login_session", "u1-id", session.trim_start_matches("tgc=")),
+        ("access_token", "u1-id", access),
+        ("refresh_token", "u1-id", refresh),
+    ] {
+        let stored = engine::stored(server.folder.path(), table);
+        assert!(stored.contains(kept) && !stored.contains(secret), "{table}");
+    }
+}
+
+#[test]
 fn another_clients_code() {
     let server = start();
     let code = code(&server, "");

@@ -25,7 +25,9 @@ fn authorization_code() {
 #[test]
 fn password() {
     let server = start();
-    let tokens = tokens(&server, "grant_type=password&username=u1&password=password");
+    let answer = token(&server, "grant_type=password&username=u1&password=password");
+    assert_eq!(answer.header("deprecation"), Some("@1735689600"));
+    let tokens = answer.json();
     assert_eq!(keys(&tokens), "access_token, token_type, expires_in, refresh_token");
     assert_eq!(
         userinfo(&server, pair(&tokens).0).json()["user_attribute"]["username"],

@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::db::client::Client;
+use crate::endpoints::token::DEPRECATED;
 use crate::error::Refusal;
 use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
@@ -19,7 +20,11 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
     match grant(&app, &request).await {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
-            tkey::token_answer(grant, &issued)
+            let mut response = tkey::token_answer(grant, &issued);
+            if grant == "password" {
+                response.headers_mut().insert("deprecation", DEPRECATED);
+            }
+            response
         }
         Err(refusal) => tkey::refuse(&app, &request.path, refusal),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -92,7 +92,7 @@ impl Browser {
     pub fn open(&mut self, url: &str) {
         self.events.clear();
         self.call("Page.navigate", json!({ "url": url }));
-        self.wait_for("Page.loadEventFired");
+        self.wait_for_page();
     }
 
     /// Types into what has the focus.
@@ -108,7 +108,7 @@ impl Browser {
     pub fn press_enter(&mut self) {
         self.events.clear();
         self.press("Enter", 13, "\r");
-        self.wait_for("Page.loadEventFired");
+        self.wait_for_page();
     }
 
     fn press(&mut self, key: &str, code: u32, text: &str) {
@@ -149,11 +149,23 @@ impl Browser {
         }
     }
 
-    fn wait_for(&mut self, event: &str) {
-        while !self.events.iter().any(|message| message["method"] == event) {
+    /// Until the next page is there, and what it wants to have the focus has it: that comes with the first picture.
+    fn wait_for_page(&mut self) {
+        while !self
+            .events
+            .iter()
+            .any(|message| message["method"] == "Page.loadEventFired")
+        {
             let message = self.messages.recv_timeout(PATIENCE);
             self.events
-                .push_back(message.unwrap_or_else(|error| panic!("no {event}: {error}")));
+                .push_back(message.unwrap_or_else(|error| panic!("no page: {error}")));
+        }
+        let focused =
+            "(() => { const f = document.querySelector('[autofocus]'); return !f || f === document.activeElement })()";
+        let asked = now();
+        while self.evaluate(focused) != true {
+            assert!(asked.elapsed() < PATIENCE, "nothing has the focus");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -184,21 +196,10 @@ impl Application {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&requests);
         std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut line = String::new();
-                // Browsers open connections ahead of need, and send nothing on some.
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
-                let mut head = BufReader::new(stream.try_clone().unwrap())
-                    .lines()
-                    .map_while(Result::ok);
-                line.push_str(&head.next().unwrap_or_default());
-                let _ = head.find(String::is_empty);
-                let body = "<!doctype html><title>arrived</title>";
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length:";
-                let _ = stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes());
-                if let Some(path) = line.split(' ').nth(1).filter(|path| path.starts_with("/callback")) {
-                    sink.lock().unwrap().push(path.to_owned());
-                }
+            for stream in listener.incoming().map_while(Result::ok) {
+                let sink = Arc::clone(&sink);
+                // One each: browsers open connections ahead of need, and send nothing on some.
+                std::thread::spawn(move || answer(stream, &sink));
             }
         });
         Self { callback, requests }
@@ -216,4 +217,19 @@ impl Application {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn answer(mut stream: TcpStream, sink: &Mutex<Vec<String>>) -> Option<()> {
+    let mut head = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
+    let line = head.next()?;
+    head.find(String::is_empty)?;
+    let path = line.split(' ').nth(1)?;
+    if path.starts_with("/callback") {
+        sink.lock().unwrap().push(path.to_owned());
+    }
+    let body = "<!doctype html><title>arrived</title>";
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length:";
+    stream
+        .write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes())
+        .ok()
 }
