@@ -160,17 +160,21 @@ fn assert_tkey(play: &Play, user: &str) {
 
 /// The tokens of clients for themselves pass the filter with the authorities of the client.
 fn assert_own_tokens(play: &Play) {
-    for (name, expires_in, scope) in [
-        ("own spring", 43_190..=43_199, "all"),
-        ("own tkey", 57_600..=57_600, ""),
-        ("own principal", 7_190..=7_199, "read write"),
+    // Others may have been given the same token before.
+    for (name, at_most, scope) in [
+        ("own spring", 43_199, "all"),
+        ("own tkey", 57_600, ""),
+        ("own principal", 7_199, "read write"),
     ] {
         for place in ["basic", "form"] {
             let answer = play.answer(&format!("{name} {place} token"));
             assert_eq!(answer.status, 200, "{answer:?}");
             let body = answer.json();
             let seconds = body["expires_in"].as_u64();
-            assert!(seconds.is_some_and(|seconds| expires_in.contains(&seconds)), "{body}");
+            assert!(
+                seconds.is_some_and(|seconds| (1..=at_most).contains(&seconds)),
+                "{body}"
+            );
             assert_eq!(body["scope"].as_str().unwrap_or_default(), scope, "{body}");
             assert_answer(play, &format!("{name} {place} call"), 200, "ok");
             assert_forbidden(play.answer(&format!("{name} {place} not permitted")), "/demo/test2");

@@ -49,9 +49,18 @@ impl Play {
         let mut answers = self.0.iter().filter(|(name, _)| name == call);
         let (_, answer) = answers
             .next()
-            .unwrap_or_else(|| panic!("no answer to `{call}` among {:?}", self.0));
-        assert!(answers.next().is_none(), "several answers to `{call}`: {:?}", self.0);
+            .unwrap_or_else(|| panic!("no answer to `{call}` among these:\n{}", self.text()));
+        assert!(
+            answers.next().is_none(),
+            "several answers to `{call}`:\n{}",
+            self.text()
+        );
         answer
+    }
+
+    fn text(&self) -> String {
+        let line = |(call, answer): &(String, Response)| format!("{call}: {} {}\n", answer.status, answer.text());
+        self.0.iter().map(line).collect()
     }
 
     /// One line of JSON for each answer: `call`, `status`, `body`. Other lines are the program's own.
