@@ -2,10 +2,10 @@
 
 use std::thread;
 
+use super::import::Form;
 use crate::harness::dump::{Dump, bcrypt_of};
 use crate::harness::http::Answer;
 use crate::harness::*;
-use super::import::Form;
 
 const LOGIN: &str = "grant_type=password&username=u1&password=password";
 

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::import::{FORMS, Form};
 use crate::harness::dump::{Dump, Token, md5, now_s};
 use crate::harness::http::Answer;
 use crate::harness::*;
-use super::import::{FORMS, Form};
 
 const SHOP: (&str, &str) = ("shop", "shop-secret");
 
