@@ -7,6 +7,7 @@ mod cors;
 mod feeds;
 mod holes;
 mod identity_headers;
+mod imported_tokens;
 mod key_rotation;
 mod logout;
 mod opaque_tokens;
