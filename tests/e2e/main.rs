@@ -9,6 +9,7 @@ mod curl;
 mod feeds;
 mod holes;
 mod identity_headers;
+mod imported_tokens;
 mod key_rotation;
 mod logout;
 mod opaque_tokens;
