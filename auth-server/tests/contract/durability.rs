@@ -207,7 +207,7 @@ impl Thread {
                     "the same token while valid"
                 );
             }
-            (2 | 3 | 4, Some(tokens)) => {
+            (2..=4, Some(tokens)) => {
                 self.login = Some(tokens.clone());
                 self.under_way = Some(Deed::LogOut);
                 let bearer = format!("bearer {}", tokens.access);
@@ -216,7 +216,7 @@ impl Thread {
                 self.login = None;
                 self.gone.push(tokens);
             }
-            (5 | 6 | 7, Some(tokens)) => {
+            (5..=7, Some(tokens)) => {
                 self.login = Some(tokens.clone());
                 self.under_way = Some(Deed::Refresh);
                 let answer = token(
