@@ -3,10 +3,11 @@
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use postern_e2e::processes::on_core;
 use serde_json::Value;
 use xtask::{health, program::Program};
 
-use crate::{Bench, peers::Subject, tools::on_core};
+use crate::{Bench, peers::Subject};
 
 /// What is asked for; role `user` may.
 pub const PATH: &str = "/api/v1/items?id=42";

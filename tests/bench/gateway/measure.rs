@@ -3,7 +3,10 @@
 use std::{fmt, fs, sync::atomic::AtomicBool, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use postern_e2e::client::Request;
+use postern_e2e::{
+    client::Request,
+    processes::{cpu_ticks, rss_mib, tree},
+};
 use xtask::{health, program::Program};
 
 use crate::{
@@ -112,60 +115,6 @@ fn check(bench: &Bench, subject: &Subject) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A process and everything it started.
-fn tree(process: u32) -> Vec<u32> {
-    let mut all = vec![process];
-    let threads = fs::read_dir(format!("/proc/{process}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    for thread in threads {
-        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        all.extend(
-            children
-                .split_whitespace()
-                .filter_map(|child| child.parse().ok())
-                .flat_map(tree),
-        );
-    }
-    all
-}
-
-/// utime + stime; proc(5), fields 14 and 15 of `stat`.
-fn cpu_ticks(processes: &[u32]) -> Result<f64> {
-    let mut ticks = 0.0;
-    for process in processes {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("the proxy ended")?;
-        // The name in field 2 may hold anything, also spaces.
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        ticks += after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum::<f64>();
-    }
-    Ok(ticks)
-}
-
-fn rss_mib(processes: &[u32]) -> Result<f64> {
-    let mut kib = 0.0;
-    for process in processes {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).context("the proxy ended")?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap_or_default();
-        kib += line
-            .trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<f64>()
-            .unwrap_or_default();
-    }
-    Ok(kib / 1024.0)
 }
 
 #[derive(Clone, Copy)]

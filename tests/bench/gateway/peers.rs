@@ -3,12 +3,12 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
+use postern_e2e::processes::on_core;
 use serde_json::{Value, json};
 
 use crate::{
     Bench,
     tokens::{AUDIENCE, ISSUER, Kind},
-    tools::on_core,
 };
 
 /// Who may go where: a path below the prefix needs the role.

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
+use postern_e2e::spread::Spread;
 use serde_json::{Value, json};
 
 use crate::{Bench, measure::Sample, peers::Subject, tokens};
@@ -133,40 +134,6 @@ impl Row {
             "core_1_busy": self.load_core_busy.json(),
             "core_0_busy_with_something_else": self.disturbed.json(),
         })
-    }
-}
-
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
-        let (last, middle) = (figures.len().saturating_sub(1), figures.len() / 2);
-        let median = if figures.len() % 2 == 1 {
-            at(middle)
-        } else {
-            (at(middle.wrapping_sub(1)) + at(middle)) / 2.0
-        };
-        Self {
-            median,
-            min: at(0),
-            max: at(last),
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({ "median": self.median, "min": self.min, "max": self.max })
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.1} ({:.1}–{:.1})", self.median, self.min, self.max)
     }
 }
 

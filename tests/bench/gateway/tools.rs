@@ -1,12 +1,9 @@
 //! The programs that a measurement needs.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use postern_e2e::processes::{in_path, ticks_per_second};
 use xtask::{envoy, workspace::Workspace};
 
 /// Where they are.
@@ -47,32 +44,4 @@ impl Tools {
         }
         Ok(tools)
     }
-}
-
-/// A command that runs on one core only.
-pub fn on_core(core: u32, program: &Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string()]).arg(program);
-    command
-}
-
-/// Debian keeps servers in `sbin`, which is not in everybody's `PATH`.
-fn in_path(program: &str, package: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    match folders.map(|folder| folder.join(program)).find(|file| file.is_file()) {
-        Some(found) => Ok(found),
-        None => bail!("`{program}` is missing; install the Debian package {package}"),
-    }
-}
-
-fn ticks_per_second() -> Result<f64> {
-    let output = Command::new("getconf")
-        .arg("CLK_TCK")
-        .output()
-        .context("cannot run `getconf`")?;
-    String::from_utf8_lossy(&output.stdout)
-        .trim()
-        .parse()
-        .context("`getconf CLK_TCK` printed no number")
 }
