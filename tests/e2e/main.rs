@@ -1,6 +1,8 @@
 //! The whole path on real programs. Each scenario runs on host-gateway and on Envoy, and what a client sees must be the
 //! same on both.
 
+#![allow(clippy::panic, reason = "a test may panic")]
+
 mod architecture;
 mod calls;
 mod contracts;
