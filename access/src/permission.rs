@@ -84,16 +84,34 @@ impl Conditions {
 /// A row that cannot be read is left out and reported; its path then stays refused, as every path without a row is.
 pub fn compile(rows: &[Permission]) -> (Routes<Conditions>, Vec<PatternError>) {
     let mut routes = Routes::default();
-    let mut errors = Vec::new();
-    for row in rows {
-        match Pattern::parse(&row.url) {
-            Ok(pattern) => {
-                if let Some(conditions) = routes.entry(&pattern, row.method.as_deref(), Conditions::default) {
-                    conditions.any_authority.push(row.name.clone());
-                }
-            }
-            Err(error) => errors.push(error),
-        }
-    }
+    let errors = rows.iter().filter_map(|row| add(&mut routes, row).err()).collect();
     (routes, errors)
+}
+
+/// Adds a row to the table, if it is not there.
+pub fn add(routes: &mut Routes<Conditions>, row: &Permission) -> Result<(), PatternError> {
+    let pattern = Pattern::parse(&row.url)?;
+    if let Some(conditions) = routes.entry(&pattern, row.method.as_deref(), Conditions::default)
+        && !conditions.any_authority.contains(&row.name)
+    {
+        conditions.any_authority.push(row.name.clone());
+    }
+    Ok(())
+}
+
+/// Removes a row from the table, if it is there. A path whose last row went is refused again.
+pub fn remove(routes: &mut Routes<Conditions>, row: &Permission) {
+    // What cannot be read was left out when it came.
+    let Ok(pattern) = Pattern::parse(&row.url) else {
+        return;
+    };
+    let method = row.method.as_deref();
+    let Some(conditions) = routes.get_mut(&pattern, method) else {
+        return;
+    };
+    conditions.any_authority.retain(|name| *name != row.name);
+    // Conditions without an authority would let everybody with a good token in.
+    if conditions.any_authority.is_empty() {
+        routes.remove(&pattern, method);
+    }
 }

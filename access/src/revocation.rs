@@ -12,6 +12,10 @@ use hashbrown::HashMap;
 use crate::claims::Claims;
 use crate::snapshot::Until;
 
+mod tokens;
+
+use tokens::Tokens;
+
 /// By what a token can be revoked, hashed once when the token is verified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -24,7 +28,7 @@ pub struct Marks {
 #[derive(Debug)]
 pub struct Revocations {
     hasher: SeedableRandomState,
-    tokens: HashMap<u64, Forget, Hashed>,
+    tokens: Tokens,
     users: HashMap<u64, Before, Hashed>,
     clients: HashMap<u64, Before, Hashed>,
 }
@@ -44,7 +48,7 @@ impl Revocations {
     pub fn new(seed: u64) -> Self {
         Self {
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
-            tokens: HashMap::default(),
+            tokens: Tokens::default(),
             users: HashMap::default(),
             clients: HashMap::default(),
         }
@@ -68,7 +72,7 @@ impl Revocations {
                     .and_then(|mark| entries.get(&mark))
                     .is_some_and(|before| issued_at.is_none_or(|at| at / 1000 <= before.second))
         };
-        marks.token.is_some_and(|mark| self.tokens.contains_key(&mark))
+        marks.token.is_some_and(|mark| self.tokens.contains(mark))
             || before(&self.users, marks.user)
             || before(&self.clients, marks.client)
     }
@@ -101,7 +105,7 @@ impl Revocations {
     /// Forgets what speaks of tokens that have expired by themselves. `now` is a Unix second.
     pub fn sweep(&mut self, now: u64) {
         let now = u32::try_from(now).unwrap_or(u32::MAX);
-        self.tokens.retain(|_, forget| *forget > now);
+        self.tokens.sweep(now);
         self.users.retain(|_, before| before.forget > now);
         self.clients.retain(|_, before| before.forget > now);
     }

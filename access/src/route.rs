@@ -12,6 +12,8 @@ use hashbrown::HashMap;
 pub struct Routes<T> {
     nodes: Vec<Node>,
     values: Vec<T>,
+    /// Places of values that were removed.
+    free: Vec<usize>,
 }
 
 impl<T> Default for Routes<T> {
@@ -19,6 +21,7 @@ impl<T> Default for Routes<T> {
         Self {
             nodes: vec![Node::default()],
             values: Vec::new(),
+            free: Vec::new(),
         }
     }
 }
@@ -26,7 +29,7 @@ impl<T> Default for Routes<T> {
 impl<T> Routes<T> {
     /// Whether there is no pattern at all.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.values.len() == self.free.len()
     }
 
     /// The value at exactly this pattern and method, or a new one put there. `None` for `method` speaks of every method.
@@ -46,18 +49,55 @@ impl<T> Routes<T> {
             };
         }
         let tail = pattern.segments.last() == Some(&Segment::Tail);
-        let fresh = self.values.len();
         let node = self.nodes.get_mut(at)?;
         let methods = if tail { &mut node.tail } else { &mut node.here };
-        let index = match methods.exactly(method) {
-            Some(index) => index,
-            None => {
-                methods.insert(method, fresh);
-                self.values.push(new());
-                fresh
+        if let Some(index) = methods.exactly(method) {
+            return self.values.get_mut(index);
+        }
+        match self.free.pop() {
+            Some(index) => {
+                methods.insert(method, index);
+                let value = self.values.get_mut(index)?;
+                *value = new();
+                Some(value)
             }
-        };
+            None => {
+                methods.insert(method, self.values.len());
+                self.values.push(new());
+                self.values.last_mut()
+            }
+        }
+    }
+
+    /// The value at exactly this pattern and method.
+    pub fn get_mut(&mut self, pattern: &Pattern, method: Option<&str>) -> Option<&mut T> {
+        let index = self.methods_at(pattern)?.exactly(method)?;
         self.values.get_mut(index)
+    }
+
+    /// Takes the value at exactly this pattern and method out of the way; the next new one takes its place.
+    pub fn remove(&mut self, pattern: &Pattern, method: Option<&str>) {
+        if let Some(index) = self.methods_at(pattern).and_then(|methods| methods.remove(method)) {
+            self.free.push(index);
+        }
+    }
+
+    fn methods_at(&mut self, pattern: &Pattern) -> Option<&mut Methods> {
+        let mut at = ROOT;
+        for segment in &pattern.segments {
+            let node = self.nodes.get(at)?;
+            at = match segment {
+                Segment::Literal(text) => node.literals.get(text).copied()?,
+                Segment::One(_) => node.one?,
+                Segment::Tail => break,
+            };
+        }
+        let node = self.nodes.get_mut(at)?;
+        Some(if pattern.segments.last() == Some(&Segment::Tail) {
+            &mut node.tail
+        } else {
+            &mut node.here
+        })
     }
 
     /// The value of the most specific pattern that matches. `path` is canonical (see [`crate::path`]).
@@ -144,6 +184,14 @@ impl Methods {
             None => self.any = Some(index),
             Some(method) => self.by_name.push((method.into(), index)),
         }
+    }
+
+    fn remove(&mut self, method: Option<&str>) -> Option<usize> {
+        let Some(method) = method else {
+            return self.any.take();
+        };
+        let at = self.by_name.iter().position(|(name, _)| **name == *method)?;
+        Some(self.by_name.remove(at).1)
     }
 
     fn find(&self, method: &str) -> Option<usize> {
@@ -309,6 +357,23 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_removed_leaves_the_broader_pattern_in_force() {
+        let mut routes = routes(&[("/a/**", None), ("/a/b", None), ("/a/b", Some("GET")), ("/a/*/c", None)]);
+        let b = Pattern::parse("/a/b").unwrap();
+        routes.remove(&b, Some("PUT"));
+        routes.remove(&Pattern::parse("/x/y").unwrap(), None);
+        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("GET /a/b"));
+        routes.remove(&b, Some("GET"));
+        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("/a/b"));
+        routes.remove(&b, None);
+        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("/a/**"));
+        *routes.entry(&b, None, || "again".to_owned()).unwrap() = "again".into();
+        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("again"));
+        assert_eq!(routes.find("/a/x/c", "GET").map(String::as_str), Some("/a/*/c"));
+        assert_eq!(routes.values.len(), 4, "the place is used again");
     }
 
     #[test]

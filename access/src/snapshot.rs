@@ -64,9 +64,15 @@ pub struct PermissionFeed {
     /// The version that this delta continues. Absent in a full snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// The whole permission table; in a delta absent when unchanged.
+    /// The whole permission table; in a delta absent, unless too much of it changed to name the rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<Permission>>,
+    /// Rows that were added, in a delta without the whole table. One that is there already is no error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<Permission>,
+    /// Rows that were removed, likewise. One that is not there is no error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Permission>,
     /// Users whose permissions changed: id, Unix second of the change, and whether the user may still log in. Authorities
     /// in a token of theirs that was not provably issued later are out of date; the filter asks
     /// `/getAllPermissionByUserId` once instead. Tokens of a user who was disabled or removed are not good at all.

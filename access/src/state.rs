@@ -224,6 +224,12 @@ impl State {
         if let Some(rows) = &document.permissions {
             (self.permissions, errors) = permission::compile(rows);
         }
+        for row in &document.removed {
+            permission::remove(&mut self.permissions, row);
+        }
+        for row in &document.added {
+            errors.extend(permission::add(&mut self.permissions, row).err());
+        }
         if full {
             self.changed_users.clear();
         }

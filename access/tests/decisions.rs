@@ -444,6 +444,35 @@ fn keys_rotate_and_a_removed_key_verifies_no_more() {
 }
 
 #[test]
+fn rows_of_the_permission_table_come_and_go_by_themselves() {
+    let mut world = World::new(|_| {});
+    let token = token(&["ROLE_TEST"], |_| {});
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    assert_eq!(world.status("GET", "/new", Some(&token)), 403);
+    let added = json!([{ "name": "ROLE_TEST", "url": "/new" }, { "name": "ROLE_OTHER", "url": "/new" }]);
+    world
+        .permissions(&json!({ "version": "p-2", "since": "p-1", "added": added }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/new", Some(&token)), 200);
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200, "the others stay");
+
+    let removed = json!([{ "name": "ROLE_TEST", "url": "/new" }, { "name": "ROLE_NEVER", "url": "/never" }]);
+    world
+        .permissions(&json!({ "version": "p-3", "since": "p-2", "removed": removed }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/new", Some(&token)), 403);
+    let removed = json!([{ "name": "ROLE_OTHER", "url": "/new" }]);
+    world
+        .permissions(&json!({ "version": "p-4", "since": "p-3", "removed": removed }))
+        .unwrap();
+    assert_eq!(
+        world.status("GET", "/new", Some(&token)),
+        403,
+        "a path whose last row went is refused, not open to every good token"
+    );
+}
+
+#[test]
 fn permissions_of_a_living_token_change() {
     let mut world = World::new(|_| {});
     let token = token(&["ROLE_TEST"], |_| {});

@@ -4,7 +4,7 @@
 //! A poller that is up to date waits on one [`watch`] channel; a change wakes all of them, and the first to come renders
 //! the document that the others get. Thousands of gateways cost one query per change.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::clock;
-use crate::db::{self, Database, changes, permissions};
+use crate::db::changes::{self, PermissionChanges};
+use crate::db::{self, Database, permissions};
 
 /// How long to wait before trying again to follow a database that was lost.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -177,20 +178,19 @@ impl Feed {
         let extent = changes::extent(&mut view).await?;
         // A delta is only complete where the log still reaches back to its start.
         let start = start.filter(|start| start + 1 >= extent.first);
-        let (changed_users, permissions_changed) = match start {
+        let (changed_users, permission_changes) = match start {
             Some(start) => (
                 changes::users_after(&mut view, start).await?,
                 changes::permissions_after(&mut view, start).await?,
             ),
             None => {
                 let oldest = clock::now_ms() / 1000 - self.retention_seconds;
-                (changes::users_since(&mut view, oldest).await?, true)
+                (changes::users_since(&mut view, oldest).await?, PermissionChanges::Many)
             }
         };
-        let permissions = if permissions_changed {
-            Some(permissions::all(&mut view).await?)
-        } else {
-            None
+        let (permissions, changed) = match permission_changes {
+            PermissionChanges::Rows(rows) => (None, rows),
+            PermissionChanges::Many => (Some(permissions::all(&mut view).await?), BTreeMap::new()),
         };
         view.commit().await?;
         // The document may already be newer than what woke its poller, who will ask for what comes after it.
@@ -198,7 +198,9 @@ impl Feed {
         let document = PermissionFeed {
             version: self.version(extent.last),
             since: start.map(|start| self.version(start)),
-            permissions: permissions.map(|rows| rows.into_iter().map(row).collect()),
+            permissions: permissions.map(|rows| rows.into_iter().map(listed).collect()),
+            added: those(&changed, true),
+            removed: those(&changed, false),
             changed_users: changed_users.into_iter().map(changed_user).collect(),
         };
         // Strings and numbers: this cannot fail.
@@ -216,11 +218,20 @@ fn changed_user(user: changes::ChangedUser) -> (String, u64, bool) {
     (user.user_id, u64::try_from(user.at).unwrap_or_default(), may_log_in)
 }
 
-fn row(permission: permissions::Permission) -> Permission {
-    let method = (permission.method != permissions::EVERY_METHOD).then_some(permission.method);
-    Permission {
-        name: permission.name,
-        url: permission.url,
-        method,
-    }
+fn listed(permission: permissions::Permission) -> Permission {
+    row(permission.name, permission.url, permission.method)
+}
+
+/// The changed rows that are there now, or are not.
+fn those(changed: &BTreeMap<changes::Row, bool>, there: bool) -> Vec<Permission> {
+    changed
+        .iter()
+        .filter(|&(_, &now)| now == there)
+        .map(|(changed, _)| row(changed.name.clone(), changed.url.clone(), changed.method.clone()))
+        .collect()
+}
+
+fn row(name: String, url: String, method: String) -> Permission {
+    let method = (method != permissions::EVERY_METHOD).then_some(method);
+    Permission { name, url, method }
 }

@@ -1,5 +1,7 @@
 //! The append-only log behind the feed: which users changed, and when the permission table did.
 
+use std::collections::BTreeMap;
+
 use sqlx::AnyConnection;
 
 use super::{Error, Write};
@@ -31,12 +33,42 @@ impl ChangedUser {
     }
 }
 
-/// Records that the permission table changed.
-pub async fn record_permissions(write: &mut Write, now_ms: i64) -> Result<(), Error> {
-    sqlx::query("INSERT INTO changes (at, user_id) VALUES ($1, NULL)")
-        .bind(now_ms / 1000)
-        .execute(&mut **write)
-        .await?;
+/// What a row of the permission table says, without its id and description.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    /// The authority.
+    pub name: String,
+    /// A path pattern.
+    pub url: String,
+    /// An HTTP method, or [`EVERY_METHOD`](super::permissions::EVERY_METHOD).
+    pub method: String,
+}
+
+/// How the permission table changed after a number.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PermissionChanges {
+    /// By these rows at most: whether each is there now. None: not at all.
+    Rows(BTreeMap<Row, bool>),
+    /// By too many rows to name them, or nobody noted by which.
+    Many,
+}
+
+/// More changed rows than this are told as a whole table.
+const MOST_ROWS: i64 = 2000;
+
+/// Records that a row of the permission table came (`added`) or went.
+pub async fn record_permission(write: &mut Write, row: &Row, added: bool, now_ms: i64) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO changes (at, user_id, permission_name, permission_url, permission_method, permission_added) \
+         VALUES ($1, NULL, $2, $3, $4, $5)",
+    )
+    .bind(now_ms / 1000)
+    .bind(&row.name)
+    .bind(&row.url)
+    .bind(&row.method)
+    .bind(i64::from(added))
+    .execute(&mut **write)
+    .await?;
     Ok(())
 }
 
@@ -104,11 +136,26 @@ pub async fn users_since(connection: &mut AnyConnection, second: i64) -> Result<
     Ok(sqlx::query_as(sql).bind(second).fetch_all(connection).await?)
 }
 
-/// Whether the permission table changed after a number.
-pub async fn permissions_after(connection: &mut AnyConnection, number: i64) -> Result<bool, Error> {
-    let sql = "SELECT number FROM changes WHERE number > $1 AND user_id IS NULL LIMIT 1";
-    let found: Option<i64> = sqlx::query_scalar(sql).bind(number).fetch_optional(connection).await?;
-    Ok(found.is_some())
+/// How the permission table changed after a number.
+pub async fn permissions_after(connection: &mut AnyConnection, number: i64) -> Result<PermissionChanges, Error> {
+    let sql = "SELECT permission_name, permission_url, permission_method, permission_added FROM changes \
+               WHERE number > $1 AND user_id IS NULL ORDER BY number LIMIT $2";
+    let changes: Vec<(Option<String>, Option<String>, Option<String>, Option<i64>)> = sqlx::query_as(sql)
+        .bind(number)
+        .bind(MOST_ROWS + 1)
+        .fetch_all(connection)
+        .await?;
+    if changes.len() as i64 > MOST_ROWS {
+        return Ok(PermissionChanges::Many);
+    }
+    let mut rows = BTreeMap::new();
+    for change in changes {
+        let (Some(name), Some(url), Some(method), Some(added)) = change else {
+            return Ok(PermissionChanges::Many);
+        };
+        rows.insert(Row { name, url, method }, added != 0);
+    }
+    Ok(PermissionChanges::Rows(rows))
 }
 
 /// Forgets what is older than a Unix second, except the newest row, which holds the version.

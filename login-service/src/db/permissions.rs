@@ -37,6 +37,26 @@ pub struct NewPermission<'a> {
     pub description: &'a str,
 }
 
+impl Permission {
+    fn row(&self) -> changes::Row {
+        changes::Row {
+            name: self.name.clone(),
+            url: self.url.clone(),
+            method: self.method.clone(),
+        }
+    }
+}
+
+impl NewPermission<'_> {
+    fn row(&self) -> changes::Row {
+        changes::Row {
+            name: self.name.into(),
+            url: self.url.into(),
+            method: self.method.into(),
+        }
+    }
+}
+
 /// The permission of that id.
 pub async fn by_id(connection: &mut AnyConnection, id: i64) -> Result<Option<Permission>, Error> {
     let sql = "SELECT id, name, url, method, description FROM permissions WHERE id = $1";
@@ -97,7 +117,7 @@ pub async fn add(write: &mut Write, new: NewPermission<'_>, now_ms: i64) -> Resu
             },
             error => error.into(),
         })?;
-    changes::record_permissions(write, now_ms).await?;
+    changes::record_permission(write, &new.row(), true, now_ms).await?;
     Ok(id)
 }
 
@@ -114,21 +134,26 @@ pub async fn update(write: &mut Write, new: NewPermission<'_>, there: &Permissio
         changes::record_users_of_permission(write, there.id, now_ms).await?;
     }
     if (new.name, new.url) != (&*there.name, &*there.url) {
-        changes::record_permissions(write, now_ms).await?;
+        let after = changes::Row {
+            method: there.method.clone(),
+            ..new.row()
+        };
+        changes::record_permission(write, &there.row(), false, now_ms).await?;
+        changes::record_permission(write, &after, true, now_ms).await?;
     }
     Ok(())
 }
 
 /// Removes a permission; whoever has it through a role loses it. `false`: there is none.
 pub async fn remove(write: &mut Write, id: i64, now_ms: i64) -> Result<bool, Error> {
+    let Some(there) = by_id(write, id).await? else {
+        return Ok(false);
+    };
     changes::record_users_of_permission(write, id, now_ms).await?;
-    let done = sqlx::query("DELETE FROM permissions WHERE id = $1")
+    sqlx::query("DELETE FROM permissions WHERE id = $1")
         .bind(id)
         .execute(&mut **write)
         .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
-    changes::record_permissions(write, now_ms).await?;
+    changes::record_permission(write, &there.row(), false, now_ms).await?;
     Ok(true)
 }

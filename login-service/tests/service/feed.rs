@@ -17,6 +17,8 @@ on_each_engine![
     a_change_is_dated_in_unix_seconds,
     a_change_by_another_process_reaches_a_held_poll_at_once,
     a_delta_carries_all_changes_since_and_each_user_once,
+    rows_that_came_and_went_are_told_as_they_are_now,
+    very_many_changed_rows_are_told_as_a_whole_table,
     versions_outlive_a_restart,
     many_pollers_get_the_same_document,
     changes_older_than_the_retention_are_forgotten,
@@ -46,6 +48,21 @@ fn changed_users(document: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// The rows in a part of a document: `NAME /url`, with the method between them if there is one.
+fn rows(document: &Value, part: &str) -> Vec<String> {
+    let Some(rows) = document.get(part) else {
+        return Vec::new();
+    };
+    let text = |row: &Value| {
+        ["name", "method", "url"]
+            .iter()
+            .filter_map(|key| Some(row.get(key)?.as_str().unwrap()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    rows.as_array().unwrap().iter().map(text).collect()
+}
+
 /// Holds a poll at the newest version while `change` runs; the answer, and how long after the change it came.
 fn held(service: &Service, change: impl FnOnce()) -> (Answer, Duration) {
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
@@ -66,6 +83,15 @@ fn held(service: &Service, change: impl FnOnce()) -> (Answer, Duration) {
     let changed = now();
     let (answer, answered) = poll.join().unwrap();
     (answer, answered.saturating_duration_since(changed))
+}
+
+/// The delta since a version, once it says everything: the first poll may come before the last of the changes was seen.
+fn told(service: &Service, version: &str, everything: impl Fn(&Value) -> bool) -> Value {
+    let query = format!("?after={version}&wait=20");
+    (0..100)
+        .map(|_| service.feed(&query))
+        .find(everything)
+        .expect("the changes are told")
 }
 
 /// The delta that a command causes at a held poll.
@@ -172,24 +198,39 @@ fn strangers_get_401(engine: Engine) {
 
 fn each_command_tells_whose_authorities_it_changed(engine: Engine) {
     let (folder, service) = filled(engine);
-    for (command, users, permissions) in [
-        ("user grant u1 tester2", vec!["u1"], false),
-        ("user revoke u1 tester2", vec!["u1"], false),
-        ("role revoke tester 1", vec!["u1", "u2"], false),
-        ("role grant tester 1", vec!["u1", "u2"], false),
-        ("user disable u1", vec!["u1"], false),
-        ("user enable u1", vec!["u1"], false),
-        ("permission add ROLE_NEW --url /new/*", vec![], true),
-        ("permission remove 2", vec!["u2"], true),
-        ("role remove tester", vec!["u1", "u2"], false),
-        ("user remove u1", vec!["u1"], false),
-        ("user add u1 --password password", vec!["u1"], false),
-        ("user add u3 --password password", vec!["u3"], false),
+    for (command, users, added, removed) in [
+        ("user grant u1 tester2", vec!["u1"], vec![], vec![]),
+        ("user revoke u1 tester2", vec!["u1"], vec![], vec![]),
+        ("role revoke tester 1", vec!["u1", "u2"], vec![], vec![]),
+        ("role grant tester 1", vec!["u1", "u2"], vec![], vec![]),
+        ("user disable u1", vec!["u1"], vec![], vec![]),
+        ("user enable u1", vec!["u1"], vec![], vec![]),
+        (
+            "permission add ROLE_NEW --url /new/*",
+            vec![],
+            vec!["ROLE_NEW /new/*"],
+            vec![],
+        ),
+        (
+            "permission remove 2",
+            vec!["u2"],
+            vec![],
+            vec!["ROLE_TEST2 /service/demo/test2"],
+        ),
+        ("role remove tester", vec!["u1", "u2"], vec![], vec![]),
+        ("user remove u1", vec!["u1"], vec![], vec![]),
+        ("user add u1 --password password", vec!["u1"], vec![], vec![]),
+        ("user add u3 --password password", vec!["u3"], vec![], vec![]),
     ] {
         let document = delta(&folder, &service, command);
         assert!(document.get("since").is_some(), "{command}");
         assert_eq!(changed_users(&document), users, "{command}");
-        assert_eq!(document.get("permissions").is_some(), permissions, "{command}");
+        assert_eq!(rows(&document, "added"), added, "{command}");
+        assert_eq!(rows(&document, "removed"), removed, "{command}");
+        assert!(
+            document.get("permissions").is_none(),
+            "{command}: a delta carries no table"
+        );
     }
 }
 
@@ -250,16 +291,49 @@ fn a_delta_carries_all_changes_since_and_each_user_once(engine: Engine) {
     let (folder, service) = filled(engine);
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     folder.must("user revoke u1 tester\nuser grant u1 tester\npermission add ROLE_X --url /x");
-    let query = format!("?after={version}&wait=20");
-    let newest = service.feed("")["version"].clone();
-    // The first poll may come before the last of the changes was seen.
-    let document = (0..100)
-        .map(|_| service.feed(&query))
-        .find(|document| document["version"] == newest)
-        .unwrap();
+    let document = told(&service, &version, |document| document.get("added").is_some());
     assert_eq!(document["since"], *version);
     assert_eq!(changed_users(&document), ["u1"]);
-    assert_eq!(document["permissions"].as_array().unwrap().len(), 4);
+    assert_eq!(rows(&document, "added"), ["ROLE_X /x"]);
+}
+
+fn rows_that_came_and_went_are_told_as_they_are_now(engine: Engine) {
+    let (folder, service) = filled(engine);
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let id = |name: &str| -> u64 {
+        let listed = folder.run("permission list").stdout;
+        let row = listed.lines().find(|line| line.contains(name)).unwrap();
+        row.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    folder.must("permission add ROLE_X --url /x --method PUT\npermission add ROLE_Y --url /y");
+    folder.must(&format!("permission remove {}\npermission remove 2", id("ROLE_Y")));
+    folder.must("permission add ROLE_TEST2 --url /service/demo/test2");
+    let document = told(&service, &version, |document| {
+        document.get("removed").is_some() && rows(document, "added").len() == 2
+    });
+    assert_eq!(
+        rows(&document, "added"),
+        ["ROLE_TEST2 /service/demo/test2", "ROLE_X PUT /x"]
+    );
+    assert_eq!(rows(&document, "removed"), ["ROLE_Y /y"]);
+    assert!(document.get("permissions").is_none());
+}
+
+fn very_many_changed_rows_are_told_as_a_whole_table(engine: Engine) {
+    let (folder, service) = filled(engine);
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    let rows_of_it: Vec<String> = (1000..3001).map(|n| format!("({n}, 'ROLE_M', '/m/{n}')")).collect();
+    let dump = format!(
+        "INSERT INTO sys_permission (id, name, url) VALUES {};",
+        rows_of_it.join(", ")
+    );
+    let file = folder.path().join("many.sql");
+    std::fs::write(&file, dump).unwrap();
+    folder.must(&format!("import {}", file.display()));
+    let document = told(&service, &version, |document| document.get("permissions").is_some());
+    assert_eq!(document["since"], *version);
+    assert_eq!(rows(&document, "permissions").len(), 2004);
+    assert!(document.get("added").is_none() && document.get("removed").is_none());
 }
 
 fn versions_outlive_a_restart(engine: Engine) {
