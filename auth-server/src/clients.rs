@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sqlx::AnyConnection;
 use tokio::sync::Mutex;
 
+use crate::db::Database;
 use crate::db::client::{self, Client};
+use crate::profiles::Profile;
 
 /// Every client by its id, as of the last change.
 #[derive(Default)]
@@ -33,6 +35,23 @@ impl Clients {
     pub fn any(&self, is_one: impl Fn(&Client) -> bool) -> bool {
         let clients = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
         clients.values().any(|client| is_one(client))
+    }
+
+    /// The client of a profile with that id. One that is not known here may have been registered by another process a
+    /// moment ago.
+    pub async fn of_profile(
+        &self,
+        database: &Database,
+        profile: Profile,
+        client_id: &str,
+    ) -> sqlx::Result<Option<Arc<Client>>> {
+        let known = self.find(client_id);
+        if let Some(client) = known.clone().filter(|client| client.profile == profile) {
+            return Ok(Some(client));
+        }
+        let mut read = database.read().await?;
+        let renewed = self.renewed(&mut read, client_id, known.as_deref()).await?;
+        Ok(renewed.filter(|client| client.profile == profile))
     }
 
     /// The client of that id as it stands in the database, if that is not what the caller knows: another process may have

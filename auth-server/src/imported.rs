@@ -106,8 +106,8 @@ pub async fn find(app: &App, kind: Kind, value: &str) -> Result<Option<Imported>
         .profile
         .parse()
         .map_err(|_| Refusal::Corrupt("the profile of an imported token is unknown"))?;
-    let client = app.clients.find(&token.client_id);
-    let Some(client) = client.filter(|client| client.profile == profile && app.serves(profile)) else {
+    let client = app.clients.of_profile(&app.database, profile, &token.client_id);
+    let Some(client) = client.await?.filter(|_| app.serves(profile)) else {
         return Ok(None);
     };
     let claims = match profile.format() {

@@ -20,6 +20,7 @@ mod permissions;
 mod provider;
 mod real_clients;
 mod refresh;
+mod replicas;
 mod samples;
 mod streaming;
 mod token_kinds;

@@ -35,7 +35,7 @@ const PARAMETERS: [&str; 7] = [
 
 /// `GET`: the login page.
 pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response {
-    let destination = match Destination::read(&app, &request) {
+    let destination = match Destination::read(&app, &request).await {
         Ok(destination) => destination,
         Err(refusal) => return turn_away(&app, &request, refusal),
     };
@@ -47,7 +47,7 @@ pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// `POST`: what the login page sends.
 pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
-    let destination = match Destination::read(&app, &request) {
+    let destination = match Destination::read(&app, &request).await {
         Ok(destination) => destination,
         Err(refusal) => return turn_away(&app, &request, refusal),
     };
@@ -71,13 +71,12 @@ struct Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
-    fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
+    async fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
         let parameter = |name| request.parameters.get(name).filter(|value| !value.is_empty());
         let client_id = parameter("client_id").ok_or(Refusal::UnknownClient)?;
-        let client = app.clients.find(client_id);
-        let client = client
-            .filter(|client| client.profile == request.mount.profile)
-            .ok_or(Refusal::UnknownClient)?;
+        let profile = request.mount.profile;
+        let client = app.clients.of_profile(&app.database, profile, client_id).await?;
+        let client = client.ok_or(Refusal::UnknownClient)?;
         let named = parameter("redirect_uri");
         let registered = match (named, client.redirect_uris.as_slice()) {
             (Some(named), registered) => registered.iter().find(|uri| *uri == named),

@@ -211,6 +211,44 @@ fn a_client_registered_at_one_server_is_served_at_the_other_at_once() {
 }
 
 #[test]
+fn users_of_a_client_that_the_server_has_not_heard_of_can_log_in() {
+    const CLIENTS: &[&str] = &[
+        "web --secret s --profile spring --grants authorization_code --scopes all --redirect-uris http://app.example.com/cb",
+        tkey::CLIENTS[0],
+    ];
+    let server = Server::with(Setup {
+        clients: CLIENTS,
+        ..tkey::setup()
+    });
+    // The row without its entry in the table of changes: to the server that is as early as it gets.
+    for (known, new) in [("web", "web2"), ("test_client_id_1", "sso2")] {
+        let columns = "profile, secret_mac, grants, scopes, authorities, resource_ids, redirect_uris, response_types, \
+                       additional_information, created_at_ms";
+        let copy = format!(
+            "INSERT INTO client (client_id, {columns}) SELECT '{new}', {columns} FROM client WHERE client_id = '{known}'"
+        );
+        engine::run(server.folder.path(), copy);
+    }
+    for (base, client, other) in [("", "web2", "sso2"), ("/sso", "sso2", "web2")] {
+        let path = |client: &str| {
+            let callback = tkey::CALLBACK;
+            format!("{base}/oauth/authorize?response_type=code&client_id={client}&redirect_uri={callback}")
+        };
+        let page = server.get(&path(client), &[]);
+        assert!(page.body.contains(r#"name="password""#), "{page:?}");
+        let location = tkey::log_in(&server, &path(client));
+        let location = location.header("location").unwrap_or_default();
+        assert!(
+            location.starts_with(&format!("{}?code=", tkey::CALLBACK)),
+            "{client}: {location}"
+        );
+        // A mount serves the clients of its own profile, also when it looks twice.
+        let page = server.get(&path(other), &[]);
+        assert!(!page.body.contains(r#"name="password""#), "{page:?}");
+    }
+}
+
+#[test]
 fn parallel_refreshes_leave_one_good_access_token() {
     Servers::race(Setup::default, |servers| {
         let tokens = servers.at(0).log_in("u1");

@@ -35,7 +35,7 @@ const PARAMETERS: [&str; 6] = [
 
 /// `GET`: who is logged in goes on at once, everybody else is shown the login page.
 pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response {
-    let asked = match Asked::read(&app, &request) {
+    let asked = match Asked::read(&app, &request).await {
         Ok(asked) => asked,
         Err(refusal) => return turn_away(&app, &request, refusal),
     };
@@ -54,7 +54,7 @@ pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// `POST`: what the login page sends.
 pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
-    let asked = match Asked::read(&app, &request) {
+    let asked = match Asked::read(&app, &request).await {
         Ok(asked) => asked,
         Err(refusal) => return turn_away(&app, &request, refusal),
     };
@@ -101,8 +101,8 @@ enum ResponseType {
 
 impl<'a> Asked<'a> {
     /// The checks in the order of the original.
-    fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
-        let client = known_client(app, request, optional(request, "client_id"))?;
+    async fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
+        let client = known_client(app, request, optional(request, "client_id")).await?;
         let redirect_uri = registered_redirect_uri(request, &client)?;
         let name = required(request, "response_type")?.to_ascii_lowercase();
         let response_type = match name.as_str() {

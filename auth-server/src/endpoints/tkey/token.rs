@@ -39,7 +39,7 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             let code = required(request, "code")?;
             client.secret()?;
             of_kind(code, "code", "OC-")?;
-            let redirect_uri = registered_redirect_uri(request, &*client.known(app, request)?)?;
+            let redirect_uri = registered_redirect_uri(request, &*client.known(app, request).await?)?;
             let client = client.authenticate(app, request).await?;
             let grant = may_use(&client, "authorization_code")?;
             let shown = Shown {

@@ -37,8 +37,8 @@ impl ShownClient {
     }
 
     /// The client that is named, whether it shows its secret or not.
-    pub fn known(&self, app: &App, request: &Request) -> Result<Arc<Client>, Refusal> {
-        known_client(app, request, self.client_id.as_deref())
+    pub async fn known(&self, app: &App, request: &Request) -> Result<Arc<Client>, Refusal> {
+        known_client(app, request, self.client_id.as_deref()).await
     }
 
     /// Whether there is a secret, right or wrong.
@@ -48,7 +48,7 @@ impl ShownClient {
 
     /// The client, authenticated: its secret is compared exactly, where the original did not tell upper from lower case.
     pub async fn authenticate(&self, app: &App, request: &Request) -> Result<Arc<Client>, Refusal> {
-        let known = self.known(app, request)?;
+        let known = self.known(app, request).await?;
         let presented = Presented::Form {
             client_id: known.client_id.clone(),
             secret: self.secret()?.to_owned(),
@@ -58,15 +58,14 @@ impl ShownClient {
 }
 
 /// The client of that id.
-pub fn known_client(app: &App, request: &Request, client_id: Option<&str>) -> Result<Arc<Client>, Refusal> {
+pub async fn known_client(app: &App, request: &Request, client_id: Option<&str>) -> Result<Arc<Client>, Refusal> {
     let client_id = client_id.ok_or(Refusal::MissingParameter("client_id"))?;
     if !is_client_id(client_id) {
         return Err(Refusal::Malformed("client_id"));
     }
-    app.clients
-        .find(client_id)
-        .filter(|client| client.profile == request.mount.profile)
-        .ok_or(Refusal::UnknownClient)
+    let profile = request.mount.profile;
+    let client = app.clients.of_profile(&app.database, profile, client_id).await?;
+    client.ok_or(Refusal::UnknownClient)
 }
 
 /// The redirect URI of a request: one that the client is registered with, character by character.

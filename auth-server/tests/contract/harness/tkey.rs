@@ -10,7 +10,7 @@ pub const CLIENT: &str = "client_id=test_client_id_1&client_secret=test_client_s
 /// Where it is called back.
 pub const CALLBACK: &str = "http://app.example.com/cb";
 
-const CLIENTS: &[&str] = &[
+pub const CLIENTS: &[&str] = &[
     "test_client_id_1 --secret test_client_secret_1 --profile tkey --scopes all \
      --grants authorization_code,password,refresh_token,client_credentials --response-types code,token \
      --redirect-uris http://app.example.com/cb,http://app.example.com/cb?x=1,com.example.app:/cb",
