@@ -30,6 +30,12 @@ fn sso_token(visit: &Visit<'_>, user: &str) -> String {
     access_token(&issued(visit, "/sso/oauth/token", &form))
 }
 
+/// Of the demo's client that may register others.
+fn uaa_admin(visit: &Visit<'_>) -> String {
+    let form = "client_id=admin&client_secret=secret&grant_type=client_credentials";
+    access_token(&issued(visit, "/uaa/oauth/token", form))
+}
+
 /// Registers a client of this contract that may call test. Returns how it gets its own token.
 fn client_token_request(visit: &Visit<'_>, profile: &str, client: &str, mount: &str, more: &str) -> Request {
     visit.servers.auth(&format!(
@@ -67,15 +73,18 @@ fn the_same_permissions_and_bodies_for_every_kind_of_token() {
             "/sso/oauth/token",
             &format!("grant_type=client_credentials&{SSO}"),
         );
+        let (sso, uaa_token) = (sso_token(visit, &user), client_token(visit, "uaa", &uaa, "/uaa", ""));
+        assert!(sso.starts_with("AT-") && uaa_token.len() == 36, "{sso} {uaa_token}");
         for (token, told) in [
             (visit.log_in(&user).access, of_user("demo")),
             (
                 client_token(visit, "spring", &robot, "/login", ""),
                 of_client(&robot, "CLIENT"),
             ),
-            (sso_token(visit, &user), of_user("test_client_id_1")),
+            (sso, of_user("test_client_id_1")),
             (access_token(&sso_own), of_client("test_client_id_1", "all")),
-            (client_token(visit, "uaa", &uaa, "/uaa", ""), of_client(&uaa, "CLIENT")),
+            (uaa_token, of_client(&uaa, "CLIENT")),
+            (uaa_admin(visit), json!({ "x-client-id": "admin", "x-scope": "ADMIN" })),
             (
                 access_token(&issued(visit, "/authorization-server/oauth/token", platform)),
                 json!({
@@ -84,11 +93,24 @@ fn the_same_permissions_and_bodies_for_every_kind_of_token() {
                 }),
             ),
         ] {
-            for path in ["/demo/test", "/service/demo/test"] {
-                let answer = visit.send(&Request::get(path).bearer(&token));
-                assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{answer:?}");
-                let forbidden = format!("{path}2");
-                assert_forbidden(&visit.send(&Request::get(&forbidden).bearer(&token)), &forbidden);
+            // More than once: each worker of a host learns of an opaque token for itself, and then remembers it.
+            for _ in 0..4 {
+                for path in ["/demo/test", "/service/demo/test"] {
+                    let answer = visit.send(&Request::get(path).bearer(&token));
+                    if told.get("x-authorities").is_some() {
+                        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{answer:?}");
+                    } else {
+                        assert_forbidden(&answer, path);
+                    }
+                    let forbidden = format!("{path}2");
+                    assert_forbidden(&visit.send(&Request::get(&forbidden).bearer(&token)), &forbidden);
+                }
+                assert_forbidden(&visit.send(&Request::get("/nowhere").bearer(&token)), "/nowhere");
+                assert_eq!(
+                    visit.status(&Request::get("/demo//test").bearer(&token)),
+                    400,
+                    "{token}"
+                );
             }
             let answer = visit.send(&Request::get("/demo/echo").bearer(&token));
             let mut headers = answer.json()["headers"].clone();
@@ -105,16 +127,20 @@ fn what_is_no_access_token_passes_in_no_contract() {
         let form = format!("grant_type=password&username={user}&password=password&{SSO}");
         let sso = issued(visit, "/sso/oauth/token", &form);
         let refresh = sso["refresh_token"].as_str().expect("a refresh token");
+        let own = format!("grant_type=client_credentials&{SSO}");
+        let own = issued(visit, "/sso/oauth/token", &own);
+        let own_refresh = own["refresh_token"].as_str().expect("a refresh token");
         let mut changed = access_token(&sso);
         let last = changed.pop();
         changed.push(if last == Some('a') { 'b' } else { 'a' });
         for token in [
             refresh,
+            own_refresh,
             &changed,
             "AT-00000000000000000000000000000000",
             "2777a567-1c64-4d5b-a03e-37de5d33ca4e",
         ] {
-            for path in ["/demo/test", "/demo/echo", "/nowhere"] {
+            for path in ["/demo/test", "/demo/echo", "/nowhere", "/demo/echo"] {
                 assert_invalid_token(&visit.send(&Request::get(path).bearer(token)), token);
             }
         }
@@ -134,12 +160,13 @@ fn a_role_given_and_taken_away_counts_for_every_token_of_the_user() {
             visit.until("a role taken from a user", 403, &call);
         }
         let token = sso_token(visit, &user);
+        let call = |path: &str| Request::get(path).bearer(&token);
+        visit.servers.login(&format!("user grant {user} tester2"));
+        visit.until("a role given to a user", 200, &call("/demo/test2"));
+        visit.servers.login(&format!("user revoke {user} tester"));
+        visit.until("a role taken from a user", 403, &call("/demo/test"));
         visit.servers.login(&format!("user disable {user}"));
-        visit.until(
-            "the disabling of a user",
-            401,
-            &Request::get("/demo/test").bearer(&token),
-        );
+        visit.until("the disabling of a user", 401, &call("/demo/test2"));
     });
 }
 
@@ -158,8 +185,7 @@ fn the_tokens_of_a_removed_client_are_refused_in_every_contract() {
             let call = Request::get("/demo/test").bearer(&token);
             assert_eq!(visit.send(&call).status, 200, "{profile}");
             if profile == "uaa" {
-                let admin = "client_id=admin&client_secret=secret&grant_type=client_credentials";
-                let admin = access_token(&issued(visit, "/uaa/oauth/token", admin));
+                let admin = uaa_admin(visit);
                 let remove = Request::form(&format!("/uaa/delete/{client}"), &format!("access_token={admin}"));
                 assert_eq!(visit.status(&remove), 200);
             } else {
@@ -168,6 +194,28 @@ fn the_tokens_of_a_removed_client_are_refused_in_every_contract() {
             visit.until("the removal of a client", 401, &call);
             assert_invalid_token(&visit.send(&call), &token);
         }
+    });
+}
+
+#[test]
+fn a_client_that_is_registered_and_removed_by_a_client() {
+    on_each_host(|visit| {
+        let admin = uaa_admin(visit);
+        let client = visit.own_name("removed-client");
+        let form = format!("clientId={client}&clientSecret=acm");
+        let registered = Request::form("/uaa/register", &form).bearer(&admin);
+        assert_eq!(registered.send(visit.host.port).status, 200);
+        let form = format!("client_id={client}&client_secret=acm&grant_type=client_credentials");
+        let token = access_token(&issued(visit, "/uaa/oauth/token", &form));
+        let call = Request::get("/demo/echo").bearer(&token);
+        assert_eq!(visit.status(&call), 200);
+        let removed = Request::new("POST", format!("/uaa/delete/{client}"))
+            .bearer(&admin)
+            .body("");
+        assert_eq!(removed.send(visit.host.port).status, 200);
+        visit.until("the removal of a client with an opaque token", 401, &call);
+        // And stays refused when the gateway has forgotten it and asks again.
+        assert_invalid_token(&call.send(visit.host.port), &token);
     });
 }
 

@@ -22,6 +22,6 @@ mod real_clients;
 mod refresh;
 mod replicas;
 mod samples;
+mod single_sign_on;
 mod streaming;
-mod token_kinds;
 mod trap;
