@@ -17,10 +17,10 @@ use crate::calls::assert_invalid_token;
 /// Names the database in `auth.yaml`.
 fn use_database(stack: &Stack, url: &str) {
     let file = stack.folder.join("auth.yaml");
-    let configuration = fs::read_to_string(&file).expect("auth.yaml was written");
+    let configuration = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let changed = configuration.replace("database: sqlite:auth.db", &format!("database: {url}"));
     assert_ne!(changed, configuration);
-    fs::write(&file, changed).expect("auth.yaml can be written");
+    fs::write(&file, changed).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
 #[test]

@@ -36,7 +36,8 @@ fn text(given: &Value, member: &str) -> String {
 }
 
 fn keys(given: &Value) -> Vec<&str> {
-    let members = given.as_object().expect("an object");
+    let members = given.as_object();
+    let members = members.unwrap_or_else(|| panic!("no object: {given}"));
     members.keys().map(String::as_str).collect()
 }
 
