@@ -14,8 +14,8 @@ pub struct Config {
     pub login_service: Option<Server>,
     /// Issuers beside those of the auth server's feed.
     pub issuers: Vec<Issuer>,
-    /// Patterns, optionally after a method (`GET /health`), that need no token.
-    pub public: Vec<String>,
+    /// What needs no token.
+    pub public: Vec<Public>,
     /// What other paths require.
     pub rules: Vec<Rule>,
     /// What becomes of a path that no rule, permission or public pattern names.
@@ -28,6 +28,9 @@ pub struct Config {
     pub errors: ErrorStyle,
     /// Enforce, or only report.
     pub mode: Mode,
+    /// Answers that explain themselves to operators; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug: Option<Debug>,
     /// How long to go on deciding with the last snapshot of a feed that was lost (`"5m"`).
     pub max_stale: Duration,
     /// How long a request that came before the first snapshots may be held (`"5s"`).
@@ -49,6 +52,7 @@ impl Default for Config {
             forward: Forward::default(),
             errors: ErrorStyle::Rfc6750,
             mode: Mode::Enforce,
+            debug: None,
             max_stale: Duration::from_secs(300),
             hold: Duration::from_secs(5),
             leeway: Duration::from_secs(0),
@@ -161,15 +165,68 @@ impl Default for ClaimNames {
     }
 }
 
-/// One rule: a path pattern and what it requires. With nothing required, any good token will do.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// What needs no token: `"/login/**"`, `"GET /health"`, or an object where it is public on some hosts only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Public {
+    /// A pattern, optionally after a method.
+    Text(String),
+    /// The same, in parts.
+    Route(PublicRoute),
+}
+
+/// A pattern that needs no token for some methods or hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct PublicRoute {
     /// The pattern: literals, `*` or `{name}` (one segment), `**` (any tail).
     pub path: String,
     /// The methods it speaks of; empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
+    /// The hosts it speaks of (`api.example.com`, `*.example.com`); empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+}
+
+// Not derived: of an untagged choice serde would not say which key is wrong.
+impl<'de> Deserialize<'de> for Public {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> serde::de::Visitor<'de> for Either {
+            type Value = Public;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a pattern such as `GET /health`, or an object with `path`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Public, E> {
+                Ok(Public::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Public, A::Error> {
+                PublicRoute::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Public::Route)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// One rule: a path pattern and what it requires. With nothing required, any good token will do.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What the rule is called in logs and metrics; absent: `rules[3]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The pattern: literals, `*` or `{name}` (one segment), `**` (any tail).
+    pub path: String,
+    /// The methods it speaks of; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The hosts it speaks of (`api.example.com`, `*.example.com`); empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// One of these authorities is needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub any_authority: Vec<String>,
@@ -185,6 +242,9 @@ pub struct Rule {
     /// Nobody may: an exception from a broader pattern. Nothing else may be required beside it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deny: bool,
+    /// Enforce, or only report: decide by this rule, log and count, and let pass.
+    #[serde(default, skip_serializing_if = "Mode::is_enforce")]
+    pub mode: Mode,
 }
 
 /// What becomes of a path that nothing names.
@@ -258,13 +318,44 @@ pub enum ErrorStyle {
 }
 
 /// Enforce, or only report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Refuse what the policy refuses.
+    #[default]
     Enforce,
     /// Decide, log and count, and let pass.
     Shadow,
+}
+
+impl Mode {
+    fn is_enforce(&self) -> bool {
+        *self == Self::Enforce
+    }
+}
+
+/// Answers that explain themselves: a request that carries the secret in this header gets the reason, the rule and the
+/// time of its decision in a header of the same name. The request header never reaches the upstream.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debug {
+    /// The header's name (`x-postern-debug`).
+    #[serde(default = "debug_header")]
+    pub header: String,
+    /// What it must hold: at least 16 characters.
+    pub secret: String,
+}
+
+fn debug_header() -> String {
+    "x-postern-debug".into()
+}
+
+impl std::fmt::Debug for Debug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Debug")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A length of time as it stands in the configuration: a whole number and `ms`, `s`, `m` or `h`.

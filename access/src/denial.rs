@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::config::ErrorStyle;
+use crate::host::HostError;
 use crate::path::PathError;
 use crate::policy::TokenError;
 
@@ -14,9 +15,12 @@ pub enum Denial {
     /// Two parsers could read the path differently.
     #[error("ambiguous path: {0}")]
     Path(#[from] PathError),
-    /// The method is not UTF-8, so no rule can name it.
-    #[error("the method is not text")]
+    /// No rule can name the method: it has other characters than capital letters, digits, `-` and `_`.
+    #[error("the method is not written in capital letters")]
     Method,
+    /// Rules look at the host, and this one can be read in two ways or not at all.
+    #[error("ambiguous host: {0}")]
+    Host(#[from] HostError),
     /// More than one token.
     #[error("more than one token")]
     SeveralTokens,
@@ -77,6 +81,21 @@ pub struct Answer {
 }
 
 impl Denial {
+    /// A short name for logs and metrics, which stays the same.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Denial::Path(_) => "path",
+            Denial::Method => "method",
+            Denial::Host(_) => "host",
+            Denial::SeveralTokens => "several_tokens",
+            Denial::NoToken => "no_token",
+            Denial::BadToken { .. } => "bad_token",
+            Denial::Forbidden => "forbidden",
+            Denial::Scope(_) => "scope",
+            Denial::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// The answer in the configured style. `now` is in Unix milliseconds, `target` is `:path` as it came.
     pub fn answer(&self, style: ErrorStyle, now: u64, target: &[u8]) -> Answer {
         match style {
@@ -88,7 +107,9 @@ impl Denial {
     /// As Spring Boot 1.5 and Spring Security OAuth 2.0.13 answer.
     fn spring(&self, now: u64, target: &[u8]) -> Answer {
         match self {
-            Denial::Path(_) | Denial::Method | Denial::SeveralTokens => boot(400, "Bad Request", now, target),
+            Denial::Path(_) | Denial::Method | Denial::Host(_) | Denial::SeveralTokens => {
+                boot(400, "Bad Request", now, target)
+            }
             Denial::NoToken => {
                 let description = "Full authentication is required to access this resource";
                 let challenge = format!(
@@ -126,7 +147,9 @@ impl Denial {
             answer
         };
         match self {
-            Denial::Path(_) | Denial::Method => plain(400, "invalid_request", "The request target is not acceptable"),
+            Denial::Path(_) | Denial::Method | Denial::Host(_) => {
+                plain(400, "invalid_request", "The request target is not acceptable")
+            }
             Denial::SeveralTokens => {
                 let description = "More than one access token was presented";
                 let challenge = format!(r#"Bearer error="invalid_request", error_description="{description}""#);

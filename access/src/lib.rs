@@ -16,7 +16,9 @@
 
 pub mod claims;
 pub mod config;
+pub mod counters;
 pub mod denial;
+pub mod host;
 pub mod introspection;
 pub mod json;
 pub mod jwk;
@@ -25,9 +27,11 @@ pub mod path;
 pub mod permission;
 pub mod policy;
 pub mod principal;
+pub mod report;
 pub mod request;
 pub mod revocation;
 pub mod route;
 pub mod snapshot;
 pub mod state;
+mod table;
 pub mod token_cache;

@@ -3,17 +3,7 @@
 //! A filter that reads a path otherwise than the upstream does can be walked around (CVE-2019-9901, CVE-2021-29492). So
 //! whatever two parsers could read differently is refused, and the path that was checked is the path that goes upstream.
 //!
-//! | refused | because |
-//! | --- | --- |
-//! | not starting with `/` | absolute and asterisk forms name no path of ours |
-//! | `//`, `/./`, `/../`, also written `%2e` | some servers merge or resolve them, others do not |
-//! | `;`, `%3b` | path parameters: servlet containers cut them off |
-//! | `\`, `%5c` | a slash to some servers |
-//! | `%2f` | a slash after decoding |
-//! | `%25` | decoded twice by some servers |
-//! | `%00`…`%1f`, `%7f`, raw control bytes, spaces | cut or mangle the path |
-//! | a `%` without two hex digits, bytes that are not UTF-8 after decoding, raw bytes over 0x7e | ambiguous or undecodable |
-//! | `#`, `"`, `<`, `>`, `^`, `` ` ``, `{`, `\|`, `}` raw | not allowed in a path (RFC 3986) |
+//! The list of what is refused stands in `docs/filter.md`, with an example of each; a test reads it from there.
 //!
 //! What is left is normalised, so that a path has one spelling: escapes of characters that may stand in a path as they are
 //! (`%61` for `a`, `%3A` for `:`) are decoded, the hex digits of the others are upper case (RFC 3986 6.2.2).
@@ -58,6 +48,9 @@ pub enum PathError {
     /// `.` or `..`, also percent-encoded.
     #[error("the path has a dot segment")]
     DotSegment,
+    /// `admin.` is `admin` to servers on Windows.
+    #[error("a segment of the path ends with a dot")]
+    TrailingDot,
     /// `;` or `%3b`.
     #[error("the path has parameters")]
     Parameters,
@@ -67,6 +60,9 @@ pub enum PathError {
     /// `%25`.
     #[error("the path is encoded twice")]
     EncodedTwice,
+    /// A character that some servers fold to one of `/ \ . ; %`, such as the full-width slash U+FF0F.
+    #[error("the path has a character that some servers take for a slash, a dot, a semicolon or a percent sign")]
+    Lookalike,
     /// A control character, raw or encoded.
     #[error("the path has a control character")]
     Control,
@@ -130,6 +126,7 @@ fn check_segments(path: &[u8]) -> Result<(), PathError> {
         match segment {
             b"" if segments.peek().is_some() => return Err(PathError::EmptySegment),
             b"." | b".." => return Err(PathError::DotSegment),
+            [.., b'.'] => return Err(PathError::TrailingDot),
             _ => {}
         }
     }
@@ -164,13 +161,27 @@ fn unescape(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
         }
         decoded.push(value);
     }
-    std::str::from_utf8(&decoded).map_err(|_| PathError::NotUtf8)?;
+    let decoded = std::str::from_utf8(&decoded).map_err(|_| PathError::NotUtf8)?;
+    for character in decoded.chars().filter(|character| !character.is_ascii()) {
+        if character.is_control() {
+            return Err(PathError::Control);
+        }
+        if LOOKALIKES.contains(&character) {
+            return Err(PathError::Lookalike);
+        }
+    }
     Ok(if out == path {
         Cow::Borrowed(path)
     } else {
         Cow::Owned(out)
     })
 }
+
+/// What Unicode's compatibility forms (NFKC) or the code pages of Windows turn into `/`, `\\`, `.`, `;` or `%`.
+const LOOKALIKES: [char; 17] = [
+    '\u{ff0f}', '\u{2044}', '\u{2215}', '\u{29f8}', '\u{ff3c}', '\u{fe68}', '\u{2216}', '\u{29f5}', '\u{ff0e}',
+    '\u{fe52}', '\u{2024}', '\u{2025}', '\u{2026}', '\u{ff1b}', '\u{fe54}', '\u{ff05}', '\u{fe6a}',
+];
 
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
@@ -242,7 +253,7 @@ mod tests {
             "/a/b.c/~u/x:y@z",
             "/%E5%BC%A0",
             "/a%20b",
-            "/...",
+            "/.well-known/a..b/.c",
             "/a?x=//;%2e#",
         ] {
             if raw.ends_with('#') {
@@ -281,6 +292,12 @@ mod tests {
             ("/a/../b", DotSegment),
             ("/a/%2e%2E/b", DotSegment),
             ("/a/.%2e", DotSegment),
+            ("/...", TrailingDot),
+            ("/a./b", TrailingDot),
+            ("/a%2e", TrailingDot),
+            ("/a%ef%bc%8fb", Lookalike),
+            ("/%E2%80%A4/a", Lookalike),
+            ("/a%c2%85", Control),
             ("/a;x=1/b", Parameters),
             ("/a%3bx", Parameters),
             ("/a\\b", HiddenSlash),

@@ -1,7 +1,7 @@
 //! What a path requires: conditions on the caller, and the permission table of the login service.
 
 use crate::principal::Caller;
-use crate::route::{Pattern, PatternError, Routes};
+use crate::route::{self, Pattern, PatternError, Routes};
 use crate::snapshot::Permission;
 
 /// What a caller must have. With nothing in it, any good token will do.
@@ -33,8 +33,8 @@ pub struct ClaimCondition {
 pub enum Expected {
     /// This text.
     Text(String),
-    /// The segment called so in the pattern.
-    Segment(Pattern, String),
+    /// The segment of the path at this place, counted from 0.
+    Segment(usize),
 }
 
 /// What the caller lacks.
@@ -62,7 +62,7 @@ impl Conditions {
         let compared = self.claims.iter().all(|condition| {
             let expected = match &condition.expected {
                 Expected::Text(text) => Some(text.as_str()),
-                Expected::Segment(pattern, name) => pattern.capture(name, path),
+                Expected::Segment(position) => route::segment(path, *position),
             };
             let claim = claims
                 .compared
@@ -91,7 +91,7 @@ pub fn compile(rows: &[Permission]) -> (Routes<Conditions>, Vec<PatternError>) {
 /// Adds a row to the table, if it is not there.
 pub fn add(routes: &mut Routes<Conditions>, row: &Permission) -> Result<(), PatternError> {
     let pattern = Pattern::parse(&row.url)?;
-    if let Some(conditions) = routes.entry(&pattern, row.method.as_deref(), Conditions::default)
+    if let Some(conditions) = routes.entry(&pattern, None, row.method.as_deref(), Conditions::default)
         && !conditions.any_authority.contains(&row.name)
     {
         conditions.any_authority.push(row.name.clone());

@@ -7,38 +7,45 @@
 //! a path that nothing there names is looked up in the permission table of the login service; what that does not name
 //! either is `unmatched`: refused, unless the configuration says otherwise.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::claims::{Claims, ClaimsError};
-use crate::config::{Config, Rule, Unmatched};
+use crate::config::{Config, Mode, Unmatched};
 use crate::denial::{Denial, Unavailable};
 use crate::introspection::{self, AnswerError, Question, UnknownToken};
 use crate::jwk::{JwkError, Key};
 use crate::jws::{JwsError, Unverified};
 use crate::path;
-use crate::permission::{ClaimCondition, Conditions, Expected, Lacks};
+use crate::permission::{Conditions, Lacks};
 use crate::principal::{Caller, Principal};
 use crate::request::{Presented, Reader, Request, Shape, well_formed};
 use crate::revocation::Marks;
-use crate::route::{Pattern, Routes};
 use crate::state::{NoCaller, State};
+pub use crate::table::Decider;
+use crate::table::{Requirement, Table};
 
 /// A compiled configuration. It never changes; what changes is in [`State`].
 #[derive(Debug)]
 pub struct Policy {
     config: Config,
     reader: Reader,
-    routes: Routes<Requirement>,
+    table: Table,
     any_token: Conditions,
     /// The claims that rules compare.
     compared: Vec<String>,
 }
 
-/// What a path of the configuration requires.
-#[derive(Debug, Clone)]
-enum Requirement {
-    Public,
-    Token(Conditions),
+/// How far a decision came, and by what: for logs, metrics and explanations.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// What decided; `None` if the request was refused before anything was looked up.
+    pub decider: Option<Decider>,
+    /// Who the token speaks of, once it was found good.
+    pub principal: Option<Rc<Principal>>,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) rewritten: Option<String>,
+    pub(crate) shadow: bool,
 }
 
 /// May it pass?
@@ -60,6 +67,17 @@ pub struct Allowed {
     pub caller: Option<Caller>,
     /// `:path` in canonical form, when it differs from what came: this is what must go upstream.
     pub rewritten: Option<String>,
+    /// In shadow mode: what would have become of it otherwise. Such a request never waits.
+    pub shadowed: Option<Shadowed>,
+}
+
+/// What a request that passes in shadow mode would have met.
+#[derive(Debug)]
+pub enum Shadowed {
+    /// A refusal.
+    Denial(Denial),
+    /// That cannot be said before this is known. Fetch it for the requests that will come.
+    Need(Need),
 }
 
 /// What a decision waits for.
@@ -127,57 +145,38 @@ const REMEMBER_BAD: u64 = 10_000;
 /// until the last token signed with it has expired. The auth server keeps no more than half as many.
 const MAX_TRIES: usize = 64;
 
+/// The shortest secret for explanations, in characters.
+const MIN_SECRET: usize = 16;
+
 impl Policy {
     /// Reads and compiles a plugin configuration.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        Self::compile(Self::read_config(json)?)
+    }
+
+    /// Reads a configuration: its shape, not yet what it says.
+    pub fn read_config(json: &[u8]) -> Result<Config, ConfigError> {
+        // To know the key of an error costs time, and there hardly ever is one.
+        if let Ok(config) = serde_json::from_slice(json) {
+            return Ok(config);
+        }
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         let config: Config = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
-        deserializer.end().map_err(|error| ConfigError {
-            key: ".".into(),
-            message: error.to_string(),
-        })?;
-        Self::compile(config)
+        deserializer.end().map_err(|error| at(|| ".".into(), error))?;
+        Ok(config)
     }
 
     /// Compiles a configuration.
-    pub fn compile(config: Config) -> Result<Self, ConfigError> {
-        let mut routes = Routes::default();
-        for (index, text) in config.public.iter().enumerate() {
-            let key = || format!("public[{index}]");
-            let (method, pattern) = match text.split_once(' ') {
-                Some((method, pattern)) => (Some(check_method(method, key)?), pattern.trim_start()),
-                None => (None, text.as_str()),
-            };
-            let pattern = Pattern::parse(pattern).map_err(|error| at(key, error))?;
-            put(&mut routes, &pattern, method, Requirement::Public, key)?;
-        }
-        for (index, rule) in config.rules.iter().enumerate() {
-            let key = |part: &str| format!("rules[{index}].{part}");
-            let pattern = Pattern::parse(&rule.path).map_err(|error| at(|| key("path"), error))?;
-            let conditions = conditions(rule, &pattern).map_err(|(part, message)| ConfigError {
-                key: key(part),
-                message,
-            })?;
-            if rule.methods.is_empty() {
-                put(
-                    &mut routes,
-                    &pattern,
-                    None,
-                    Requirement::Token(conditions.clone()),
-                    || key("path"),
-                )?;
-            }
-            for method in &rule.methods {
-                let method = check_method(method, || key("methods"))?;
-                put(
-                    &mut routes,
-                    &pattern,
-                    Some(method),
-                    Requirement::Token(conditions.clone()),
-                    || key("path"),
-                )?;
-            }
-        }
+    pub fn compile(mut config: Config) -> Result<Self, ConfigError> {
+        let mut compared: Vec<String> = config
+            .rules
+            .iter()
+            .flat_map(|rule| rule.claims.keys().cloned())
+            .collect();
+        compared.sort_unstable();
+        compared.dedup();
+        let table = Table::new(std::mem::take(&mut config.public), std::mem::take(&mut config.rules))?;
+        check_debug(&config)?;
         for (index, issuer) in config.issuers.iter().enumerate() {
             if let crate::config::Jwks::Inline { inline } = &issuer.jwks {
                 crate::jwk::key_set(inline)
@@ -192,23 +191,16 @@ impl Policy {
                 message: message.into(),
             });
         }
-        let mut compared: Vec<String> = config
-            .rules
-            .iter()
-            .flat_map(|rule| rule.claims.keys().cloned())
-            .collect();
-        compared.sort_unstable();
-        compared.dedup();
         Ok(Self {
             reader: Reader::new(&config),
             config,
-            routes,
+            table,
             any_token: Conditions::default(),
             compared,
         })
     }
 
-    /// The configuration it was compiled from.
+    /// The configuration it was compiled from, without `public` and `rules`, which were compiled.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -223,24 +215,72 @@ impl Policy {
         self.reader.is_identity(name)
     }
 
-    /// May this request pass? `now` is in Unix milliseconds.
-    pub fn decide(&self, request: &Request<'_>, state: &mut State, now: u64) -> Decision {
-        self.try_decide(request, state, now)
-            .unwrap_or_else(|refused| match refused {
-                Refused::Deny(denial) => Decision::Deny(denial),
-                Refused::Need(need) => Decision::Need(need),
-            })
+    /// What a rule is called: by its `name`, or by its place.
+    pub fn name_of(&self, decider: Decider) -> Cow<'_, str> {
+        match self.table.name_of(decider) {
+            Some(name) => name.into(),
+            None => decider.to_string().into(),
+        }
     }
 
-    fn try_decide(&self, request: &Request<'_>, state: &mut State, now: u64) -> Result<Decision, Refused> {
+    /// Whether some entry of the configuration is for some hosts only; if not, the host of a request is not looked at.
+    pub fn by_host(&self) -> bool {
+        self.table.by_host()
+    }
+
+    /// How many rules there are.
+    pub fn rules(&self) -> usize {
+        self.table.rules()
+    }
+
+    /// May this request pass? `now` is in Unix milliseconds.
+    pub fn decide(&self, request: &Request<'_>, state: &mut State, now: u64) -> Decision {
+        self.trace(request, state, now, &mut Trace::default())
+    }
+
+    /// [`Policy::decide`], which notes by what it decided. `trace` begins empty.
+    pub fn trace(&self, request: &Request<'_>, state: &mut State, now: u64, trace: &mut Trace) -> Decision {
+        match self.try_decide(request, state, now, trace) {
+            Ok(allowed) => Decision::Allow(allowed),
+            Err(refused) if trace.shadow || self.config.mode == Mode::Shadow => Decision::Allow(Allowed {
+                caller: trace.caller.take(),
+                rewritten: trace.rewritten.take(),
+                shadowed: Some(match refused {
+                    Refused::Deny(denial) => Shadowed::Denial(denial),
+                    Refused::Need(need) => Shadowed::Need(need),
+                }),
+            }),
+            Err(Refused::Deny(denial)) => Decision::Deny(denial),
+            Err(Refused::Need(need)) => Decision::Need(need),
+        }
+    }
+
+    fn try_decide(
+        &self,
+        request: &Request<'_>,
+        state: &mut State,
+        now: u64,
+        trace: &mut Trace,
+    ) -> Result<Allowed, Refused> {
         let target = path::canonical(request.target).map_err(Denial::from)?;
-        let method = std::str::from_utf8(request.method).map_err(|_| Denial::Method)?;
-        let required = self.routes.find(&target.path, method);
-        if let Some(Requirement::Public) = required {
-            return Ok(Decision::Allow(Allowed {
+        trace.rewritten = target.rewritten();
+        let method = request.method().ok_or(Denial::Method)?;
+        let host = if self.table.by_host() {
+            request.host().map_err(Denial::from)?
+        } else {
+            "".into()
+        };
+        let entry = self.table.find(&target.path, &host, method);
+        if let Some(entry) = entry {
+            trace.decider = Some(entry.decider);
+            trace.shadow = entry.shadow;
+        }
+        if let Some(Requirement::Public) = entry.map(|entry| &entry.requirement) {
+            return Ok(Allowed {
                 caller: None,
-                rewritten: target.rewritten(),
-            }));
+                rewritten: trace.rewritten.take(),
+                shadowed: None,
+            });
         }
         let token = match self.reader.token(request, target.query) {
             Presented::One(token) => token,
@@ -252,6 +292,7 @@ impl Policy {
             other => Refused::Deny(Denial::Unavailable(other)),
         })?;
         let principal = self.principal(token, state, now)?;
+        trace.principal = Some(principal.clone());
         if state.revocations.revoked(&principal.marks, principal.claims.issued_at) {
             return Err(bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)));
         }
@@ -259,22 +300,35 @@ impl Policy {
             NoCaller::Changed(user) => Refused::Need(Need::Authorities(user)),
             NoCaller::Gone => bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)),
         })?;
-        let conditions = match required {
+        let caller = trace.caller.insert(caller);
+        let conditions = match entry.map(|entry| &entry.requirement) {
             Some(Requirement::Token(conditions)) => conditions,
-            _ => match (state.permissions.find(&target.path, method), self.config.unmatched) {
-                (Some(conditions), _) => conditions,
-                (None, Unmatched::Authenticated) => &self.any_token,
-                (None, Unmatched::Deny) => return Err(Denial::Forbidden.into()),
+            _ => match (
+                state.permissions.find(&target.path, &host, method),
+                self.config.unmatched,
+            ) {
+                (Some(conditions), _) => {
+                    trace.decider = Some(Decider::Permissions);
+                    conditions
+                }
+                (None, unmatched) => {
+                    trace.decider = Some(Decider::Unmatched);
+                    match unmatched {
+                        Unmatched::Authenticated => &self.any_token,
+                        Unmatched::Deny => return Err(Denial::Forbidden.into()),
+                    }
+                }
             },
         };
-        conditions.check(&caller, &target.path).map_err(|lacks| match lacks {
+        conditions.check(caller, &target.path).map_err(|lacks| match lacks {
             Lacks::Permission => Denial::Forbidden,
             Lacks::Scope(scope) => Denial::Scope(scope),
         })?;
-        Ok(Decision::Allow(Allowed {
-            caller: Some(caller),
-            rewritten: target.rewritten(),
-        }))
+        Ok(Allowed {
+            caller: trace.caller.take(),
+            rewritten: trace.rewritten.take(),
+            shadowed: None,
+        })
     }
 
     /// Takes what the auth server answered to a question about a token (RFC 7662 section 2.2). After an error nothing is
@@ -453,69 +507,41 @@ fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigE
     }
 }
 
-fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigError {
+/// The header and the secret of the explanations.
+fn check_debug(config: &Config) -> Result<(), ConfigError> {
+    let Some(debug) = &config.debug else { return Ok(()) };
+    let name = debug.header.as_bytes();
+    if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+        let message = format!("`{}` is not the name of a header", debug.header);
+        return Err(at(|| "debug.header".into(), message));
+    }
+    let forward = &config.forward;
+    let taken = [
+        &config.token.header,
+        &forward.user_id,
+        &forward.user_name,
+        &forward.client_id,
+        &forward.authorities,
+        &forward.scope,
+    ];
+    if taken
+        .into_iter()
+        .flatten()
+        .any(|name| name.eq_ignore_ascii_case(&debug.header))
+    {
+        let message = format!("`{}` has another meaning already", debug.header);
+        return Err(at(|| "debug.header".into(), message));
+    }
+    if debug.secret.len() < MIN_SECRET || !debug.secret.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+        let message = format!("at least {MIN_SECRET} visible ASCII characters, as `openssl rand -hex 16` prints them");
+        return Err(at(|| "debug.secret".into(), message));
+    }
+    Ok(())
+}
+
+pub(crate) fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigError {
     ConfigError {
         key: key(),
         message: error.to_string(),
     }
-}
-
-fn put(
-    routes: &mut Routes<Requirement>,
-    pattern: &Pattern,
-    method: Option<&str>,
-    requirement: Requirement,
-    key: impl FnOnce() -> String,
-) -> Result<(), ConfigError> {
-    let mut fresh = false;
-    routes.entry(pattern, method, || {
-        fresh = true;
-        requirement
-    });
-    if fresh {
-        Ok(())
-    } else {
-        Err(at(key, "the same pattern and method stand there twice"))
-    }
-}
-
-fn check_method(method: &str, key: impl FnOnce() -> String) -> Result<&str, ConfigError> {
-    if !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        Ok(method)
-    } else {
-        Err(at(
-            key,
-            format!("`{method}` is not a method; write it in capital letters, as in `GET /health`"),
-        ))
-    }
-}
-
-/// What a rule requires; or the part of it that is wrong, and why.
-fn conditions(rule: &Rule, pattern: &Pattern) -> Result<Conditions, (&'static str, String)> {
-    let claims = rule.claims.iter().map(|(claim, expected)| {
-        let expected = match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if pattern.names(name) => Expected::Segment(pattern.clone(), name.into()),
-            Some(name) => return Err(("claims", format!("`{{{name}}}` is no segment of `{}`", rule.path))),
-            None => Expected::Text(expected.clone()),
-        };
-        Ok(ClaimCondition {
-            claim: claim.clone(),
-            expected,
-        })
-    });
-    let requires = !rule.any_authority.is_empty()
-        || !rule.all_authorities.is_empty()
-        || !rule.scopes.is_empty()
-        || !rule.claims.is_empty();
-    if rule.deny && requires {
-        let message = "it stands alone: who would meet the other requirements is refused all the same";
-        return Err(("deny", message.into()));
-    }
-    Ok(Conditions {
-        deny: rule.deny,
-        any_authority: rule.any_authority.clone(),
-        all_authorities: rule.all_authorities.clone(),
-        scopes: rule.scopes.clone(),
-        claims: claims.collect::<Result<_, _>>()?,
-    })
 }

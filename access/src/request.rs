@@ -2,14 +2,20 @@
 
 use std::borrow::Cow;
 
-use crate::config::{Config, Forward, TokenSource};
+use subtle::ConstantTimeEq;
+
+use crate::config::{Config, Debug, Forward, TokenSource};
+use crate::host::{self, HostError};
+use crate::table::is_method;
 
 /// Which headers matter: made once from the configuration.
 #[derive(Debug, Clone)]
 pub struct Reader {
     token: TokenSource,
-    /// The names of the identity headers in lower case.
+    /// The names of the identity headers in lower case, and that of the debug header.
     identity: Vec<Box<[u8]>>,
+    /// Its name in lower case.
+    debug: Option<Debug>,
 }
 
 /// What a request says.
@@ -21,9 +27,28 @@ pub struct Request<'a> {
     pub target: &'a [u8],
     /// Names of the headers that only we may set, as the client spelled them.
     pub spoofed: Vec<&'a [u8]>,
+    /// Whether its answer may explain itself.
+    pub debugging: Debugging,
+    authority: Found<'a>,
+    /// `host` beside `:authority`.
+    host: Found<'a>,
     header: Found<'a>,
     cookie: Found<'a>,
 }
+
+/// What the holder of the debug secret asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Debugging {
+    /// Nothing, or it was not the secret.
+    No,
+    /// A refusal that says why.
+    Explain,
+    /// The decision alone: the request does not go on to the upstream.
+    Probe,
+}
+
+/// What follows the secret of a probe.
+const PROBE: &[u8] = b";probe";
 
 /// What stands in the places where a token may stand.
 ///
@@ -67,6 +92,26 @@ impl<'a> Found<'a> {
     }
 }
 
+impl<'a> Request<'a> {
+    /// The method, if it is written as rules write it.
+    pub fn method(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.method).ok().filter(|method| is_method(method))
+    }
+
+    /// The host in canonical form. The upstream may look at `host` where we look at `:authority`: both must be the same.
+    pub fn host(&self) -> Result<Cow<'a, str>, HostError> {
+        match (self.authority, self.host) {
+            (Found::Once(authority), Found::Nothing) => host::canonical(authority),
+            (Found::Nothing, Found::Once(name)) => host::canonical(name),
+            (Found::Once(authority), Found::Once(name)) if authority.eq_ignore_ascii_case(name) => {
+                host::canonical(authority)
+            }
+            (Found::Nothing, Found::Nothing) => Err(HostError::Missing),
+            _ => Err(HostError::Several),
+        }
+    }
+}
+
 impl Reader {
     /// For this configuration.
     pub fn new(config: &Config) -> Self {
@@ -77,14 +122,20 @@ impl Reader {
             authorities,
             scope,
         } = &config.forward;
+        let debug = config.debug.clone().map(|debug| Debug {
+            header: debug.header.to_ascii_lowercase(),
+            ..debug
+        });
+        let debug_name = debug.as_ref().map(|debug| &debug.header);
         let identity = [user_id, user_name, client_id, authorities, scope]
             .into_iter()
             .flatten()
+            .chain(debug_name)
             .map(|name| name.to_ascii_lowercase().into_bytes().into())
             .collect();
         let mut token = config.token.clone();
         token.header = token.header.map(|name| name.to_ascii_lowercase());
-        Self { token, identity }
+        Self { token, identity, debug }
     }
 
     /// Reads a request from its headers, pseudo-headers included, names in lower case.
@@ -93,6 +144,9 @@ impl Reader {
             method: b"",
             target: b"",
             spoofed: Vec::new(),
+            debugging: Debugging::No,
+            authority: Found::Nothing,
+            host: Found::Nothing,
             header: Found::Nothing,
             cookie: Found::Nothing,
         };
@@ -101,13 +155,18 @@ impl Reader {
             match name {
                 b":method" => request.method = value,
                 b":path" => request.target = value,
+                b":authority" => request.authority.add(value),
+                b"host" => request.host.add(value),
                 _ if Some(name) == token => request.header.add(value),
                 b"cookie" => {
                     if let Some(wanted) = &self.token.cookie {
                         cookies(value, wanted.as_bytes()).for_each(|value| request.cookie.add(value));
                     }
                 }
-                _ if self.is_identity(name) => request.spoofed.push(name),
+                _ if self.is_identity(name) => {
+                    request.spoofed.push(name);
+                    request.debugging = request.debugging.max(self.debugging(name, value));
+                }
                 _ => {}
             }
         }
@@ -117,6 +176,23 @@ impl Reader {
     /// Whether only we may set a header of this name.
     pub fn is_identity(&self, name: &[u8]) -> bool {
         self.identity.iter().any(|identity| folds_to(name, identity))
+    }
+
+    /// What a header asks for, if it is the debug header and the secret is in it.
+    fn debugging(&self, name: &[u8], value: &[u8]) -> Debugging {
+        let Some(debug) = self.debug.as_ref().filter(|debug| debug.header.as_bytes() == name) else {
+            return Debugging::No;
+        };
+        let (secret_given, granted) = match value.strip_suffix(PROBE) {
+            Some(secret) => (secret, Debugging::Probe),
+            None => (value, Debugging::Explain),
+        };
+        // The time a comparison takes tells nothing of the secret but its length.
+        if bool::from(debug.secret.as_bytes().ct_eq(secret_given)) {
+            granted
+        } else {
+            Debugging::No
+        }
     }
 
     /// The token of a request, from exactly one of the configured places. `query` has its `?`.
@@ -308,6 +384,35 @@ mod tests {
             (&everywhere, &[], "?access_token=a&access_token=b", "Several"),
         ] {
             assert_eq!(presented(config, headers, query), expected, "{headers:?} {query}");
+        }
+    }
+
+    #[test]
+    fn the_debug_header_needs_the_secret_and_is_always_taken_away() {
+        let config = Config {
+            debug: Some(crate::config::Debug {
+                header: "X-Postern-Debug".into(),
+                secret: "0123456789abcdef".into(),
+            }),
+            ..Config::default()
+        };
+        for (name, value, debugging, taken) in [
+            ("x-postern-debug", "0123456789abcdef", Debugging::Explain, 1),
+            ("x-postern-debug", "0123456789abcdef;probe", Debugging::Probe, 1),
+            ("x-postern-debug", "0123456789abcdeg", Debugging::No, 1),
+            ("x-postern-debug", "0123456789abcde", Debugging::No, 1),
+            ("x-postern-debug", ";probe", Debugging::No, 1),
+            ("x-postern-debug", "", Debugging::No, 1),
+            ("x_postern_debug", "0123456789abcdef", Debugging::No, 1),
+            ("x-postern", "0123456789abcdef", Debugging::No, 0),
+        ] {
+            let reader = Reader::new(&config);
+            let request = reader.read([(name.as_bytes(), value.as_bytes())].into_iter());
+            assert_eq!(
+                (request.debugging, request.spoofed.len()),
+                (debugging, taken),
+                "{name}: {value}"
+            );
         }
     }
 

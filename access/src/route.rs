@@ -2,24 +2,44 @@
 //!
 //! A pattern is made of segments: a literal, `*` or `{name}` (exactly one segment that is not empty), and at its end `**`
 //! (any number of segments, also none). Where several patterns match, the most specific one wins: compared from the left,
-//! a literal beats `*` and `{name}`, and these beat `**`; on the same pattern, an entry for the method beats one for all.
+//! a literal beats `*` and `{name}`, and these beat `**`. On the same pattern an entry for the host beats one for the hosts
+//! below a name (the longest name first), and that one for all hosts; and then an entry for the method one for all methods.
+//! An entry for other hosts or methods does not match at all.
+//!
+//! The trie is four flat tables: a hundred thousand patterns take some ten megabytes.
+
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+
+use crate::host::{HostPattern, parents};
 
 /// Patterns with a value each.
 #[derive(Debug, Clone)]
 pub struct Routes<T> {
     nodes: Vec<Node>,
+    /// The literal segments that lead from node to node.
+    literals: HashTable<Edge>,
+    /// The entries for some hosts only: from the node where a pattern ends.
+    hosts: HashTable<Edge>,
+    /// The methods that entries name; their ids are their places, counted from 1.
+    methods: Vec<Box<str>>,
+    entries: Vec<Entry>,
+    /// The value of each entry.
     values: Vec<T>,
-    /// Places of values that were removed.
-    free: Vec<usize>,
+    /// Entries that were removed; their places are used again.
+    free: Vec<u32>,
 }
 
 impl<T> Default for Routes<T> {
     fn default() -> Self {
         Self {
             nodes: vec![Node::default()],
+            literals: HashTable::new(),
+            hosts: HashTable::new(),
+            methods: Vec::new(),
+            entries: Vec::new(),
             values: Vec::new(),
             free: Vec::new(),
         }
@@ -32,171 +52,377 @@ impl<T> Routes<T> {
         self.values.len() == self.free.len()
     }
 
-    /// The value at exactly this pattern and method, or a new one put there. `None` for `method` speaks of every method.
-    pub fn entry(&mut self, pattern: &Pattern, method: Option<&str>, new: impl FnOnce() -> T) -> Option<&mut T> {
+    /// Whether some entry is for some hosts only; if not, the host of a request is not looked at.
+    pub fn by_host(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// The value at exactly this pattern, host and method, or a new one put there. `None` speaks of every host or method.
+    /// Returns nothing when there are more than four billion of them.
+    pub fn entry(
+        &mut self,
+        pattern: &Pattern,
+        host: Option<&HostPattern>,
+        method: Option<&str>,
+        new: impl FnOnce() -> T,
+    ) -> Option<&mut T> {
         let mut at = ROOT;
         for segment in &pattern.segments {
             at = match segment {
-                Segment::Literal(text) => self.child(
-                    at,
-                    |node| node.literals.get(text).copied(),
-                    |node, id| {
-                        node.literals.insert(text.clone(), id);
-                    },
-                )?,
-                Segment::One(_) => self.child(at, |node| node.one, |node, id| node.one = Some(id))?,
+                Segment::Literal(text) => match find(&self.literals, at, text) {
+                    Some(child) => child,
+                    None => {
+                        let child = self.grow()?;
+                        insert(&mut self.literals, at, text, child);
+                        child
+                    }
+                },
+                Segment::One(_) => match self.node(at)?.one {
+                    NONE => {
+                        let child = self.grow()?;
+                        self.node_mut(at)?.one = child;
+                        child
+                    }
+                    child => child,
+                },
                 Segment::Tail => break,
             };
         }
         let tail = pattern.segments.last() == Some(&Segment::Tail);
-        let node = self.nodes.get_mut(at)?;
-        let methods = if tail { &mut node.tail } else { &mut node.here };
-        if let Some(index) = methods.exactly(method) {
-            return self.values.get_mut(index);
-        }
-        match self.free.pop() {
-            Some(index) => {
-                methods.insert(method, index);
-                let value = self.values.get_mut(index)?;
-                *value = new();
-                Some(value)
+        let method = match method {
+            Some(method) => self.method_id(method)?,
+            None => ANY_METHOD,
+        };
+        let (first, host) = match host {
+            None => (self.node(at)?.ends(tail).any, None),
+            Some(host) => {
+                let name = key(host, tail);
+                (find(&self.hosts, at, &name).unwrap_or(NONE), Some(name))
             }
-            None => {
-                methods.insert(method, self.values.len());
-                self.values.push(new());
-                self.values.last_mut()
+        };
+        let mut last = first;
+        let mut entry = first;
+        while let Some(known) = self.entry_at(entry) {
+            if known.method == method {
+                return self.values.get_mut(usize::try_from(entry).ok()?);
+            }
+            (last, entry) = (entry, known.next);
+        }
+        let fresh = self.put(method, new())?;
+        match (self.entries.get_mut(usize::try_from(last).ok()?), host) {
+            (Some(last), _) => last.next = fresh,
+            (None, None) => self.node_mut(at)?.ends_mut(tail).any = fresh,
+            (None, Some(name)) => {
+                insert(&mut self.hosts, at, &name, fresh);
+                self.node_mut(at)?.ends_mut(tail).hosted = true;
             }
         }
+        self.values.get_mut(usize::try_from(fresh).ok()?)
     }
 
-    /// The value at exactly this pattern and method.
+    /// A new entry, in the place of a removed one if there is one.
+    fn put(&mut self, method: u16, value: T) -> Option<u32> {
+        let entry = Entry { method, next: NONE };
+        let Some(place) = self.free.pop() else {
+            let fresh = id(self.entries.len())?;
+            self.entries.push(entry);
+            self.values.push(value);
+            return Some(fresh);
+        };
+        let index = usize::try_from(place).ok()?;
+        *self.entries.get_mut(index)? = entry;
+        *self.values.get_mut(index)? = value;
+        Some(place)
+    }
+
+    /// The value at exactly this pattern and method, for all hosts.
     pub fn get_mut(&mut self, pattern: &Pattern, method: Option<&str>) -> Option<&mut T> {
-        let index = self.methods_at(pattern)?.exactly(method)?;
-        self.values.get_mut(index)
+        let (_, entry) = self.place(pattern, method)?;
+        self.values.get_mut(usize::try_from(entry).ok()?)
     }
 
-    /// Takes the value at exactly this pattern and method out of the way; the next new one takes its place.
+    /// Takes the value at exactly this pattern and method, for all hosts, out of the way; the next new one takes its place.
     pub fn remove(&mut self, pattern: &Pattern, method: Option<&str>) {
-        if let Some(index) = self.methods_at(pattern).and_then(|methods| methods.remove(method)) {
-            self.free.push(index);
+        let Some((before, entry)) = self.place(pattern, method) else {
+            return;
+        };
+        let next = self.entry_at(entry).map_or(NONE, |entry| entry.next);
+        match before {
+            Before::Entry(before) => {
+                if let Some(before) = usize::try_from(before)
+                    .ok()
+                    .and_then(|before| self.entries.get_mut(before))
+                {
+                    before.next = next;
+                }
+            }
+            Before::Node(at, tail) => {
+                if let Some(node) = self.node_mut(at) {
+                    node.ends_mut(tail).any = next;
+                }
+            }
         }
+        self.free.push(entry);
     }
 
-    fn methods_at(&mut self, pattern: &Pattern) -> Option<&mut Methods> {
+    /// The entry at exactly this pattern and method, for all hosts, and what leads to it.
+    fn place(&self, pattern: &Pattern, method: Option<&str>) -> Option<(Before, u32)> {
         let mut at = ROOT;
         for segment in &pattern.segments {
-            let node = self.nodes.get(at)?;
             at = match segment {
-                Segment::Literal(text) => node.literals.get(text).copied()?,
-                Segment::One(_) => node.one?,
+                Segment::Literal(text) => find(&self.literals, at, text)?,
+                Segment::One(_) => Some(self.node(at)?.one).filter(|&one| one != NONE)?,
                 Segment::Tail => break,
             };
         }
-        let node = self.nodes.get_mut(at)?;
-        Some(if pattern.segments.last() == Some(&Segment::Tail) {
-            &mut node.tail
-        } else {
-            &mut node.here
-        })
+        let tail = pattern.segments.last() == Some(&Segment::Tail);
+        let method = match method {
+            Some(method) => method_number(self.methods.iter().position(|known| **known == *method)?)?,
+            None => ANY_METHOD,
+        };
+        let mut before = Before::Node(at, tail);
+        let mut entry = self.node(at)?.ends(tail).any;
+        loop {
+            let known = self.entry_at(entry)?;
+            if known.method == method {
+                return Some((before, entry));
+            }
+            (before, entry) = (Before::Entry(entry), known.next);
+        }
     }
 
-    /// The value of the most specific pattern that matches. `path` is canonical (see [`crate::path`]).
-    pub fn find(&self, path: &str, method: &str) -> Option<&T> {
+    /// The value of the most specific pattern that matches. `path` is canonical (see [`crate::path`]), and so is `host` (see
+    /// [`crate::host`]); it may be empty where no entry is [by host](Self::by_host).
+    pub fn find(&self, path: &str, host: &str, method: &str) -> Option<&T> {
         let rest = path.strip_prefix('/')?;
-        self.search(ROOT, Some(rest), method)
-            .and_then(|index| self.values.get(index))
+        let known = self.methods.iter().position(|known| **known == *method);
+        let wanted = Wanted {
+            host,
+            // A method that no entry names is met by the entries for all methods only.
+            method: known.and_then(method_number).unwrap_or(ANY_METHOD),
+        };
+        let value = self.search(ROOT, Some(rest), &wanted)?;
+        self.values.get(usize::try_from(value).ok()?)
     }
 
-    /// `rest`: what follows after a slash; `None` once the last segment is behind.
-    fn search(&self, at: usize, rest: Option<&str>, method: &str) -> Option<usize> {
-        let node = self.nodes.get(at)?;
+    /// `rest`: what follows after a slash; `None` once the last segment is behind. As deep as the longest pattern.
+    fn search(&self, at: u32, rest: Option<&str>, wanted: &Wanted<'_>) -> Option<u32> {
+        let node = self.node(at)?;
         let Some(rest) = rest else {
-            return node.here.find(method).or_else(|| node.tail.find(method));
+            return self
+                .ends_here(at, false, node, wanted)
+                .or_else(|| self.ends_here(at, true, node, wanted));
         };
         let (segment, rest) = match rest.split_once('/') {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (rest, None),
         };
-        if let Some(&child) = node.literals.get(segment)
-            && let Some(found) = self.search(child, rest, method)
+        if let Some(child) = find(&self.literals, at, segment)
+            && let Some(found) = self.search(child, rest, wanted)
         {
             return Some(found);
         }
-        if let Some(child) = node.one
+        if node.one != NONE
             && !segment.is_empty()
-            && let Some(found) = self.search(child, rest, method)
+            && let Some(found) = self.search(node.one, rest, wanted)
         {
             return Some(found);
         }
-        node.tail.find(method)
+        self.ends_here(at, true, node, wanted)
     }
 
-    fn child(
-        &mut self,
-        at: usize,
-        find: impl FnOnce(&Node) -> Option<usize>,
-        put: impl FnOnce(&mut Node, usize),
-    ) -> Option<usize> {
-        let fresh = self.nodes.len();
-        let node = self.nodes.get_mut(at)?;
-        if let Some(child) = find(node) {
-            return Some(child);
+    /// The value of a pattern that ends at this node, for this host and method.
+    fn ends_here(&self, at: u32, tail: bool, node: &Node, wanted: &Wanted<'_>) -> Option<u32> {
+        let ends = node.ends(tail);
+        if ends.hosted {
+            let mut name = String::with_capacity(wanted.host.len().saturating_add(2));
+            let mut of = |kind: char, host: &str| {
+                name.clear();
+                name.push(kind);
+                name.push_str(host);
+                find(&self.hosts, at, &name).and_then(|first| self.for_method(first, wanted.method))
+            };
+            let (exact, below) = kinds(tail);
+            let found = of(exact, wanted.host).or_else(|| parents(wanted.host).find_map(|parent| of(below, parent)));
+            if found.is_some() {
+                return found;
+            }
         }
-        put(node, fresh);
+        self.for_method(ends.any, wanted.method)
+    }
+
+    fn for_method(&self, first: u32, method: u16) -> Option<u32> {
+        let mut any = None;
+        let mut entry = first;
+        while let Some(known) = self.entry_at(entry) {
+            if known.method == method {
+                return Some(entry);
+            }
+            if known.method == ANY_METHOD {
+                any = Some(entry);
+            }
+            entry = known.next;
+        }
+        any
+    }
+
+    fn entry_at(&self, id: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(id).ok()?)
+    }
+
+    fn node(&self, id: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(id).ok()?)
+    }
+
+    fn node_mut(&mut self, id: u32) -> Option<&mut Node> {
+        self.nodes.get_mut(usize::try_from(id).ok()?)
+    }
+
+    fn grow(&mut self) -> Option<u32> {
+        let child = id(self.nodes.len())?;
         self.nodes.push(Node::default());
-        Some(fresh)
+        Some(child)
+    }
+
+    fn method_id(&mut self, method: &str) -> Option<u16> {
+        let known = self.methods.iter().position(|known| **known == *method);
+        let place = known.unwrap_or_else(|| {
+            self.methods.push(method.into());
+            self.methods.len().saturating_sub(1)
+        });
+        method_number(place)
     }
 }
 
-const ROOT: usize = 0;
+/// What a lookup is for.
+struct Wanted<'r> {
+    host: &'r str,
+    method: u16,
+}
 
-#[derive(Debug, Clone, Default)]
+const ROOT: u32 = 0;
+
+/// No node, no entry.
+const NONE: u32 = u32::MAX;
+
+const ANY_METHOD: u16 = 0;
+
+fn id(place: usize) -> Option<u32> {
+    u32::try_from(place).ok().filter(|&id| id != NONE)
+}
+
+fn method_number(place: usize) -> Option<u16> {
+    u16::try_from(place).ok()?.checked_add(1)
+}
+
+/// Where a segment leads, and what ends there.
+#[derive(Debug, Clone)]
 struct Node {
-    literals: HashMap<Box<str>, usize, FixedState>,
-    one: Option<usize>,
+    /// The node behind `*` or `{name}`.
+    one: u32,
     /// Patterns that end here.
-    here: Methods,
+    here: Ends,
     /// Patterns that end here with `**`.
-    tail: Methods,
+    tail: Ends,
 }
 
-/// Indices of values by method.
-#[derive(Debug, Clone, Default)]
-struct Methods {
-    by_name: Vec<(Box<str>, usize)>,
-    any: Option<usize>,
+/// The entries of one pattern.
+#[derive(Debug, Clone)]
+struct Ends {
+    /// The first entry for all hosts.
+    any: u32,
+    /// There are entries for some hosts.
+    hosted: bool,
 }
 
-impl Methods {
-    fn exactly(&self, method: Option<&str>) -> Option<usize> {
-        match method {
-            None => self.any,
-            Some(method) => self
-                .by_name
-                .iter()
-                .find(|(name, _)| **name == *method)
-                .map(|&(_, index)| index),
-        }
-    }
-
-    fn insert(&mut self, method: Option<&str>, index: usize) {
-        match method {
-            None => self.any = Some(index),
-            Some(method) => self.by_name.push((method.into(), index)),
-        }
-    }
-
-    fn remove(&mut self, method: Option<&str>) -> Option<usize> {
-        let Some(method) = method else {
-            return self.any.take();
+impl Default for Node {
+    fn default() -> Self {
+        let ends = Ends {
+            any: NONE,
+            hosted: false,
         };
-        let at = self.by_name.iter().position(|(name, _)| **name == *method)?;
-        Some(self.by_name.remove(at).1)
+        Self {
+            one: NONE,
+            here: ends.clone(),
+            tail: ends,
+        }
+    }
+}
+
+impl Node {
+    fn ends(&self, tail: bool) -> &Ends {
+        if tail { &self.tail } else { &self.here }
     }
 
-    fn find(&self, method: &str) -> Option<usize> {
-        self.exactly(Some(method)).or(self.any)
+    fn ends_mut(&mut self, tail: bool) -> &mut Ends {
+        if tail { &mut self.tail } else { &mut self.here }
     }
+}
+
+/// A method that has a value, and the next one of the same pattern and host.
+#[derive(Debug, Clone)]
+struct Entry {
+    method: u16,
+    next: u32,
+}
+
+/// What leads to an entry.
+enum Before {
+    /// The node where its pattern ends, with or without `**`.
+    Node(u32, bool),
+    Entry(u32),
+}
+
+/// From a node, by a text, to a node or an entry.
+#[derive(Debug, Clone)]
+struct Edge {
+    from: u32,
+    to: u32,
+    text: Box<str>,
+}
+
+fn find(edges: &HashTable<Edge>, from: u32, text: &str) -> Option<u32> {
+    let edge = edges.find(hash(from, text), |edge| edge.from == from && *edge.text == *text)?;
+    Some(edge.to)
+}
+
+fn insert(edges: &mut HashTable<Edge>, from: u32, text: &str, to: u32) {
+    let edge = Edge {
+        from,
+        to,
+        text: text.into(),
+    };
+    edges.insert_unique(hash(from, text), edge, |edge| hash(edge.from, &edge.text));
+}
+
+/// What stands in the table was chosen by the operator, so the seed may be known.
+fn hash(from: u32, text: &str) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write_u32(from);
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+/// How a host is written in the table: what it is a key of, and its name.
+fn key(host: &HostPattern, tail: bool) -> String {
+    let (exact, below) = kinds(tail);
+    match host {
+        HostPattern::Exact(name) => format!("{exact}{name}"),
+        HostPattern::Below(name) => format!("{below}{name}"),
+    }
+}
+
+/// The marks of an exact name and of the names below one.
+fn kinds(tail: bool) -> (char, char) {
+    if tail { ('#', '+') } else { ('=', '*') }
+}
+
+/// The most segments a pattern may have: a lookup goes as deep.
+pub const MAX_SEGMENTS: usize = 128;
+
+/// The segment of a canonical path at this place, counted from 0.
+pub fn segment(path: &str, position: usize) -> Option<&str> {
+    path.strip_prefix('/')?.split('/').nth(position)
 }
 
 /// A path pattern, read once.
@@ -205,8 +431,10 @@ pub struct Pattern {
     segments: Vec<Segment>,
 }
 
+/// A part of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
+pub enum Segment {
+    /// This text, in canonical form.
     Literal(Box<str>),
     /// `*`, or `{name}` with its name.
     One(Option<Box<str>>),
@@ -226,6 +454,9 @@ pub enum PatternError {
     /// A star or brace inside a segment.
     #[error("pattern `{0}`: `*` and `{{name}}` must be a whole segment")]
     PartOfSegment(String),
+    /// Longer than any path that is looked at, or of more segments than [`MAX_SEGMENTS`].
+    #[error("the pattern is longer than {MAX_SEGMENTS} segments or {max} bytes", max = crate::path::MAX_TARGET)]
+    TooLong,
     /// The same `{name}` twice.
     #[error("pattern `{0}`: `{{{1}}}` stands there twice")]
     NameTwice(String, String),
@@ -237,6 +468,9 @@ impl Pattern {
         let Some(rest) = text.strip_prefix('/') else {
             return Err(PatternError::Path(text.into(), crate::path::PathError::NotAbsolute));
         };
+        if text.len() > crate::path::MAX_TARGET || text.split('/').count() > MAX_SEGMENTS {
+            return Err(PatternError::TooLong);
+        }
         let mut segments = Vec::new();
         let mut parts = rest.split('/').peekable();
         while let Some(part) = parts.next() {
@@ -263,20 +497,16 @@ impl Pattern {
         Ok(Self { segments })
     }
 
-    /// Whether the pattern has `{name}`.
-    pub fn names(&self, name: &str) -> bool {
+    /// Which segment is `{name}`, counted from 0; see [`segment`].
+    pub fn position(&self, name: &str) -> Option<usize> {
         self.segments
             .iter()
-            .any(|segment| matches!(segment, Segment::One(Some(n)) if **n == *name))
+            .position(|segment| matches!(segment, Segment::One(Some(n)) if **n == *name))
     }
 
-    /// The segment of `path` that stands where the pattern has `{name}`. `path` matches the pattern.
-    pub fn capture<'p>(&self, name: &str, path: &'p str) -> Option<&'p str> {
-        let position = self
-            .segments
-            .iter()
-            .position(|segment| matches!(segment, Segment::One(Some(n)) if **n == *name))?;
-        path.strip_prefix('/')?.split('/').nth(position)
+    /// The segments, in order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 }
 
@@ -319,7 +549,7 @@ mod tests {
                 method.map(|method| format!("{method} ")).unwrap_or_default()
             );
             routes
-                .entry(&Pattern::parse(pattern).unwrap(), method, || text)
+                .entry(&Pattern::parse(pattern).unwrap(), None, method, || text)
                 .unwrap();
         }
         routes
@@ -352,7 +582,7 @@ mod tests {
             ("GET", "/A/b", "/**"),
         ] {
             assert_eq!(
-                routes.find(path, method).map(String::as_str),
+                routes.find(path, "", method).map(String::as_str),
                 Some(expected),
                 "{method} {path}"
             );
@@ -365,14 +595,14 @@ mod tests {
         let b = Pattern::parse("/a/b").unwrap();
         routes.remove(&b, Some("PUT"));
         routes.remove(&Pattern::parse("/x/y").unwrap(), None);
-        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("GET /a/b"));
+        assert_eq!(routes.find("/a/b", "", "GET").map(String::as_str), Some("GET /a/b"));
         routes.remove(&b, Some("GET"));
-        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("/a/b"));
+        assert_eq!(routes.find("/a/b", "", "GET").map(String::as_str), Some("/a/b"));
         routes.remove(&b, None);
-        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("/a/**"));
-        *routes.entry(&b, None, || "again".to_owned()).unwrap() = "again".into();
-        assert_eq!(routes.find("/a/b", "GET").map(String::as_str), Some("again"));
-        assert_eq!(routes.find("/a/x/c", "GET").map(String::as_str), Some("/a/*/c"));
+        assert_eq!(routes.find("/a/b", "", "GET").map(String::as_str), Some("/a/**"));
+        *routes.entry(&b, None, None, || "again".to_owned()).unwrap() = "again".into();
+        assert_eq!(routes.find("/a/b", "", "GET").map(String::as_str), Some("again"));
+        assert_eq!(routes.find("/a/x/c", "", "GET").map(String::as_str), Some("/a/*/c"));
         assert_eq!(routes.values.len(), 4, "the place is used again");
     }
 
@@ -387,21 +617,62 @@ mod tests {
             ("GET", "/c/"),
             ("GET", "/"),
         ] {
-            assert_eq!(routes.find(path, method), None, "{method} {path}");
+            assert_eq!(routes.find(path, "", method), None, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn on_one_pattern_the_host_comes_before_the_method() {
+        let mut routes = Routes::default();
+        for (pattern, host, method) in [
+            ("/a", None, None),
+            ("/a", None, Some("PUT")),
+            ("/a", Some("*.example.com"), None),
+            ("/a", Some("*.b.example.com"), Some("PUT")),
+            ("/a", Some("x.example.com"), Some("GET")),
+            ("/b/**", Some("x.example.com"), None),
+            ("/b/c", Some("y.example.com"), None),
+            ("/**", None, None),
+        ] {
+            let parsed = host.map(|host| HostPattern::parse(host).unwrap());
+            let text = format!("{} {} {pattern}", host.unwrap_or("*"), method.unwrap_or("*"));
+            routes
+                .entry(&Pattern::parse(pattern).unwrap(), parsed.as_ref(), method, || text)
+                .unwrap();
+        }
+        for (host, method, path, expected) in [
+            ("other.org", "GET", "/a", "* * /a"),
+            ("other.org", "PUT", "/a", "* PUT /a"),
+            ("example.com", "GET", "/a", "* * /a"),
+            ("y.example.com", "GET", "/a", "*.example.com * /a"),
+            ("y.example.com", "PUT", "/a", "*.example.com * /a"),
+            ("z.b.example.com", "PUT", "/a", "*.b.example.com PUT /a"),
+            ("z.b.example.com", "GET", "/a", "*.example.com * /a"),
+            ("x.example.com", "GET", "/a", "x.example.com GET /a"),
+            ("x.example.com", "POST", "/a", "*.example.com * /a"),
+            // The path comes before the host; an entry for another host does not match at all.
+            ("x.example.com", "GET", "/b/c", "x.example.com * /b/**"),
+            ("y.example.com", "GET", "/b/c", "y.example.com * /b/c"),
+            ("y.example.com", "GET", "/b/d", "* * /**"),
+            ("x.example.com", "GET", "/b", "x.example.com * /b/**"),
+        ] {
+            let found = routes.find(path, host, method).map(String::as_str);
+            assert_eq!(found, Some(expected), "{host} {method} {path}");
         }
     }
 
     #[test]
     fn literals_mean_what_canonical_paths_say() {
         let routes = routes(&[("/café/%61b", None)]);
-        assert!(routes.find("/caf%C3%A9/ab", "GET").is_some());
+        assert!(routes.find("/caf%C3%A9/ab", "", "GET").is_some());
     }
 
     #[test]
     fn captures_name_segments() {
         let pattern = Pattern::parse("/orders/{tenant}/**").unwrap();
-        assert_eq!(pattern.capture("tenant", "/orders/acme/7"), Some("acme"));
-        assert_eq!(pattern.capture("other", "/orders/acme/7"), None);
+        let position = pattern.position("tenant").unwrap();
+        assert_eq!(segment("/orders/acme/7", position), Some("acme"));
+        assert_eq!(pattern.position("other"), None);
     }
 
     #[test]
@@ -411,5 +682,7 @@ mod tests {
         ] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }
+        assert_eq!(Pattern::parse(&"/a".repeat(MAX_SEGMENTS)), Err(PatternError::TooLong));
+        assert!(Pattern::parse(&"/a".repeat(MAX_SEGMENTS - 1)).is_ok());
     }
 }

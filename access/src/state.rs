@@ -343,13 +343,20 @@ impl State {
         self.revocations.sweep(now / 1000);
     }
 
+    /// The authorities of which one permits this, if the permission table names the path.
+    pub fn permission(&self, path: &str, method: &str) -> Option<&[String]> {
+        self.permissions
+            .find(path, "", method)
+            .map(|conditions| conditions.any_authority.as_slice())
+    }
+
     /// How many revocations are in force.
     pub fn revocations(&self) -> usize {
         self.revocations.len()
     }
 
     /// Whose tokens are good has changed: what was known of them was known under other keys.
-    fn forget_tokens(&mut self) {
+    pub fn forget_tokens(&mut self) {
         self.tokens.clear();
         self.refused.clear();
         self.introspections.forget();

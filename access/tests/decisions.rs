@@ -5,9 +5,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_access::config::ErrorStyle;
 use postern_access::denial::{Denial, Unavailable};
 use postern_access::introspection::{MAX_OPAQUE, MAX_OPEN, Question};
-use postern_access::policy::{Decision, Need, Policy};
+use postern_access::policy::{Decision, Need, Policy, Shadowed};
 use postern_access::state::State;
 use serde_json::{Value, json};
 
@@ -1090,6 +1091,155 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
 }
 
 #[test]
+fn rules_for_hosts() {
+    let mut world = World::new(|config| {
+        config["public"] = json!([{ "path": "/a", "hosts": ["www.example.com"] }]);
+        config["rules"] = json!([
+            { "path": "/a", "hosts": ["*.example.com"], "any_authority": ["ROLE_A"] },
+            { "path": "/a", "deny": true }
+        ]);
+    });
+    let a = token(&["ROLE_A"], |_| {});
+    let authorization = format!("Bearer {a}");
+    for (hosts, status) in [
+        (&[(":authority", "www.example.com")][..], 200),
+        (&[(":authority", "WWW.example.com:443")], 200),
+        (&[(":authority", "other.example.com.")], 200),
+        (&[(":authority", "example.com")], 403),
+        (&[(":authority", "example.com.evil.org")], 403),
+        (&[("host", "other.example.com")], 200),
+        (&[(":authority", "x.example.com"), ("host", "X.example.com")], 200),
+        // Nobody can say what these name.
+        (&[], 400),
+        (&[(":authority", "")], 400),
+        (&[(":authority", "x.example.com"), ("host", "example.com")], 400),
+        (&[("host", "x.example.com"), ("host", "x.example.com")], 400),
+        (&[(":authority", "x@www.example.com")], 400),
+        (&[(":authority", "www.example.com,example.com")], 400),
+        (&[(":authority", "www%2eexample.com")], 400),
+    ] {
+        let mut headers: Vec<(&[u8], &[u8])> = vec![
+            (b":method", b"GET"),
+            (b":path", b"/a"),
+            (b"authorization", authorization.as_bytes()),
+        ];
+        headers.extend(hosts.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let request = world.policy.read(headers.into_iter());
+        let got = match world.policy.decide(&request, &mut world.state, NOW) {
+            Decision::Allow(_) => 200,
+            Decision::Deny(denial) => denial.answer(ErrorStyle::Rfc6750, NOW, b"/a").status,
+            Decision::Need(need) => panic!("{need:?}"),
+        };
+        assert_eq!(got, status, "{hosts:?}");
+    }
+    // Where no entry is for some hosts only, nobody looks at the host.
+    assert_eq!(World::new(|_| {}).status("GET", "/health", None), 200);
+}
+
+#[test]
+fn methods_have_one_spelling() {
+    let mut world = World::new(|_| {});
+    let token = token(&[], |_| {});
+    for (method, status) in [
+        ("GET", 200),
+        ("M-SEARCH", 200),
+        ("get", 400),
+        ("Get", 400),
+        ("", 400),
+        ("GET ", 400),
+    ] {
+        assert_eq!(world.status(method, "/echo", Some(&token)), status, "{method}");
+    }
+}
+
+#[test]
+fn a_rule_in_shadow_mode_lets_pass_and_says_what_it_would_have_done() {
+    let mut world = World::new(|config| {
+        config["rules"] = json!([
+            { "path": "/new", "any_authority": ["ROLE_A"], "mode": "shadow" },
+            { "path": "/old", "any_authority": ["ROLE_A"] }
+        ]);
+    });
+    let (a, b) = (token(&["ROLE_A"], |_| {}), token(&["ROLE_B"], |_| {}));
+    for (path, token, expected) in [
+        ("/new", Some(&a), "allowed for u1"),
+        ("/new", Some(&b), "allowed for u1 instead of forbidden"),
+        ("/new", None, "allowed for nobody instead of no_token"),
+        (
+            "/new",
+            Some(&"rubbish".to_owned()),
+            "allowed for nobody instead of bad_token",
+        ),
+        ("/%6Eew", Some(&b), "allowed for u1 as /new instead of forbidden"),
+        ("/old", Some(&b), "forbidden"),
+        ("/new//", Some(&a), "path"),
+        ("/else", Some(&a), "forbidden"),
+    ] {
+        assert_eq!(
+            shown(world.decide("GET", path, token.map(String::as_str))),
+            expected,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn shadow_mode_as_a_whole_never_refuses_and_never_waits() {
+    let policy = Policy::parse(
+        json!({
+            "auth_server": { "cluster": "auth", "authority": "auth" },
+            "rules": [ { "path": "/a", "any_authority": ["ROLE_A"] } ],
+            "mode": "shadow"
+        })
+        .to_string()
+        .as_bytes(),
+    )
+    .unwrap();
+    let state = State::new(policy.config(), 1).unwrap();
+    let mut world = World {
+        policy,
+        state,
+        now: NOW,
+    };
+    let token = token(&["ROLE_B"], |_| {});
+    assert_eq!(
+        shown(world.decide("GET", "/a", Some(&token))),
+        "allowed for nobody instead of waiting for Snapshots"
+    );
+    world
+        .tokens(&json!({ "version": "a-1", "issuers": [issuer(SECRET)] }))
+        .unwrap();
+    for (path, token, expected) in [
+        ("/a", Some(token.as_str()), "allowed for u1 instead of forbidden"),
+        ("/b", Some(token.as_str()), "allowed for u1 instead of forbidden"),
+        ("/b", None, "allowed for nobody instead of no_token"),
+        ("/a/../b", None, "allowed for nobody instead of path"),
+    ] {
+        assert_eq!(shown(world.decide("GET", path, token)), expected, "{path}");
+    }
+}
+
+/// A decision in words.
+fn shown(decision: Decision) -> String {
+    match decision {
+        Decision::Allow(allowed) => {
+            let user = allowed
+                .caller
+                .and_then(|caller| caller.principal.claims.user_id.clone());
+            let mut text = format!("allowed for {}", user.as_deref().unwrap_or("nobody"));
+            text.extend(allowed.rewritten.map(|path| format!(" as {path}")));
+            text.extend(allowed.shadowed.map(|shadowed| match shadowed {
+                Shadowed::Denial(denial) => format!(" instead of {}", denial.name()),
+                Shadowed::Need(need) => format!(" instead of waiting for {need:?}"),
+            }));
+            text
+        }
+        Decision::Deny(denial) => denial.name().to_owned(),
+        Decision::Need(need) => format!("waits for {need:?}"),
+    }
+}
+
+#[test]
 fn a_wrong_configuration_names_the_key() {
     for (json, error) in [
         (
@@ -1114,7 +1264,59 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"{"rules":[{"path":"/{a}","claims":{"x":"{b}"}}]}"#,
-            "plugin configuration: rules[0].claims: `{b}` is no segment",
+            "plugin configuration: rules[0].claims.x: `{b}` is no segment",
+        ),
+        (
+            r#"{"rules":[{"path":"/{a}","claims":{"x":"y-{a}"}}]}"#,
+            "plugin configuration: rules[0].claims.x: `y-{a}`: a text, or",
+        ),
+        (
+            r#"{"rules":[{"path":"/a/*"},{"path":"/a/{x}"}]}"#,
+            "plugin configuration: rules[1].path: the same pattern, host and method stand in `rules[0]`",
+        ),
+        (
+            r#"{"public":["/b","GET /a"],"rules":[{"path":"/a","methods":["PUT","GET"]}]}"#,
+            "plugin configuration: rules[0].path: the same pattern, host and method stand in `public[1]`",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","hosts":["x.org","X.org"]}]}"#,
+            "plugin configuration: rules[0].path: a host or a method stands there twice",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","hosts":["x.org:80"]}]}"#,
+            "plugin configuration: rules[0].hosts[0]: `x.org:80`: hosts are compared without port",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","methods":["GET",""]}]}"#,
+            "plugin configuration: rules[0].methods[1]: `` is not a method",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","any_authority":[""]}]}"#,
+            "plugin configuration: rules[0].any_authority[0]: it is empty",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","scopes":["a b"]}]}"#,
+            "plugin configuration: rules[0].scopes[0]: a scope has no spaces",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","name":"3"}]}"#,
+            "plugin configuration: rules[0].name: `3`: a name begins with a letter",
+        ),
+        (
+            r#"{"public":[{"path":"/a","method":"GET"}]}"#,
+            "plugin configuration: public[0].method: unknown field `method`",
+        ),
+        (
+            r#"{"public":[{"path":"a"}]}"#,
+            "plugin configuration: public[0].path: pattern `a`",
+        ),
+        (
+            r#"{"debug":{"secret":"short"}}"#,
+            "plugin configuration: debug.secret: at least 16 visible",
+        ),
+        (
+            r#"{"debug":{"header":"X-User-Id","secret":"0123456789abcdef"}}"#,
+            "plugin configuration: debug.header: `X-User-Id` has another meaning",
         ),
         (
             r#"{"max_stale":"5 minutes"}"#,

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use postern_access::policy::{Need, Policy};
 use postern_access::state::State;
 
 use crate::calls::{Call, Credentials};
 use crate::feeds::Poll;
+use crate::metrics::Metrics;
 
 /// Shared within the one thread of a VM.
 pub type Shared = Rc<RefCell<Gate>>;
@@ -31,6 +32,7 @@ pub struct Gate {
     pub keys_wanted: bool,
     /// The auth server did not answer the last question about a token.
     pub introspection_failing: bool,
+    pub metrics: Metrics,
     /// The tick period that the host was told last, in milliseconds.
     pub tick: u64,
     pub swept_at: u64,
@@ -47,7 +49,14 @@ pub struct Waiting {
 impl Gate {
     /// Notes that a stream waits, and sees to it that what it waits for is asked for soon.
     pub fn wait(&mut self, context_id: u32, need: Need, now: u64) {
-        match &need {
+        self.want(&need);
+        let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
+        self.waiting.insert(context_id, Waiting { need, since });
+    }
+
+    /// Sees to it that this is asked for soon.
+    pub fn want(&mut self, need: &Need) {
+        match need {
             Need::Authorities(user) => {
                 let asked = self.wanted.contains(user)
                     || self
@@ -62,8 +71,6 @@ impl Gate {
             Need::Introspection(token) => self.state.want_introspection(token),
             Need::Snapshots => {}
         }
-        let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
-        self.waiting.insert(context_id, Waiting { need, since });
     }
 
     /// How soon the root context must run again, in milliseconds.
@@ -80,7 +87,7 @@ impl Gate {
     /// Tells the host the tick period, if it changed.
     pub fn set_tick(&mut self) {
         let tick = self.next_tick();
-        if tick != self.tick && proxy_wasm::hostcalls::set_tick_period(std::time::Duration::from_millis(tick)).is_ok() {
+        if tick != self.tick && proxy_wasm::hostcalls::set_tick_period(Duration::from_millis(tick)).is_ok() {
             self.tick = tick;
         }
     }
@@ -95,9 +102,18 @@ const IDLE: u64 = 1000;
 
 /// The host's clock in Unix milliseconds. Without a clock it is the end of time: everything has expired, and is refused.
 pub fn now() -> u64 {
+    millis(clock())
+}
+
+/// The host's clock, since the Unix epoch.
+pub fn clock() -> Option<Duration> {
     let time = proxy_wasm::hostcalls::get_current_time().ok();
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+}
+
+/// What [`now`] makes of a clock.
+pub fn millis(clock: Option<Duration>) -> u64 {
+    clock
         .and_then(|since| u64::try_from(since.as_millis()).ok())
         .unwrap_or(u64::MAX)
 }

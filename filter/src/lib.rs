@@ -8,6 +8,7 @@
 //! | `feeds` | following the two feeds by long polls |
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
 //! | `headers` | the request headers in one host call |
+//! | `metrics` | what was counted, handed to the host now and then |
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -15,6 +16,7 @@ mod calls;
 mod feeds;
 mod gate;
 mod headers;
+mod metrics;
 mod root;
 mod stream;
 

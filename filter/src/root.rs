@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::calls::{self, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
 use crate::gate::{Gate, Shared, now};
+use crate::metrics::Metrics;
 use crate::stream::{Stream, settle_waiting};
 
 /// The plugin in one VM.
@@ -42,7 +43,7 @@ impl RootContext for Root {
             .unwrap_or_default();
         // An empty configuration is the default one: every path is refused.
         let json = if json.is_empty() { b"{}".to_vec() } else { json };
-        match configure(&json) {
+        match configure(json) {
             Ok(gate) => {
                 self.gate = Some(gate);
                 true
@@ -71,6 +72,7 @@ impl RootContext for Root {
             gate.state.sweep(now);
             gate.swept_at = now;
         }
+        gate.metrics.hand_over(now);
         gate.set_tick();
     }
 
@@ -141,8 +143,11 @@ const KEYS_MAX_AGE: u64 = 300_000;
 /// How long a fetch of keys, a lookup of a user or a question about a token may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-fn configure(json: &[u8]) -> Result<Shared, String> {
-    let policy = Policy::parse(json).map_err(|error| error.to_string())?;
+fn configure(json: Vec<u8>) -> Result<Shared, String> {
+    let config = Policy::read_config(&json).map_err(|error| error.to_string())?;
+    // The text of a hundred thousand rules takes as much room as what is made of them.
+    drop(json);
+    let policy = Policy::compile(config).map_err(|error| error.to_string())?;
     let config = policy.config();
     let state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
     let mut gate = Gate {
@@ -150,14 +155,15 @@ fn configure(json: &[u8]) -> Result<Shared, String> {
         credentials: Credentials::new(config),
         token_poll: Poll::new(config.auth_server.as_ref()),
         permission_poll: Poll::new(config.login_service.as_ref()),
-        policy,
         calls: Default::default(),
         waiting: Default::default(),
         wanted: Vec::new(),
         keys_wanted: true,
         introspection_failing: false,
+        metrics: Metrics::define(&policy),
         tick: 0,
         swept_at: 0,
+        policy,
     };
     // Calls cannot be made while the host is still starting: the first tick makes them.
     gate.set_tick();

@@ -1,14 +1,16 @@
 //! One request: its headers go to `check`, which is the only way on; there is no resuming without a decision.
 
-use postern_access::config::Mode;
+use std::time::Duration;
+
 use postern_access::denial::Denial;
-use postern_access::policy::{Allowed, Decision, Need};
-use postern_access::request::Request;
+use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
+use postern_access::report::{self, Verdict};
+use postern_access::request::{Debugging, Request};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
-use crate::gate::{Gate, Shared, Waiting, now};
+use crate::gate::{Gate, Shared, Waiting, clock, millis};
 use crate::headers::Headers;
 
 /// The stream context of one request.
@@ -33,7 +35,8 @@ impl HttpContext for Stream {
             return Action::Pause;
         };
         let mut gate = gate.borrow_mut();
-        match check(&mut gate, now(), &[]) {
+        let began = clock();
+        match check(&mut gate, began, millis(began), &[]) {
             Outcome::Passed => Action::Continue,
             Outcome::Refused => Action::Pause,
             Outcome::Waits(need, now) => {
@@ -86,7 +89,7 @@ pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64, concerned: imp
         } else {
             failed
         };
-        match check(gate, now, given_up) {
+        match check(gate, None, now, given_up) {
             // The stream may be gone already; then there is nothing to resume.
             Outcome::Passed => {
                 let _ = hostcalls::resume_http_request();
@@ -106,41 +109,85 @@ enum Outcome {
     Waits(Need, u64),
 }
 
-/// Decides for the request in the effective context, and acts on it.
-fn check(gate: &mut Gate, now: u64, given_up: &[Need]) -> Outcome {
+/// Decides for the request in the effective context, and acts on it. `began`: the host's clock when the request came; not
+/// known of one that has waited.
+fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) -> Outcome {
     let Some(headers) = Headers::of_request() else {
         refuse_without_gate();
         return Outcome::Refused;
     };
     let request = gate.policy.read(headers.iter());
-    let decision = match gate.policy.decide(&request, &mut gate.state, now) {
+    let mut trace = Trace::default();
+    let decision = match gate.policy.trace(&request, &mut gate.state, now, &mut trace) {
         Decision::Need(need) if given_up.contains(&need) => Decision::Deny(need.unavailable()),
         decision => decision,
     };
+    let micros = time(gate, &request, began);
+    let explain = |gate: &Gate, verdict: &Verdict<'_>| {
+        (request.debugging != Debugging::No).then(|| report::explanation(&gate.policy, verdict, &trace, micros))
+    };
     match decision {
         Decision::Allow(allowed) => {
+            let verdict = match &allowed.shadowed {
+                None => Verdict::Allowed,
+                Some(Shadowed::Denial(denial)) => Verdict::WouldRefuse(denial),
+                Some(Shadowed::Need(need)) => {
+                    gate.want(need);
+                    gate.set_tick();
+                    Verdict::Undecided
+                }
+            };
+            gate.metrics.counters.count(&verdict, &trace);
+            report(gate, &request, &verdict, &trace, now);
+            if request.debugging == Debugging::Probe {
+                probed(gate, explain(gate, &verdict).as_deref());
+                return Outcome::Refused;
+            }
             prepare(gate, &request, &allowed);
             Outcome::Passed
         }
-        Decision::Deny(denial) if gate.policy.config().mode == Mode::Shadow => {
-            log::warn!("shadow: would have refused: {denial}");
-            prepare(
-                gate,
-                &request,
-                &Allowed {
-                    caller: None,
-                    rewritten: None,
-                },
-            );
-            Outcome::Passed
-        }
         Decision::Deny(denial) => {
-            log::debug!("refused: {denial}");
-            answer(gate, &denial, now, request.target);
+            let verdict = Verdict::Refused(&denial);
+            gate.metrics.counters.count(&verdict, &trace);
+            report(gate, &request, &verdict, &trace, now);
+            answer(gate, &denial, now, request.target, explain(gate, &verdict).as_deref());
             Outcome::Refused
         }
-        Decision::Need(need) => Outcome::Waits(need, now),
+        Decision::Need(need) => {
+            if began.is_some() {
+                gate.metrics.counters.count(&Verdict::Held, &trace);
+            }
+            Outcome::Waits(need, now)
+        }
     }
+}
+
+/// Times a decision now and then, and every one that explains itself: the clock is a host call.
+fn time(gate: &mut Gate, request: &Request<'_>, began: Option<Duration>) -> Option<u64> {
+    let timed = gate.metrics.counters.time_this();
+    if !timed && request.debugging == Debugging::No {
+        return None;
+    }
+    let micros = u64::try_from(clock()?.saturating_sub(began?).as_micros()).ok()?;
+    if timed {
+        gate.metrics.counters.took(micros);
+    }
+    Some(micros)
+}
+
+/// One line for each refusal, and for each that would have been one.
+fn report(gate: &Gate, request: &Request<'_>, verdict: &Verdict<'_>, trace: &Trace, now: u64) {
+    let Some(denial) = verdict.denial() else { return };
+    let level = match denial {
+        // What operators must mend, not clients.
+        Denial::Unavailable(_) => log::Level::Warn,
+        _ => log::Level::Info,
+    };
+    let line = || {
+        let status = denial.answer(gate.policy.config().errors, now, request.target).status;
+        report::line(&gate.policy, request, verdict, denial, trace, status)
+    };
+    log::log!(level, "{}", line());
 }
 
 /// What the upstream sees: the path that was checked, and identity headers that only we wrote.
@@ -164,14 +211,25 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
     }
 }
 
-fn answer(gate: &Gate, denial: &Denial, now: u64, target: &[u8]) {
+fn answer(gate: &Gate, denial: &Denial, now: u64, target: &[u8], explanation: Option<&str>) {
     let answer = denial.answer(gate.policy.config().errors, now, target);
     let headers = answer
         .headers
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
+        .chain(debug_header(gate, explanation))
         .collect();
     let _ = hostcalls::send_http_response(u32::from(answer.status), headers, Some(answer.body.as_bytes()));
+}
+
+/// The answer to a probe that would have passed: nothing was asked of the upstream.
+fn probed(gate: &Gate, explanation: Option<&str>) {
+    let _ = hostcalls::send_http_response(204, debug_header(gate, explanation).into_iter().collect(), None);
+}
+
+fn debug_header<'a>(gate: &'a Gate, explanation: Option<&'a str>) -> Option<(&'a str, &'a str)> {
+    let debug = gate.policy.config().debug.as_ref();
+    debug.map(|debug| debug.header.as_str()).zip(explanation)
 }
 
 fn refuse_without_gate() {

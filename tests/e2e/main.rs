@@ -15,6 +15,7 @@ mod imported_tokens;
 mod key_rotation;
 mod logout;
 mod opaque_tokens;
+mod operators;
 mod password_grant;
 mod permissions;
 mod provider;

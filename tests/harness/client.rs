@@ -18,6 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 pub struct Request {
     method: String,
     target: Vec<u8>,
+    host: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     /// The body announces itself by headers of the test's own.
@@ -30,6 +31,7 @@ impl Request {
         Self {
             method: method.into(),
             target: target.as_ref().into(),
+            host: "localhost:8081".into(),
             headers: Vec::new(),
             body: None,
             framed: false,
@@ -46,6 +48,12 @@ impl Request {
         Self::new("POST", target)
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(form)
+    }
+
+    /// Another host than that of the demo.
+    pub fn host(mut self, host: &str) -> Self {
+        self.host = host.into();
+        self
     }
 
     /// One more header; the same name may be given several times.
@@ -101,7 +109,9 @@ impl Request {
             self.method.as_bytes(),
             b" ",
             &self.target,
-            b" HTTP/1.1\r\nHost: localhost:8081\r\n",
+            b" HTTP/1.1\r\nHost: ",
+            self.host.as_bytes(),
+            b"\r\n",
         ]
         .concat();
         for (name, value) in &self.headers {

@@ -1,6 +1,6 @@
 //! The two hosts.
 
-use std::sync::LazyLock;
+use std::{path::PathBuf, sync::LazyLock};
 
 use xtask::{
     envoy,
@@ -16,6 +16,10 @@ pub struct Host {
     pub kind: HostKind,
     /// Where clients connect.
     pub port: u16,
+    /// Where operators look.
+    pub admin: u16,
+    /// What it and the filter log.
+    pub log: PathBuf,
     _program: Program,
 }
 
@@ -33,6 +37,8 @@ impl Host {
         Self {
             kind,
             port: ports.gateway,
+            admin: ports.admin,
+            log: stack.log(&name),
             _program: program,
         }
     }

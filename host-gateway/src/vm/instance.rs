@@ -282,7 +282,7 @@ impl Instance {
 
 /// From the module to a root context that has taken its configuration.
 fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits) -> Result<Callbacks, StartFailure> {
-    let deadline = limits.call_epochs();
+    let deadline = limits.start_epochs();
     // Instantiation may run a start function.
     store.set_epoch_deadline(deadline);
     let instance = module

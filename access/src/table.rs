@@ -1,0 +1,287 @@
+//! `public` and `rules` of a configuration, compiled.
+
+use crate::config::{Mode, Public, Rule};
+use crate::host::HostPattern;
+use crate::permission::{ClaimCondition, Conditions, Expected};
+use crate::policy::{ConfigError, at};
+use crate::route::{Pattern, Routes};
+
+/// Which of `public` and `rules` speaks of a request.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// By place in `entries`.
+    routes: Routes<usize>,
+    /// First those of `public`, then those of `rules`, in their order.
+    entries: Vec<Entry>,
+    public: usize,
+}
+
+/// One of `public` or `rules`.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) decider: Decider,
+    pub(crate) requirement: Requirement,
+    /// It only reports.
+    pub(crate) shadow: bool,
+    name: Option<Box<str>>,
+}
+
+/// What a path of the configuration requires.
+#[derive(Debug)]
+pub(crate) enum Requirement {
+    Public,
+    Token(Conditions),
+}
+
+/// What decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decider {
+    /// The pattern with this index in `public`.
+    Public(usize),
+    /// The rule with this index in `rules`.
+    Rule(usize),
+    /// The permission table.
+    Permissions,
+    /// Nothing names the path: `unmatched`.
+    Unmatched,
+}
+
+impl std::fmt::Display for Decider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Decider::Public(index) => write!(f, "public[{index}]"),
+            Decider::Rule(index) => write!(f, "rules[{index}]"),
+            Decider::Permissions => f.write_str("permissions"),
+            Decider::Unmatched => f.write_str("unmatched"),
+        }
+    }
+}
+
+impl Table {
+    /// Compiles them. They are taken apart one by one: of a hundred thousand rules there is no room for two copies.
+    pub(crate) fn new(public: Vec<Public>, rules: Vec<Rule>) -> Result<Self, ConfigError> {
+        let mut table = Self {
+            routes: Routes::default(),
+            entries: Vec::with_capacity(public.len().saturating_add(rules.len())),
+            public: public.len(),
+        };
+        for (index, public) in public.into_iter().enumerate() {
+            table.add_public(index, public)?;
+        }
+        for (index, rule) in rules.into_iter().enumerate() {
+            table.add_rule(index, rule)?;
+        }
+        Ok(table)
+    }
+
+    /// Whether some entry is for some hosts only.
+    pub(crate) fn by_host(&self) -> bool {
+        self.routes.by_host()
+    }
+
+    /// The most specific entry that matches. All three are canonical.
+    pub(crate) fn find(&self, path: &str, host: &str, method: &str) -> Option<&Entry> {
+        self.entries.get(*self.routes.find(path, host, method)?)
+    }
+
+    pub(crate) fn name_of(&self, decider: Decider) -> Option<&str> {
+        let place = match decider {
+            Decider::Rule(index) => self.public.checked_add(index)?,
+            _ => return None,
+        };
+        self.entries.get(place)?.name.as_deref()
+    }
+
+    pub(crate) fn rules(&self) -> usize {
+        self.entries.len().saturating_sub(self.public)
+    }
+
+    fn add_public(&mut self, index: usize, public: Public) -> Result<(), ConfigError> {
+        let decider = Decider::Public(index);
+        let ((path, methods, hosts), in_parts) = match public {
+            Public::Text(text) => match text.split_once(' ') {
+                Some((method, path)) => (route(path.trim_start(), &[method]), false),
+                None => (route(&text, &[]), false),
+            },
+            Public::Route(parts) => ((parts.path, parts.methods, parts.hosts), true),
+        };
+        let key = Key { decider, in_parts };
+        let pattern = Pattern::parse(&path).map_err(|error| at(|| key.part("path"), error))?;
+        self.entries.push(Entry {
+            decider,
+            requirement: Requirement::Public,
+            shadow: false,
+            name: None,
+        });
+        self.put(&pattern, &hosts, &methods, &key)
+    }
+
+    fn add_rule(&mut self, index: usize, mut rule: Rule) -> Result<(), ConfigError> {
+        let key = Key {
+            decider: Decider::Rule(index),
+            in_parts: true,
+        };
+        let pattern = Pattern::parse(&rule.path).map_err(|error| at(|| key.part("path"), error))?;
+        if let Some(name) = &rule.name
+            && !is_name(name)
+        {
+            let message =
+                format!("`{name}`: a name begins with a letter and has at most 64 letters, digits, `-` and `_`");
+            return Err(at(|| key.part("name"), message));
+        }
+        let (hosts, methods) = (std::mem::take(&mut rule.hosts), std::mem::take(&mut rule.methods));
+        self.entries.push(Entry {
+            decider: key.decider,
+            shadow: rule.mode == Mode::Shadow,
+            name: rule.name.take().map(String::into_boxed_str),
+            requirement: Requirement::Token(conditions(rule, &pattern, &key)?),
+        });
+        self.put(&pattern, &hosts, &methods, &key)
+    }
+
+    /// Puts the last entry at each of its hosts and methods.
+    fn put(&mut self, pattern: &Pattern, hosts: &[String], methods: &[String], key: &Key) -> Result<(), ConfigError> {
+        for (place, method) in methods.iter().enumerate() {
+            if !is_method(method) {
+                let message = format!("`{method}` is not a method; write it in capital letters, as in `GET /health`");
+                return Err(at(|| key.part(&format!("methods[{place}]")), message));
+            }
+        }
+        if hosts.is_empty() {
+            return self.put_for_host(pattern, None, methods, key);
+        }
+        for (place, host) in hosts.iter().enumerate() {
+            let part = || key.part(&format!("hosts[{place}]"));
+            let host = HostPattern::parse(host).map_err(|error| at(part, error))?;
+            self.put_for_host(pattern, Some(&host), methods, key)?;
+        }
+        Ok(())
+    }
+
+    fn put_for_host(
+        &mut self,
+        pattern: &Pattern,
+        host: Option<&HostPattern>,
+        methods: &[String],
+        key: &Key,
+    ) -> Result<(), ConfigError> {
+        if methods.is_empty() {
+            return self.put_one(pattern, host, None, key);
+        }
+        for method in methods {
+            self.put_one(pattern, host, Some(method), key)?;
+        }
+        Ok(())
+    }
+
+    fn put_one(
+        &mut self,
+        pattern: &Pattern,
+        host: Option<&HostPattern>,
+        method: Option<&str>,
+        key: &Key,
+    ) -> Result<(), ConfigError> {
+        let mut fresh = false;
+        let there = self.routes.entry(pattern, host, method, || {
+            fresh = true;
+            self.entries.len().saturating_sub(1)
+        });
+        if fresh {
+            return Ok(());
+        }
+        let other = there.and_then(|place| self.entries.get(*place));
+        let message = match other {
+            Some(other) if other.decider != key.decider => {
+                let other = other.decider;
+                format!("the same pattern, host and method stand in `{other}`; which of the two is meant?")
+            }
+            _ => "a host or a method stands there twice".into(),
+        };
+        Err(at(|| key.part("path"), message))
+    }
+}
+
+/// The place of an entry in the configuration.
+struct Key {
+    decider: Decider,
+    /// It is an object, no text.
+    in_parts: bool,
+}
+
+impl Key {
+    fn part(&self, part: &str) -> String {
+        if self.in_parts {
+            format!("{}.{part}", self.decider)
+        } else {
+            self.decider.to_string()
+        }
+    }
+}
+
+fn route(path: &str, methods: &[&str]) -> (String, Vec<String>, Vec<String>) {
+    let methods = methods.iter().map(|&method| method.to_owned()).collect();
+    (path.to_owned(), methods, Vec::new())
+}
+
+/// As a rule may be called: the name of a metric is made of it. It is no number, as a rule without a name is called by its
+/// place.
+fn is_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.bytes().all(good)
+}
+
+/// Whether a method is written as rules write it: all methods in use are in capital letters (RFC 9110 section 16.1.2), and
+/// some servers take small letters for the same.
+pub(crate) fn is_method(method: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&method.len()) && method.bytes().all(good)
+}
+
+/// What a rule requires.
+fn conditions(rule: Rule, pattern: &Pattern, key: &Key) -> Result<Conditions, ConfigError> {
+    let requires = !rule.any_authority.is_empty()
+        || !rule.all_authorities.is_empty()
+        || !rule.scopes.is_empty()
+        || !rule.claims.is_empty();
+    if rule.deny && requires {
+        let message = "it stands alone: who would meet the other requirements is refused all the same";
+        return Err(at(|| key.part("deny"), message));
+    }
+    for (part, names) in [
+        ("any_authority", &rule.any_authority),
+        ("all_authorities", &rule.all_authorities),
+        ("scopes", &rule.scopes),
+    ] {
+        if let Some(place) = names.iter().position(String::is_empty) {
+            return Err(at(|| key.part(&format!("{part}[{place}]")), "it is empty"));
+        }
+    }
+    if let Some(place) = rule.scopes.iter().position(|scope| scope.contains(' ')) {
+        let message = "a scope has no spaces; write several as several (RFC 6749 section 3.3)";
+        return Err(at(|| key.part(&format!("scopes[{place}]")), message));
+    }
+    let mut claims = Vec::with_capacity(rule.claims.len());
+    for (claim, expected) in rule.claims {
+        let name = expected.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let expected = match name.map(|name| (name, pattern.position(name))) {
+            Some((_, Some(position))) => Expected::Segment(position),
+            Some((name, None)) => {
+                let message = format!("`{{{name}}}` is no segment of `{}`", rule.path);
+                return Err(at(|| key.part(&format!("claims.{claim}")), message));
+            }
+            None if expected.contains(['{', '}']) => {
+                let message = format!("`{expected}`: a text, or `{{name}}` of the pattern and nothing beside it");
+                return Err(at(|| key.part(&format!("claims.{claim}")), message));
+            }
+            None => Expected::Text(expected),
+        };
+        claims.push(ClaimCondition { claim, expected });
+    }
+    Ok(Conditions {
+        deny: rule.deny,
+        any_authority: rule.any_authority,
+        all_authorities: rule.all_authorities,
+        scopes: rule.scopes,
+        claims,
+    })
+}

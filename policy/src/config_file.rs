@@ -1,0 +1,86 @@
+//! Files: a plugin configuration, alone or in a gateway.yaml, and JSON or YAML documents beside it.
+
+use std::fs;
+use std::path::Path;
+
+use postern_access::config::Config;
+use postern_access::policy::Policy;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The plugin configuration of a file, as JSON.
+pub fn plugin_json(file: &Path, plugin: Option<&str>) -> Result<String, String> {
+    let text = text(file)?;
+    // Handed on as it stands: what JSON has twice must not be lost on the way.
+    let document: Value = parse(file, &text)?;
+    if document.get("plugins").is_none() {
+        if let Some(name) = plugin {
+            return Err(format!(
+                "{}: no `plugins`, so there is none called `{name}`",
+                file.display()
+            ));
+        }
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        return Ok(if is_json { text } else { document.to_string() });
+    }
+    match plugin_of(&document, plugin).map_err(|error| format!("{}: plugins: {error}", file.display()))? {
+        None => Ok("{}".into()),
+        Some(Value::String(json)) => Ok(json.clone()),
+        Some(configuration) => Ok(configuration.to_string()),
+    }
+}
+
+/// The same, read.
+pub fn plugin_config(file: &Path, plugin: Option<&str>) -> Result<Config, String> {
+    let json = plugin_json(file, plugin)?;
+    Policy::read_config(json.as_bytes()).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// A JSON or YAML document.
+pub fn document<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
+    parse(file, &text(file)?)
+}
+
+fn text(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))
+}
+
+fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
+    let as_json = match serde_json::from_str(text) {
+        Ok(document) => return Ok(document),
+        Err(error) => error,
+    };
+    if text.trim_start().starts_with(['{', '[']) && file.extension().is_none_or(|extension| extension == "json") {
+        return Err(format!("{}: {as_json}", file.display()));
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let message = error.without_snippet().to_string();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("{}: {message}", file.display())
+    })
+}
+
+/// The configuration of the plugin called so, or of the only one.
+fn plugin_of<'d>(document: &'d Value, name: Option<&str>) -> Result<Option<&'d Value>, String> {
+    let plugins = document
+        .get("plugins")
+        .and_then(Value::as_array)
+        .ok_or("it is no list")?;
+    let named = |plugin: &Value| {
+        plugin
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let names = || plugins.iter().map(named).collect::<Vec<_>>().join(", ");
+    let found = match (name, plugins.as_slice()) {
+        (None, [only]) => only,
+        (None, _) => return Err(format!("say which one with --plugin: {}", names())),
+        (Some(name), _) => plugins
+            .iter()
+            .find(|plugin| named(plugin) == name)
+            .ok_or_else(|| format!("none is called `{name}`; there are: {}", names()))?,
+    };
+    Ok(found.get("configuration"))
+}

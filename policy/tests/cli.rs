@@ -1,0 +1,423 @@
+//! The commands as somebody types them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+const NOW: u64 = 1_800_000_000;
+
+/// A file of this test's own.
+fn file(name: &str, text: &str) -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("policy-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(name);
+    fs::write(&file, text).unwrap();
+    file
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    run_with(arguments, "")
+}
+
+fn run_with(arguments: &[&str], input: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_postern-policy"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // The answers are read while the questions are still written.
+    let writer = std::thread::spawn(move || {
+        let _closed_early = stdin.write_all(input.as_bytes());
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn jwks() -> Value {
+    json!({ "keys": [ { "kty": "oct", "alg": "HS256", "kid": "k", "k": URL_SAFE_NO_PAD.encode(SECRET) } ] })
+}
+
+fn token(claims: &Value) -> String {
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some("k".into());
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(SECRET)).unwrap()
+}
+
+fn config() -> Value {
+    json!({
+        "issuers": [ { "issuer": "https://id", "audiences": ["orders"], "jwks": { "inline": jwks() } } ],
+        "public": [ "GET /health" ],
+        "rules": [
+            { "path": "/orders/{tenant}/**", "name": "orders", "any_authority": ["ROLE_ORDERS"], "claims": { "tenant": "{tenant}" } },
+            { "path": "/new", "any_authority": ["ROLE_NEW"], "mode": "shadow" }
+        ]
+    })
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in ["lint", "explain", "test", "verify"] {
+        let ran = run(&[command, "--help"]);
+        assert_eq!(ran.code, 0);
+        assert!(ran.out.contains("Usage: postern-policy"), "{}", ran.out);
+    }
+    assert!(run(&["--help"]).out.contains("Exit codes"));
+}
+
+#[test]
+fn what_cannot_be_used_is_one_line_and_code_2() {
+    let wrong = file("wrong.json", r#"{"rules":[{"path":"/{a}","claims":{"x":"{b}"}}]}"#);
+    let wrong = wrong.to_str().unwrap();
+    let broken = file("broken.json", "{");
+    let several = file("gateway.yaml", "plugins: [ { name: a }, { name: b } ]");
+    for (arguments, says) in [
+        (&["lint", "/does/not/exist"][..], "/does/not/exist: cannot be read"),
+        (&["lint", broken.to_str().unwrap()], "broken.json: EOF"),
+        (
+            &["lint", several.to_str().unwrap()],
+            "say which one with --plugin: a, b",
+        ),
+        (
+            &["explain", "--config", wrong, "--request", "GET /a"],
+            "wrong.json: plugin configuration: rules[0].claims.x: `{b}` is no segment",
+        ),
+        (&["verify", "--jwks", "/does/not/exist", "t"], "cannot be read"),
+    ] {
+        let ran = run(arguments);
+        assert_eq!(
+            (ran.code, ran.err.lines().count()),
+            (2, 1),
+            "{arguments:?}: {}",
+            ran.err
+        );
+        assert!(ran.err.starts_with("error: ") && ran.err.contains(says), "{}", ran.err);
+    }
+    assert_eq!(run(&["verify"]).code, 2);
+    assert_eq!(run(&["explain", "--config", wrong]).code, 2);
+}
+
+#[test]
+fn lint_finds_what_is_hardly_meant() {
+    for (change, level, says) in [
+        (json!({}), "", ""),
+        (json!({ "ruels": [] }), "error", "ruels: unknown field"),
+        (json!({ "public": ["/a/**/b"] }), "error", "public[0]: pattern"),
+        (
+            json!({ "public": ["/admin/health"], "rules": [{ "path": "/admin/**", "any_authority": ["A"] }] }),
+            "warning",
+            "public[0]: it opens a part of rules[0] (`/admin/**`): `GET /admin/health` needs no token",
+        ),
+        (
+            json!({ "rules": [{ "path": "/a/**" }, { "path": "/a" }, { "path": "/a/*" }, { "path": "/a/*/**" }, { "path": "/a/" }] }),
+            "warning",
+            "rules[0]: `/a/**` never decides",
+        ),
+        (
+            json!({ "rules": [{ "path": "/**" }, { "path": "/admin", "any_authority": ["A"] }] }),
+            "warning",
+            "rules[1]: `GET /admin/` is decided by rules[0] (`/**`), which requires less",
+        ),
+        (
+            json!({ "rules": [{ "path": "/a/**" }, { "path": "/a/b/**", "methods": ["GET"], "any_authority": ["A"] }] }),
+            "warning",
+            "rules[1]: `/a/b/**` is protected for GET only: POST is decided by rules[0]",
+        ),
+        (
+            json!({ "rules": [{ "path": "/a/**", "scopes": ["s"] }, { "path": "/a/b/**", "scopes": ["s"] }] }),
+            "note",
+            "rules[1]: it changes nothing: rules[0] (`/a/**`) requires the same",
+        ),
+        (
+            json!({ "rules": [{ "path": "/a", "mode": "shadow" }] }),
+            "note",
+            "rules[0]: in shadow mode everybody passes",
+        ),
+        (json!({ "mode": "shadow" }), "warning", "mode: "),
+        (json!({ "token": { "query": "t" } }), "warning", "token.query: "),
+        (json!({ "unmatched": "authenticated" }), "note", "unmatched: "),
+        (json!({ "issuers": [] }), "warning", "issuers: "),
+    ] {
+        let mut config = json!({
+            "issuers": [ { "issuer": "https://id", "audiences": ["orders"],
+                           "jwks": { "cluster": "id", "uri": "https://id/keys" } } ],
+            "rules": [ { "path": "/orders/**", "any_authority": ["ROLE_ORDERS"] } ]
+        });
+        for (key, value) in change.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        let ran = run(&["lint", file("plugin.json", &config.to_string()).to_str().unwrap()]);
+        assert_eq!(
+            ran.code,
+            i32::from(matches!(level, "error" | "warning")),
+            "{change}: {}",
+            ran.out
+        );
+        let expected = format!("{level}: {says}");
+        let fits = |line: &str| {
+            if level.is_empty() {
+                line.ends_with("nothing to remark")
+            } else {
+                line.starts_with(&expected)
+            }
+        };
+        assert!(ran.out.lines().any(fits), "{expected}\n{}", ran.out);
+        assert!(ran.out.lines().count() <= 7, "{}", ran.out);
+    }
+}
+
+#[test]
+fn lint_finds_every_unknown_key() {
+    let config = r#"{ "publik": [], "rules": [ { "path": "/a", "scope": "x" }, { "path": "/b", "any": [] } ], "token": { "heder": "x" } }"#;
+    let ran = run(&["lint", "--config", file("plugin.json", config).to_str().unwrap()]);
+    for key in ["publik", "rules[0].scope", "rules[1].any", "token.heder"] {
+        assert!(
+            ran.out.contains(&format!("error: {key}: unknown field")),
+            "{key}\n{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn lint_finds_rows_of_the_permission_table_that_are_never_asked() {
+    let config = json!({ "login_service": { "cluster": "l", "authority": "l" }, "public": ["/open/**"],
+                         "issuers": config()["issuers"] });
+    let rows = json!([ { "id": 1, "name": "ROLE_A", "url": "/open/a" }, { "name": "ROLE_B", "url": "/closed" } ]);
+    let ran = run(&[
+        "lint",
+        file("plugin.json", &config.to_string()).to_str().unwrap(),
+        "--permissions",
+        file("rows.json", &rows.to_string()).to_str().unwrap(),
+    ]);
+    assert!(
+        ran.out
+            .contains("permission ROLE_A /open/a: it is never asked: public[0]"),
+        "{}",
+        ran.out
+    );
+    assert!(!ran.out.contains("ROLE_B"), "{}", ran.out);
+}
+
+#[test]
+fn explain_prints_each_step() {
+    let plugin = file("plugin.json", &config().to_string());
+    let gateway = file(
+        "gateway.yaml",
+        &format!(
+            "plugins:\n  - name: other\n  - name: auth\n    configuration: {}\n",
+            config()
+        ),
+    );
+    for (source, extra) in [(plugin, &[][..]), (gateway, &["--plugin", "auth"])] {
+        let explain = |more: &[&str]| {
+            let now = NOW.to_string();
+            let mut arguments = vec!["explain", "--config", source.to_str().unwrap(), "--now", &now];
+            arguments.extend(extra);
+            arguments.extend(more);
+            let ran = run(&arguments);
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            ran.out
+        };
+        let out = explain(&["--request", "GET https://api.example.com/%6Frders/acme/7?x=1"]);
+        assert!(out.contains("path       /orders/acme/7 (and so it goes on"), "{out}");
+        assert!(out.contains("rule       rules[0] {\"name\":\"orders\""), "{out}");
+        assert!(
+            out.ends_with("token      none\ndecision   deny 401 no_token: no token\n"),
+            "{out}"
+        );
+
+        let good = token(
+            &json!({ "iss": "https://id", "aud": "orders", "exp": NOW + 9, "authorities": ["ROLE_ORDERS"], "tenant": "acme" }),
+        );
+        let out = explain(&["--request", "GET /orders/acme/7", "--token", &good]);
+        assert!(
+            out.contains("requires   one of the authorities ROLE_ORDERS: met"),
+            "{out}"
+        );
+        assert!(out.ends_with("decision   allow\n"), "{out}");
+        assert!(!out.contains(&good), "{out}");
+
+        let out = explain(&[
+            "--request",
+            "GET /orders/other/7",
+            "--claims",
+            r#"{"authorities":["ROLE_ORDERS"],"tenant":"acme"}"#,
+        ]);
+        assert!(out.contains("requires   claim tenant is {tenant}: acme"), "{out}");
+        assert!(out.ends_with("decision   deny 403 forbidden: not permitted\n"), "{out}");
+
+        let out = explain(&[
+            "--request",
+            "GET /orders/a",
+            "--token",
+            &token(&json!({ "iss": "https://id", "aud": "orders", "exp": 1 })),
+        ]);
+        assert!(
+            out.ends_with("decision   deny 401 bad_token: the token has expired\n"),
+            "{out}"
+        );
+        assert!(
+            explain(&["--request", "GET /health"])
+                .ends_with("rule       public[0] \"GET /health\"\ndecision   allow\n")
+        );
+        assert!(
+            explain(&["--request", "GET /new"])
+                .ends_with("decision   allow, in shadow mode; otherwise deny 401 no_token: no token\n")
+        );
+        let out = explain(&["--request", "GET /a/../b"]);
+        assert_eq!(
+            out,
+            "path       refused: the path has a dot segment\ndecision   deny 400 path: ambiguous path: the path has a dot segment\n"
+        );
+    }
+}
+
+#[test]
+fn test_runs_a_table_and_counts() {
+    let plugin = file("plugin.json", &config().to_string());
+    let cases = |expected: &str| {
+        let text = format!(
+            r#"
+now: {NOW}
+tokens:
+  alice: {{ claims: {{ sub: alice, authorities: [ ROLE_ORDERS ], tenant: acme }} }}
+  late: {{ claims: {{ exp: {late} }} }}
+  elsewhere: {{ claims: {{ iss: "https://else" }} }}
+cases:
+  - request: GET https://api.example.com/orders/acme/7
+    expect: {{ none: 401, alice: {expected}, late: bad_token, elsewhere: 401 }}
+    rule: orders
+  - request: GET /orders/other/7
+    token: alice
+    expect: forbidden
+  - {{ request: GET /health, expect: allow, rule: "public[0]" }}
+  - {{ request: GET /new, expect: shadow }}
+  - {{ request: GET /a//b, expect: path }}
+  - {{ request: GET /nothing, token: {{ claims: {{ sub: bob }} }}, expect: deny, rule: unmatched }}
+"#,
+            late = NOW - 1
+        );
+        let cases = file("cases.yaml", &text);
+        run(&["test", "--config", plugin.to_str().unwrap(), cases.to_str().unwrap()])
+    };
+    let ran = cases("allow");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "9 passed, 0 failed\n"), "{}", ran.err);
+    let ran = cases("deny");
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        ran.out,
+        "failed: cases[0]: GET https://api.example.com/orders/acme/7, token alice: expected deny by orders, got allow, by rules[0]\n8 passed, 1 failed\n"
+    );
+    let ran = cases("Allow");
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("cases[0]: expect: `Allow` is neither"), "{}", ran.err);
+}
+
+#[test]
+fn verify_says_why() {
+    let keys = file("keys.json", &jwks().to_string());
+    let keys = keys.to_str().unwrap();
+    let now = NOW.to_string();
+    let good = token(&json!({ "iss": "https://id", "aud": "orders", "exp": NOW + 9 }));
+    let verify = |more: &[&str]| run(&[&["verify", "--jwks", keys, "--now", &now], more].concat());
+    let ran = verify(&[&good]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "accepted\n"), "{}", ran.err);
+    assert_eq!(
+        verify(&["--issuer", "https://id", "--audience", "orders", &good]).code,
+        0
+    );
+    for (more, why) in [
+        (
+            &["--issuer", "https://else", good.as_str()][..],
+            "the token's issuer is not known",
+        ),
+        (&["--audience", "else", &good], "the token is for another audience"),
+        (&[&token(&json!({ "exp": NOW }))], "the token has expired"),
+        (&[&token(&json!({ "sub": "x" }))], "the token never expires"),
+        (&["rubbish"], "the token is not a compact JWS"),
+    ] {
+        let ran = verify(more);
+        assert_eq!((ran.code, ran.out), (1, format!("refused: {why}\n")));
+    }
+}
+
+#[test]
+fn a_batch_answers_every_line_in_order() {
+    let line = |token: &str, now: Value| json!({ "jwks": jwks(), "token": token, "now": now }).to_string();
+    let good = token(&json!({ "iss": "anybody", "exp": NOW + 9 }));
+    let (head, _) = good.rsplit_once('.').unwrap();
+    let lines = [
+        (line(&good, json!(NOW)), None),
+        (line(&good, json!(NOW + 9)), Some("the token has expired")),
+        // Of each line its own time: nothing is remembered.
+        (line(&good, json!(NOW)), None),
+        (line(&good, json!(NOW as f64 + 8.5)), None),
+        (
+            line(&format!("{head}.AAAA"), json!(NOW)),
+            Some("the token's signature is not valid"),
+        ),
+        (
+            line(&format!(" {good}"), json!(NOW)),
+            Some("the token is not a compact JWS"),
+        ),
+        (line("", json!(NOW)), Some("the token is not a compact JWS")),
+        (line(&good, json!("soon")), Some("`now` is no time in Unix seconds")),
+        ("rubbish".into(), Some("the line is not a JSON object")),
+        ("[]".into(), Some("the line is not a JSON object")),
+        (json!({ "token": good }).to_string(), Some("`jwks` is missing")),
+        (json!({ "jwks": jwks() }).to_string(), Some("`token` is missing")),
+        (
+            json!({ "jwks": { "keys": [] }, "token": good }).to_string(),
+            Some("jwks: no key"),
+        ),
+        (
+            json!({ "jwks": jwks(), "token": good, "now": NOW, "audience": "a" }).to_string(),
+            Some("the token is for another"),
+        ),
+        (
+            json!({ "jwks": jwks()["keys"][0], "token": good, "now": NOW }).to_string(),
+            None,
+        ),
+    ];
+    let input: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let ran = run_with(&["verify", "--batch"], &input);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let answers: Vec<Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(answers.len(), lines.len());
+    for (answer, (line, refused)) in answers.iter().zip(&lines) {
+        assert_eq!(answer["accepted"], refused.is_none(), "{line}: {answer}");
+        let reason = answer["reason"].as_str().unwrap_or_default();
+        assert!(reason.starts_with(refused.unwrap_or_default()), "{line}: {answer}");
+    }
+}
