@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{ClaimNames, Expiry, Issuer};
+use crate::claim_names::{ClaimNames, ClaimPath, by_name};
+use crate::config::{Expiry, Issuer};
+use crate::confirmation::Confirmation;
 use crate::jws::Verified;
 
 /// What a token says once its signature, issuer, audience and times were found good.
@@ -28,6 +30,12 @@ pub struct Claims {
     pub issued_at: Option<u64>,
     /// The claims that some rule compares, by name, as text.
     pub compared: Vec<(String, String)>,
+    /// What the token is bound to; `None`: whoever has it may use it.
+    pub bound: Option<Box<Confirmation>>,
+    /// How the user logged in (`acr`).
+    pub acr: Option<String>,
+    /// When the user logged in (`auth_time`), in Unix milliseconds.
+    pub authenticated_at: Option<u64>,
 }
 
 /// Why a token with a good signature was refused.
@@ -48,8 +56,8 @@ pub enum ClaimsError {
     /// A required claim is missing, or one marks this as another kind of token.
     #[error("the token is not an access token of this kind")]
     Kind,
-    /// `cnf` (RFC 7800): such a token is no bearer token.
-    #[error("the token is bound to a sender")]
+    /// `cnf` (RFC 7800) of a kind that cannot be checked here: such a token is good in nobody's hands.
+    #[error("the token is bound to its sender in a way that is not known here")]
     SenderConstrained,
     /// A claim has the wrong type.
     #[error("a claim of the token has the wrong type")]
@@ -68,7 +76,6 @@ impl Claims {
         leeway: u64,
     ) -> Result<Self, ClaimsError> {
         let claims = &verified.claims;
-        check_unbound(claims)?;
         if issuer.required_claims.iter().any(|name| !claims.contains_key(name))
             || issuer.forbidden_claims.iter().any(|name| claims.contains_key(name))
         {
@@ -87,21 +94,29 @@ impl Claims {
         Ok(read)
     }
 
-    /// Reads and checks what our auth server says of an active token (RFC 7662 section 2.2).
+    /// Reads and checks what a server says of an active token (RFC 7662 section 2.2): our auth server, or that of `issuer`.
     ///
     /// Whether its time has begun is not asked again: the server has just said so, by the clock it issued the token with.
     pub fn introspected(
         answer: &Map<String, Value>,
+        issuer: Option<&Issuer>,
         compared: &[String],
         now: u64,
         leeway: u64,
     ) -> Result<Self, ClaimsError> {
-        check_unbound(answer)?;
         // Refresh tokens may be introspected too, and then have no type of an access token (RFC 6749 section 7.1).
         match answer.get("token_type").and_then(Value::as_str) {
             Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+            // It must say to which key the token is bound.
+            Some(kind) if kind.eq_ignore_ascii_case("dpop") && answer.contains_key("cnf") => {}
             Some(kind) if kind.eq_ignore_ascii_case("dpop") => return Err(ClaimsError::SenderConstrained),
+            // Others need not say it, or say it by a member of their own.
+            None if issuer.is_some() && !answer.contains_key("token_type") => {}
+            Some("access_token") if issuer.is_some() => {}
             _ => return Err(ClaimsError::Kind),
+        }
+        if let Some(issuer) = issuer {
+            return Self::introspected_elsewhere(answer, issuer, compared, now, leeway);
         }
         let names = ClaimNames {
             user_name: "username".into(),
@@ -110,6 +125,37 @@ impl Claims {
         let read = Self::named(answer, &names, compared)?;
         if read.token_id.is_none() {
             return Err(ClaimsError::Malformed);
+        }
+        read.check_expiry(now, leeway)?;
+        Ok(read)
+    }
+
+    /// The same for an issuer of the configuration, with what it says there.
+    fn introspected_elsewhere(
+        answer: &Map<String, Value>,
+        issuer: &Issuer,
+        compared: &[String],
+        now: u64,
+        leeway: u64,
+    ) -> Result<Self, ClaimsError> {
+        let text = |name: &str| answer.get(name).and_then(Value::as_str);
+        let other_issuer = answer.contains_key("iss") && text("iss") != issuer.issuer.as_deref();
+        let other_use = answer.contains_key("token_use") && text("token_use") != Some("access_token");
+        if other_use
+            || (other_issuer && issuer.issuer.is_some())
+            || issuer.required_claims.iter().any(|name| !answer.contains_key(name))
+            || issuer.forbidden_claims.iter().any(|name| answer.contains_key(name))
+        {
+            return Err(ClaimsError::Kind);
+        }
+        check_audience(answer, &issuer.audiences)?;
+        let mut read = Self::named(answer, &issuer.claims, compared)?;
+        // The names of RFC 7662, where the issuer's tokens have others.
+        if read.user_name.is_none() {
+            read.user_name = self::text(answer, &"username".into())?;
+        }
+        if read.client_id.is_none() {
+            read.client_id = self::text(answer, &"client_id".into())?;
         }
         read.check_expiry(now, leeway)?;
         Ok(read)
@@ -130,23 +176,18 @@ impl Claims {
             user_name: text(claims, &names.user_name)?,
             client_id: text(claims, &names.client_id)?,
             authorities: authorities(claims, &names.authorities)?,
-            scopes: words(find(claims, &names.scope))?,
+            scopes: words(names.scope.find(claims))?,
             expires_at: time(claims, "exp")?,
             not_before: time(claims, "nbf")?,
             issued_at: time(claims, "iat")?,
             compared: compared
                 .iter()
-                .filter_map(|name| Some((name.clone(), plain(find(claims, name)?)?)))
+                .filter_map(|name| Some((name.clone(), plain(by_name(claims, name)?)?)))
                 .collect(),
+            bound: Confirmation::read(claims)?,
+            acr: claims.get("acr").and_then(plain),
+            authenticated_at: time(claims, "auth_time")?,
         })
-    }
-}
-
-/// `cnf` (RFC 7800): without a proof of possession such a token is worth nothing.
-fn check_unbound(claims: &Map<String, Value>) -> Result<(), ClaimsError> {
-    match claims.get("cnf") {
-        None | Some(Value::Null) => Ok(()),
-        Some(_) => Err(ClaimsError::SenderConstrained),
     }
 }
 
@@ -164,16 +205,8 @@ fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<()
     if named { Ok(()) } else { Err(ClaimsError::Audience) }
 }
 
-/// A claim by its whole name or, where there is none, by its path: `realm_access.roles`. Names may have dots themselves.
-fn find<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
-    claims.get(name).or_else(|| {
-        let (first, rest) = name.split_once('.')?;
-        find(claims.get(first)?.as_object()?, rest)
-    })
-}
-
-fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, ClaimsError> {
-    match find(claims, name) {
+fn text(claims: &Map<String, Value>, path: &ClaimPath) -> Result<Option<String>, ClaimsError> {
+    match path.find(claims) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => plain(value).map(Some).ok_or(ClaimsError::Malformed),
     }
@@ -189,10 +222,10 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-fn authorities(claims: &Map<String, Value>, names: &[String]) -> Result<Vec<String>, ClaimsError> {
+fn authorities(claims: &Map<String, Value>, paths: &[ClaimPath]) -> Result<Vec<String>, ClaimsError> {
     let mut all = Vec::new();
-    for name in names {
-        all.extend(words(find(claims, name))?);
+    for value in paths.iter().flat_map(|path| path.find_all(claims)) {
+        all.extend(words(Some(value))?);
     }
     all.sort_unstable();
     all.dedup();

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim_names::ClaimNames;
+use crate::dpop::Dpop;
+use crate::forwarded::Authorization;
+use crate::introspection::IntrospectionEndpoint;
+use crate::key_source::Jwks;
+
 /// The whole plugin configuration. Every part is optional where a default is safe; unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,6 +43,11 @@ pub struct Config {
     pub hold: Duration,
     /// Clock tolerance for `exp`, `nbf` and `iat` (`"0s"`).
     pub leeway: Duration,
+    /// How DPoP proofs are checked. Tokens that are bound to a key need a proof in any case; what stands here also tells
+    /// clients in challenges that they may use DPoP.
+    pub dpop: Option<Dpop>,
+    /// The address of this resource's metadata (RFC 9728), for challenges.
+    pub resource_metadata: Option<String>,
 }
 
 impl Default for Config {
@@ -56,6 +67,8 @@ impl Default for Config {
             max_stale: Duration::from_secs(300),
             hold: Duration::from_secs(5),
             leeway: Duration::from_secs(0),
+            dpop: None,
+            resource_metadata: None,
         }
     }
 }
@@ -84,7 +97,11 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
     /// The verifying keys.
-    pub jwks: Jwks,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Jwks>,
+    /// Where its opaque tokens are asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionEndpoint>,
     /// Which claims say what.
     #[serde(default)]
     pub claims: ClaimNames,
@@ -113,55 +130,6 @@ pub enum Expiry {
 impl Expiry {
     fn is_required(&self) -> bool {
         *self == Self::Required
-    }
-}
-
-/// Where an issuer's keys are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Jwks {
-    /// In place: `{ "inline": { "keys": [ … ] } }`, RFC 7517; `oct` keys are accepted here.
-    Inline {
-        /// The JWK Set.
-        inline: serde_json::Value,
-    },
-    /// Fetched through a cluster of the host.
-    Remote {
-        /// The host's name of the cluster.
-        cluster: String,
-        /// `https://authority/path` of the JWK Set.
-        uri: String,
-    },
-}
-
-/// The claims that say who a token speaks of. A name may be a path: `realm_access.roles`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClaimNames {
-    /// The user's id (`sub`).
-    pub user_id: String,
-    /// The user's name (`preferred_username`).
-    pub user_name: String,
-    /// The OAuth client (`client_id`).
-    pub client_id: String,
-    /// Authorities: arrays of strings, or strings of words; all of them together (`authorities`).
-    pub authorities: Vec<String>,
-    /// Scopes: an array of strings, or a string of words (`scope`).
-    pub scope: String,
-    /// The token's id, by which it is revoked (`jti`).
-    pub token_id: String,
-}
-
-impl Default for ClaimNames {
-    fn default() -> Self {
-        Self {
-            user_id: "sub".into(),
-            user_name: "preferred_username".into(),
-            client_id: "client_id".into(),
-            authorities: vec!["authorities".into()],
-            scope: "scope".into(),
-            token_id: "jti".into(),
-        }
     }
 }
 
@@ -239,6 +207,12 @@ pub struct Rule {
     /// Claims that must equal a value; `{name}` stands for that segment of the path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, String>,
+    /// How the user must have logged in: one of these values of `acr` (RFC 9470).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr: Vec<String>,
+    /// How long ago the user may have logged in, by `auth_time` (`"5m"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
     /// Nobody may: an exception from a broader pattern. Nothing else may be required beside it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deny: bool,
@@ -293,6 +267,8 @@ pub struct Forward {
     pub authorities: Option<String>,
     /// Scopes, space-separated.
     pub scope: Option<String>,
+    /// What the upstream receives of the token itself.
+    pub authorization: Authorization,
 }
 
 impl Default for Forward {
@@ -303,6 +279,7 @@ impl Default for Forward {
             client_id: Some("x-client-id".into()),
             authorities: Some("x-authorities".into()),
             scope: Some("x-scope".into()),
+            authorization: Authorization::Keep,
         }
     }
 }

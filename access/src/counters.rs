@@ -15,7 +15,7 @@ pub const TIMED: u64 = 16;
 const MAX_TIMES: usize = 256;
 
 /// The reasons that refusals are counted by: the names of [`Denial::name`].
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 11] = [
     "path",
     "method",
     "host",
@@ -24,6 +24,8 @@ const REASONS: [&str; 9] = [
     "bad_token",
     "forbidden",
     "scope",
+    "step_up",
+    "bad_proof",
     "unavailable",
 ];
 

@@ -5,8 +5,10 @@
 use std::fmt::Write;
 
 use crate::config::ErrorStyle;
+use crate::dpop::ProofError;
 use crate::host::HostError;
 use crate::path::PathError;
+use crate::permission::StepUp;
 use crate::policy::TokenError;
 
 /// Why a request is refused.
@@ -41,6 +43,17 @@ pub enum Denial {
     /// A good token without these scopes.
     #[error("the scope `{0}` is missing")]
     Scope(String),
+    /// A good token whose user must log in again, or by other means (RFC 9470).
+    #[error("the user must log in again, or by other means")]
+    StepUp(StepUp),
+    /// A token that is bound to a key, with a proof that does not show it (RFC 9449 section 7.1).
+    #[error("{reason}")]
+    BadProof {
+        /// What is wrong with the proof.
+        reason: ProofError,
+        /// The nonce that the next proof must have.
+        nonce: Option<Box<str>>,
+    },
     /// A feed has not answered yet, or not for too long; or a lookup failed.
     #[error("{0}")]
     Unavailable(Unavailable),
@@ -64,6 +77,12 @@ pub enum Unavailable {
     /// The auth server did not say whether a token is good.
     #[error("the auth server could not be asked about the token")]
     Introspection,
+    /// The host did not say which certificate the client has.
+    #[error("the host did not say which certificate the client has")]
+    Certificate,
+    /// So many DPoP proofs are remembered that no other one can be.
+    #[error("too many DPoP proofs are remembered")]
+    Proofs,
     /// The auth server is being asked about as many tokens as we ask about at a time.
     #[error("the auth server is being asked about too many other tokens")]
     Busy,
@@ -92,6 +111,8 @@ impl Denial {
             Denial::BadToken { .. } => "bad_token",
             Denial::Forbidden => "forbidden",
             Denial::Scope(_) => "scope",
+            Denial::StepUp(_) => "step_up",
+            Denial::BadProof { .. } => "bad_proof",
             Denial::Unavailable(_) => "unavailable",
         }
     }
@@ -123,6 +144,15 @@ impl Denial {
                 "invalid_token",
                 &html_escaped(presented),
             ),
+            Denial::BadProof { reason, nonce } => {
+                let (error, description) = proof_error(*reason);
+                let challenge = format!(r#"DPoP error="{error}", error_description="{description}""#);
+                with_nonce(spring_oauth(challenge, error, description), nonce)
+            }
+            Denial::StepUp(login) => {
+                let challenge = step_up(login);
+                spring_oauth(challenge, "insufficient_user_authentication", LOG_IN_AGAIN)
+            }
             Denial::Forbidden | Denial::Scope(_) => boot(403, "Forbidden", now, target),
             Denial::Unavailable(_) => retry_later(boot(503, "Service Unavailable", now, target)),
         }
@@ -165,6 +195,15 @@ impl Denial {
                 let challenge = format!(r#"Bearer error="invalid_token", error_description="{description}""#);
                 challenged(plain(401, "invalid_token", description), challenge)
             }
+            Denial::BadProof { reason, nonce } => {
+                let (error, description) = proof_error(*reason);
+                let challenge = format!(r#"DPoP error="{error}", error_description="{description}""#);
+                with_nonce(challenged(plain(401, error, description), challenge), nonce)
+            }
+            Denial::StepUp(login) => challenged(
+                plain(401, "insufficient_user_authentication", LOG_IN_AGAIN),
+                step_up(login),
+            ),
             Denial::Forbidden => {
                 let challenge = r#"Bearer error="insufficient_scope""#.into();
                 challenged(
@@ -174,10 +213,7 @@ impl Denial {
             }
             Denial::Scope(scope) => {
                 // A scope-token has no quote and no backslash (RFC 6749 section 3.3); a rule may still hold one.
-                let scope: String = scope
-                    .chars()
-                    .filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\'))
-                    .collect();
+                let scope = quotable(scope);
                 let challenge = format!(r#"Bearer error="insufficient_scope", scope="{scope}""#);
                 challenged(
                     plain(403, "insufficient_scope", "The access token lacks a scope"),
@@ -191,6 +227,47 @@ impl Denial {
             )),
         }
     }
+}
+
+const LOG_IN_AGAIN: &str = "The user must log in again, or by other means";
+
+/// The challenge of RFC 9470 section 3.
+fn step_up(login: &StepUp) -> String {
+    let mut challenge =
+        format!(r#"Bearer error="insufficient_user_authentication", error_description="{LOG_IN_AGAIN}""#);
+    // Writing to a String cannot fail.
+    if !login.acr.is_empty() {
+        let _ = write!(challenge, r#", acr_values="{}""#, quotable(&login.acr.join(" ")));
+    }
+    if let Some(seconds) = login.max_age {
+        let _ = write!(challenge, r#", max_age="{seconds}""#);
+    }
+    challenge
+}
+
+/// The error codes of RFC 9449 sections 7.1 and 9. What is wrong with a proof is the operator's to know.
+fn proof_error(reason: ProofError) -> (&'static str, &'static str) {
+    match reason {
+        ProofError::Nonce => ("use_dpop_nonce", "The DPoP proof needs the nonce of this answer"),
+        _ => (
+            "invalid_dpop_proof",
+            "The DPoP proof is missing, invalid or used before",
+        ),
+    }
+}
+
+fn with_nonce(mut answer: Answer, nonce: &Option<Box<str>>) -> Answer {
+    if let Some(nonce) = nonce {
+        answer.headers.push(("dpop-nonce", nonce.to_string()));
+    }
+    answer
+}
+
+/// What may stand in a quoted string as it is; the rest is left out.
+pub(crate) fn quotable(text: &str) -> String {
+    text.chars()
+        .filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\'))
+        .collect()
 }
 
 /// The body of Spring Security OAuth's `OAuth2AuthenticationEntryPoint`.

@@ -8,11 +8,15 @@
 use std::fmt;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::claims::{Claims, ClaimsError};
+use crate::config::{Duration, Issuer};
 use crate::json;
-use crate::jwk::Algorithm;
+use crate::jwk::{Algorithm, Key};
 use crate::jws::{JwsError, Unverified};
 use crate::policy::{Need, TokenError};
+use crate::signed_answer;
 use crate::snapshot::Introspection;
 
 /// The longest opaque token that is asked about, in bytes.
@@ -21,9 +25,47 @@ pub const MAX_OPAQUE: usize = 2048;
 /// How many questions one VM may have open; a request that would need one more is refused with 503.
 pub const MAX_OPEN: usize = 64;
 
+/// How long an answer without `exp` is relied on, in milliseconds.
+const WITHOUT_EXPIRY: u64 = 10_000;
+
+/// Where the opaque tokens of an issuer are asked about (RFC 7662).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntrospectionEndpoint {
+    /// The host's name of the cluster.
+    pub cluster: String,
+    /// `https://authority/path` of the endpoint.
+    pub uri: String,
+    /// `client:secret` for HTTP Basic; absent: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+    /// What the issuer's opaque tokens begin with. Absent: every opaque token that begins with nobody else's prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// How long an answer is relied on at most, as nobody tells us of a revocation there (`"60s"`).
+    #[serde(default = "a_minute")]
+    pub max_age: Duration,
+}
+
+fn a_minute() -> Duration {
+    Duration::from_secs(60)
+}
+
+/// Who is asked about a token. A token is asked about in one place only: the others have no business to see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Our auth server.
+    AuthServer,
+    /// The issuer of the configuration with this index.
+    Issuer(usize),
+}
+
 /// A token of which nothing is known yet. Its text is not for logs: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UnknownToken(Rc<str>);
+pub struct UnknownToken {
+    text: Rc<str>,
+    asked: Asked,
+}
 
 /// A token to ask about. Hand it back with the answer.
 #[derive(Debug, Clone)]
@@ -37,6 +79,8 @@ pub struct Question {
 #[derive(Debug, Default)]
 pub(crate) struct Introspections {
     kinds: Introspection,
+    /// What the opaque tokens of issuers begin with, the longest first, and the issuer's index.
+    prefixes: Vec<(String, usize)>,
     open: Vec<Open>,
     /// How many questions there were.
     numbered: u64,
@@ -55,6 +99,9 @@ pub enum AnswerError {
     /// Not a strict JSON object.
     #[error("the answer is not a JSON object")]
     NotAnObject,
+    /// Not the signed answer of that issuer (RFC 9701), or none where the upstream is to receive one.
+    #[error("the answer is not a signed one (RFC 9701) that can be believed")]
+    Signed,
     /// `active` is missing, or no boolean.
     #[error("the answer does not say whether the token is active")]
     Active,
@@ -64,8 +111,9 @@ pub enum AnswerError {
 }
 
 impl UnknownToken {
-    fn new(token: &str) -> Self {
-        Self(token.into())
+    fn new(token: &str, asked: Asked) -> Self {
+        let text = token.into();
+        Self { text, asked }
     }
 }
 
@@ -78,7 +126,12 @@ impl fmt::Debug for UnknownToken {
 impl Question {
     /// The token. It has the characters of `b64token` (RFC 6750 section 2.1), and no others.
     pub fn token(&self) -> &str {
-        &self.token.0
+        &self.token.text
+    }
+
+    /// Who is to be asked.
+    pub fn asked(&self) -> Asked {
+        self.token.asked
     }
 
     /// What the requests wait for that bring this token.
@@ -88,6 +141,22 @@ impl Question {
 }
 
 impl Introspections {
+    /// For the issuers of a configuration.
+    pub(crate) fn new(issuers: &[Issuer]) -> Self {
+        let endpoints = issuers.iter().enumerate();
+        let mut prefixes: Vec<_> = endpoints
+            .filter_map(|(index, issuer)| {
+                let endpoint = issuer.introspection.as_ref()?;
+                Some((endpoint.prefix.clone().unwrap_or_default(), index))
+            })
+            .collect();
+        prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self {
+            prefixes,
+            ..Self::default()
+        }
+    }
+
     /// The feed told which tokens to ask about.
     pub(crate) fn set_kinds(&mut self, kinds: Introspection) {
         self.kinds = kinds;
@@ -98,25 +167,29 @@ impl Introspections {
         self.kinds
     }
 
-    /// Whether a token that we refuse for this reason may be one to ask about.
-    pub(crate) fn concerns(&self, token: &str, refused: TokenError) -> bool {
+    /// Whom to ask about a token that we would refuse for this reason.
+    pub(crate) fn concerns(&self, token: &str, refused: TokenError) -> Option<Asked> {
         match refused {
-            TokenError::Jws(JwsError::NotCompact) => {
-                self.kinds.opaque && token.len() <= MAX_OPAQUE && !looks_like_jws(token)
+            TokenError::Jws(JwsError::NotCompact) if token.len() <= MAX_OPAQUE && !looks_like_jws(token) => {
+                let mut prefixes = self.prefixes.iter();
+                match prefixes.find(|(prefix, _)| token.starts_with(prefix)) {
+                    Some((_, index)) => Some(Asked::Issuer(*index)),
+                    None => self.kinds.opaque.then_some(Asked::AuthServer),
+                }
             }
             TokenError::Jws(JwsError::Signature) | TokenError::Key | TokenError::Issuer => {
-                self.kinds.imported && of_the_system_before(token)
+                (self.kinds.imported && of_the_system_before(token)).then_some(Asked::AuthServer)
             }
-            _ => false,
+            _ => None,
         }
     }
 
     /// The token as a need, if its question is open or there is room for one more.
-    pub(crate) fn need(&self, token: &str) -> Option<Need> {
-        let open = self.open.iter().find(|open| &*open.question.token.0 == token);
+    pub(crate) fn need(&self, token: &str, asked: Asked) -> Option<Need> {
+        let open = self.open.iter().find(|open| &*open.question.token.text == token);
         match open {
             Some(open) => Some(open.question.need()),
-            None if self.open.len() < MAX_OPEN => Some(Need::Introspection(UnknownToken::new(token))),
+            None if self.open.len() < MAX_OPEN => Some(Need::Introspection(UnknownToken::new(token, asked))),
             None => None,
         }
     }
@@ -165,23 +238,72 @@ impl Introspections {
     }
 }
 
+/// What is needed to read an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// The issuer that was asked, and its keys; `None`: our auth server.
+    pub(crate) issuer: Option<(&'a Issuer, Option<&'a [Key]>)>,
+    /// The upstream is to receive the answer itself, so it must be signed.
+    pub(crate) signed: bool,
+    pub(crate) compared: &'a [String],
+    pub(crate) now: u64,
+    pub(crate) leeway: u64,
+}
+
+/// What an answer says of a token that is good.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) claims: Claims,
+    /// Unix milliseconds until which it may be relied on.
+    pub(crate) until: Option<u64>,
+    /// The signed answer.
+    pub(crate) jwt: Option<Box<str>>,
+}
+
 /// Reads the answer to a question: who it is, or why the token is not good.
-pub(crate) fn read(
-    answer: &[u8],
-    compared: &[String],
-    now: u64,
-    leeway: u64,
-) -> Result<Result<Claims, TokenError>, AnswerError> {
-    let answer = json::object(answer).map_err(|_| AnswerError::NotAnObject)?;
-    match answer.get("active").and_then(serde_json::Value::as_bool) {
+pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found, TokenError>, AnswerError> {
+    let issuer = reading.issuer.map(|(issuer, _)| issuer);
+    let signed = std::str::from_utf8(answer)
+        .ok()
+        .filter(|text| text.starts_with("eyJ"))
+        .map(str::trim_ascii);
+    let members = match signed {
+        Some(text) => {
+            let keys = reading.issuer.and_then(|(_, keys)| keys);
+            // An issuer with keys that have not come yet cannot be believed yet.
+            if keys.is_none() && issuer.is_some_and(|issuer| issuer.jwks.is_some()) {
+                return Err(AnswerError::Signed);
+            }
+            let name = issuer.and_then(|issuer| issuer.issuer.as_deref());
+            signed_answer::read(text, name, keys)?
+        }
+        None => json::object(answer).map_err(|_| AnswerError::NotAnObject)?,
+    };
+    match members.get("active").and_then(serde_json::Value::as_bool) {
         None => Err(AnswerError::Active),
         Some(false) => Ok(Err(TokenError::Inactive)),
-        Some(true) => match Claims::introspected(&answer, compared, now, leeway) {
-            Ok(claims) => Ok(Ok(claims)),
+        Some(true) if reading.signed && signed.is_none() => Err(AnswerError::Signed),
+        Some(true) => match Claims::introspected(&members, issuer, reading.compared, reading.now, reading.leeway) {
+            Ok(claims) => Ok(Ok(Found {
+                until: issuer
+                    .and_then(|issuer| issuer.introspection.as_ref())
+                    .map(|endpoint| relied_on(&claims, endpoint, reading.now)),
+                claims,
+                jwt: signed.filter(|_| reading.signed).map(Into::into),
+            })),
             Err(ClaimsError::Malformed) => Err(AnswerError::Member),
             Err(error) => Ok(Err(error.into())),
         },
     }
+}
+
+/// Nobody tells us of revocations at another issuer, so what it said is asked again before long.
+fn relied_on(claims: &Claims, endpoint: &IntrospectionEndpoint, now: u64) -> u64 {
+    let longest = match claims.expires_at {
+        Some(_) => endpoint.max_age.millis,
+        None => endpoint.max_age.millis.min(WITHOUT_EXPIRY),
+    };
+    now.saturating_add(longest)
 }
 
 /// Three parts: such a token is a JWT or nothing.
@@ -202,33 +324,46 @@ mod tests {
     fn one_question_for_a_token_and_only_so_many_at_a_time() {
         let mut asked = Introspections::default();
         for n in 0..MAX_OPEN {
-            let need = asked.need(&format!("token-{n}"));
+            let need = asked.need(&format!("token-{n}"), Asked::AuthServer);
             let Some(Need::Introspection(token)) = need else {
                 panic!("{n}: {need:?}")
             };
             asked.want(&token);
             asked.want(&token);
         }
-        assert_eq!(asked.need("one-more"), None);
-        assert!(asked.need("token-0").is_some(), "it is being asked about");
+        assert_eq!(asked.need("one-more", Asked::AuthServer), None);
+        assert!(
+            asked.need("token-0", Asked::AuthServer).is_some(),
+            "it is being asked about"
+        );
         let due = asked.due();
         assert_eq!((due.len(), asked.due().len(), asked.wanted()), (MAX_OPEN, 0, false));
         assert!(asked.close(&due[0]));
         assert!(!asked.close(&due[0]));
-        assert!(asked.need("one-more").is_some());
+        assert!(asked.need("one-more", Asked::AuthServer).is_some());
         asked.forget();
         assert!(!asked.close(&due[1]), "an answer from before");
     }
 
     #[test]
     fn a_token_is_not_shown() {
-        let token = UnknownToken::new("secret");
+        let token = UnknownToken::new("secret", Asked::AuthServer);
         assert!(!format!("{:?}", Need::Introspection(token)).contains("secret"));
     }
 
     #[test]
     fn an_answer_is_read_strictly() {
-        let read = |answer: &str| read(answer.as_bytes(), &[], 10_000, 0);
+        let reading = Reading {
+            issuer: None,
+            signed: false,
+            compared: &[],
+            now: 10_000,
+            leeway: 0,
+        };
+        let read = |answer: &str| {
+            let found = read(answer.as_bytes(), &reading)?;
+            Ok(found.map(|found| found.claims))
+        };
         assert_eq!(read(r#"{"active":false}"#), Ok(Err(TokenError::Inactive)));
         for (answer, error) in [
             ("", AnswerError::NotAnObject),
@@ -285,7 +420,7 @@ mod tests {
                 expires_at: Some(11_000),
                 not_before: Some(12_000),
                 issued_at: Some(12_000),
-                compared: Vec::new(),
+                ..Claims::default()
             }
         );
     }

@@ -14,23 +14,32 @@
     )
 )]
 
+mod challenge;
+pub mod claim_names;
 pub mod claims;
 pub mod config;
+pub mod confirmation;
 pub mod counters;
 pub mod denial;
+pub mod dpop;
+pub mod forwarded;
 pub mod host;
 pub mod introspection;
 pub mod json;
 pub mod jwk;
 pub mod jws;
+pub mod key_source;
 pub mod path;
 pub mod permission;
 pub mod policy;
 pub mod principal;
+pub mod remote_keys;
+pub mod replay;
 pub mod report;
 pub mod request;
 pub mod revocation;
 pub mod route;
+pub mod signed_answer;
 pub mod snapshot;
 pub mod state;
 mod table;

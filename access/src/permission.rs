@@ -1,5 +1,6 @@
 //! What a path requires: conditions on the caller, and the permission table of the login service.
 
+use crate::claims::Claims;
 use crate::principal::Caller;
 use crate::route::{self, Pattern, PatternError, Routes};
 use crate::snapshot::Permission;
@@ -17,6 +18,10 @@ pub struct Conditions {
     pub claims: Vec<ClaimCondition>,
     /// Nobody meets them.
     pub deny: bool,
+    /// How the user must have logged in: one of these `acr`, if there are any.
+    pub acr: Vec<String>,
+    /// How long ago the user may have logged in, in milliseconds.
+    pub max_age: Option<u64>,
 }
 
 /// A claim that must equal a text, or the segment of the path that the pattern names.
@@ -44,11 +49,22 @@ pub enum Lacks {
     Permission,
     /// These scopes, as the rule lists them.
     Scope(String),
+    /// A login of such a kind, or a newer one (RFC 9470).
+    Authentication(StepUp),
+}
+
+/// The login that a rule requires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepUp {
+    /// One of these `acr`, if there are any.
+    pub acr: Vec<String>,
+    /// At most so many seconds ago.
+    pub max_age: Option<u64>,
 }
 
 impl Conditions {
-    /// Whether the caller meets them for this canonical path.
-    pub fn check(&self, caller: &Caller, path: &str) -> Result<(), Lacks> {
+    /// Whether the caller meets them for this canonical path. `now` in Unix milliseconds, `leeway` in milliseconds.
+    pub fn check(&self, caller: &Caller, path: &str, now: u64, leeway: u64) -> Result<(), Lacks> {
         if self.deny {
             return Err(Lacks::Permission);
         }
@@ -71,11 +87,30 @@ impl Conditions {
                 .map(|(_, value)| value.as_str());
             claim.is_some() && claim == expected
         });
-        if authorities && compared {
-            Ok(())
-        } else {
-            Err(Lacks::Permission)
+        if !authorities || !compared {
+            return Err(Lacks::Permission);
         }
+        self.check_login(claims, now, leeway)
+    }
+}
+
+impl Conditions {
+    /// Asked last: a better login helps only who may do it otherwise. A token that does not say how or when its user logged
+    /// in does not meet a condition on it.
+    fn check_login(&self, claims: &Claims, now: u64, leeway: u64) -> Result<(), Lacks> {
+        let acr = self.acr.is_empty() || claims.acr.as_ref().is_some_and(|acr| self.acr.contains(acr));
+        let recent = self.max_age.is_none_or(|max_age| {
+            claims
+                .authenticated_at
+                .is_some_and(|at| now <= at.saturating_add(max_age).saturating_add(leeway))
+        });
+        if acr && recent {
+            return Ok(());
+        }
+        Err(Lacks::Authentication(StepUp {
+            acr: self.acr.clone(),
+            max_age: self.max_age.map(|millis| millis / 1000),
+        }))
     }
 }
 

@@ -10,16 +10,22 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::challenge;
 use crate::claims::{Claims, ClaimsError};
-use crate::config::{Config, Mode, Unmatched};
-use crate::denial::{Denial, Unavailable};
-use crate::introspection::{self, AnswerError, Question, UnknownToken};
+use crate::config::{Config, Issuer, Mode, Unmatched};
+use crate::denial::{Answer, Denial, Unavailable};
+use crate::dpop::{self, Dpop, ProofError, Scheme};
+use crate::forwarded::Authorization;
+use crate::introspection::{self, AnswerError, Asked, Found as Answered, Question, Reading, UnknownToken};
 use crate::jwk::{JwkError, Key};
 use crate::jws::{JwsError, Unverified};
+use crate::key_source::{Jwks, KeysAt, Url};
 use crate::path;
 use crate::permission::{Conditions, Lacks};
 use crate::principal::{Caller, Principal};
-use crate::request::{Presented, Reader, Request, Shape, well_formed};
+use crate::remote_keys::NamedKey;
+use crate::replay::UsedProof;
+use crate::request::{Certificate, Found, Place, Presented, Reader, Request, Shape, well_formed};
 use crate::revocation::Marks;
 use crate::state::{NoCaller, State};
 pub use crate::table::Decider;
@@ -32,6 +38,7 @@ pub struct Policy {
     reader: Reader,
     table: Table,
     any_token: Conditions,
+    dpop: Dpop,
     /// The claims that rules compare.
     compared: Vec<String>,
 }
@@ -46,6 +53,13 @@ pub struct Trace {
     pub(crate) caller: Option<Caller>,
     pub(crate) rewritten: Option<String>,
     pub(crate) shadow: bool,
+}
+
+impl Trace {
+    /// Whether the rule that decided only reports.
+    pub fn shadows(&self) -> bool {
+        self.shadow
+    }
 }
 
 /// May it pass?
@@ -69,6 +83,9 @@ pub struct Allowed {
     pub rewritten: Option<String>,
     /// In shadow mode: what would have become of it otherwise. Such a request never waits.
     pub shadowed: Option<Shadowed>,
+    /// A proof that must not have been used before: [`State::remember`], and what other VMs remember. Who does not look
+    /// lets replays pass.
+    pub proof: Option<UsedProof>,
 }
 
 /// What a request that passes in shadow mode would have met.
@@ -91,6 +108,8 @@ pub enum Need {
     Authorities(String),
     /// What the auth server says of this token.
     Introspection(UnknownToken),
+    /// The certificate of the client, of the host: put it into the request and decide again at once.
+    ClientCertificate,
 }
 
 impl Need {
@@ -101,6 +120,7 @@ impl Need {
             Need::Keys(_) => Unavailable::Keys,
             Need::Authorities(_) => Unavailable::Authorities,
             Need::Introspection(_) => Unavailable::Introspection,
+            Need::ClientCertificate => Unavailable::Certificate,
         })
     }
 }
@@ -126,6 +146,15 @@ pub enum TokenError {
     /// The auth server was asked, and said no.
     #[error("the auth server does not know the token, or not any more")]
     Inactive,
+    /// It is bound to a key, and came without the proof of it (RFC 9449 section 7.2).
+    #[error("the token is bound to a key and is no bearer token")]
+    BoundToKey,
+    /// It is bound to a certificate, and this connection has none or another one (RFC 8705 section 3).
+    #[error("the token is bound to a client certificate that this connection does not have")]
+    BoundToCertificate,
+    /// It says `DPoP` and is bound to no key (RFC 9449 section 7.1).
+    #[error("the token is not bound to a key, and DPoP would prove nothing")]
+    NotBound,
 }
 
 /// What is wrong with a configuration, and where: `rules[3].path: …`.
@@ -178,10 +207,10 @@ impl Policy {
         let table = Table::new(std::mem::take(&mut config.public), std::mem::take(&mut config.rules))?;
         check_debug(&config)?;
         for (index, issuer) in config.issuers.iter().enumerate() {
-            if let crate::config::Jwks::Inline { inline } = &issuer.jwks {
-                crate::jwk::key_set(inline)
-                    .map_err(|error: JwkError| at(|| format!("issuers[{index}].jwks"), error))?;
-            }
+            check_issuer(issuer).map_err(|(part, message)| ConfigError {
+                key: format!("issuers[{index}].{part}"),
+                message,
+            })?;
         }
         let nowhere = config.token.header.is_none() && config.token.cookie.is_none() && config.token.query.is_none();
         if nowhere {
@@ -191,8 +220,11 @@ impl Policy {
                 message: message.into(),
             });
         }
+        check_dpop(&config)?;
+        check_prefixes(&config)?;
         Ok(Self {
             reader: Reader::new(&config),
+            dpop: config.dpop.clone().unwrap_or_default(),
             config,
             table,
             any_token: Conditions::default(),
@@ -249,6 +281,7 @@ impl Policy {
                     Refused::Deny(denial) => Shadowed::Denial(denial),
                     Refused::Need(need) => Shadowed::Need(need),
                 }),
+                proof: None,
             }),
             Err(Refused::Deny(denial)) => Decision::Deny(denial),
             Err(Refused::Need(need)) => Decision::Need(need),
@@ -280,10 +313,12 @@ impl Policy {
                 caller: None,
                 rewritten: trace.rewritten.take(),
                 shadowed: None,
+                proof: None,
             });
         }
-        let token = match self.reader.token(request, target.query) {
-            Presented::One(token) => token,
+        let (token, dpop) = match self.reader.token(request, target.query) {
+            Presented::One(token) => (token, false),
+            Presented::Dpop(token) => (token, true),
             Presented::None => return Err(Denial::NoToken.into()),
             Presented::Several => return Err(Denial::SeveralTokens.into()),
         };
@@ -296,6 +331,7 @@ impl Policy {
         if state.revocations.revoked(&principal.marks, principal.claims.issued_at) {
             return Err(bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)));
         }
+        let proof = self.check_sender(request, method, &target.path, token, dpop, &principal, state, now)?;
         let caller = state.caller(&principal).map_err(|unknown| match unknown {
             NoCaller::Changed(user) => Refused::Need(Need::Authorities(user)),
             NoCaller::Gone => bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)),
@@ -320,15 +356,110 @@ impl Policy {
                 }
             },
         };
-        conditions.check(caller, &target.path).map_err(|lacks| match lacks {
-            Lacks::Permission => Denial::Forbidden,
-            Lacks::Scope(scope) => Denial::Scope(scope),
-        })?;
+        let leeway = self.config.leeway.millis;
+        conditions
+            .check(caller, &target.path, now, leeway)
+            .map_err(|lacks| match lacks {
+                Lacks::Permission => Denial::Forbidden,
+                Lacks::Scope(scope) => Denial::Scope(scope),
+                Lacks::Authentication(login) => Denial::StepUp(login),
+            })?;
         Ok(Allowed {
             caller: trace.caller.take(),
             rewritten: trace.rewritten.take(),
             shadowed: None,
+            proof,
         })
+    }
+
+    /// Whether the sender is whom the token is bound to, if it is: by the key of a proof, by the certificate of the
+    /// connection, or by both.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, taken apart by its only caller"
+    )]
+    fn check_sender(
+        &self,
+        request: &Request<'_>,
+        method: &str,
+        path: &str,
+        token: &[u8],
+        dpop: bool,
+        principal: &Principal,
+        state: &State,
+        now: u64,
+    ) -> Result<Option<UsedProof>, Refused> {
+        let bad = |reason| bad_token(reason, &String::from_utf8_lossy(token));
+        let Some(bound) = &principal.claims.bound else {
+            return if dpop { Err(bad(TokenError::NotBound)) } else { Ok(None) };
+        };
+        if let Some(expected) = bound.certificate {
+            match request.certificate {
+                Certificate::Unasked => return Err(Refused::Need(Need::ClientCertificate)),
+                Certificate::Hash(shown) if shown == expected => {}
+                _ => return Err(bad(TokenError::BoundToCertificate)),
+            }
+        }
+        let key = match (&bound.key, dpop) {
+            (None, false) => return Ok(None),
+            (None, true) => return Err(bad(TokenError::NotBound)),
+            (Some(_), false) => return Err(bad(TokenError::BoundToKey)),
+            (Some(key), true) => key,
+        };
+        let refused = |reason| {
+            let nonce = (reason == ProofError::Nonce).then(|| state.nonces.current(now).into());
+            Refused::Deny(Denial::BadProof { reason, nonce })
+        };
+        let proof = match request.proof {
+            Found::Once(proof) => proof,
+            Found::Nothing => return Err(refused(ProofError::Missing)),
+            Found::Several => return Err(refused(ProofError::Several)),
+        };
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| refused(ProofError::Address));
+        let expected = dpop::Expected {
+            method,
+            scheme: match self.dpop.scheme {
+                Scheme::Host => text(request.scheme)?,
+                Scheme::Https => "https",
+                Scheme::Http => "http",
+                Scheme::XForwardedProto => match request.forwarded_proto {
+                    Found::Once(scheme) => text(scheme)?,
+                    _ => return Err(refused(ProofError::Address)),
+                },
+            },
+            authority: match request.authority {
+                Found::Once(authority) => text(authority)?,
+                _ => return Err(refused(ProofError::Address)),
+            },
+            path,
+            token,
+            key,
+            nonces: self.dpop.nonce.then_some(&state.nonces),
+            now,
+            max_age: self.dpop.max_age.millis,
+            leeway: self.config.leeway.millis,
+        };
+        dpop::verify(proof, &expected).map(Some).map_err(refused)
+    }
+
+    /// The token of a request that was found to have one.
+    pub(crate) fn presented<'r>(&self, request: &Request<'r>, target: &'r str) -> &'r [u8] {
+        let query = target.find('?').and_then(|at| target.get(at..)).unwrap_or_default();
+        match self.reader.token(request, query) {
+            Presented::One(token) | Presented::Dpop(token) => token,
+            Presented::None | Presented::Several => b"",
+        }
+    }
+
+    pub(crate) fn place(&self, request: &Request<'_>) -> Place {
+        self.reader.place(request)
+    }
+
+    /// The answer to a refused request. `now` is in Unix milliseconds.
+    pub fn answer(&self, denial: &Denial, request: &Request<'_>, now: u64) -> Answer {
+        let mut answer = denial.answer(self.config.errors, now, request.target);
+        challenge::complete(&mut answer, denial, self.reader.says_dpop(request), &self.config);
+        answer
     }
 
     /// Takes what the auth server answered to a question about a token (RFC 7662 section 2.2). After an error nothing is
@@ -344,8 +475,19 @@ impl Policy {
             // The keys changed meanwhile: who still waits asks again.
             return Ok(());
         }
-        match introspection::read(answer, &self.compared, now, self.config.leeway.millis)? {
-            Ok(claims) => drop(self.remember(question.token(), claims, true, state)),
+        let issuer = match question.asked() {
+            Asked::AuthServer => None,
+            Asked::Issuer(index) => state.issuer(index),
+        };
+        let reading = Reading {
+            issuer: issuer.map(|known| (&*known.issuer, known.issuer.jwks.as_ref().and_then(|_| known.keys(now)))),
+            signed: self.config.forward.authorization == Authorization::Jwt,
+            compared: &self.compared,
+            now,
+            leeway: self.config.leeway.millis,
+        };
+        match introspection::read(answer, &reading)? {
+            Ok(found) => drop(self.remember(question.token(), found, issuer.is_none(), state)),
             Err(error) => remember_bad(question.token(), error, state, now),
         }
         Ok(())
@@ -359,7 +501,10 @@ impl Policy {
                 state.tokens.forget(token);
                 return Err(bad_token(error.into(), &String::from_utf8_lossy(token)));
             }
-            return Ok(principal);
+            if principal.until.is_none_or(|until| now < until) {
+                return Ok(principal);
+            }
+            state.tokens.forget(token);
         }
         if let Some(&(error, until)) = state.refused.get(token)
             && until > now
@@ -372,15 +517,22 @@ impl Policy {
             Shape::Malformed(presented) => return Err(bad_token(TokenError::Jws(JwsError::NotCompact), &presented)),
         };
         let error = match self.verify(token, state, now) {
-            Ok((claims, ours)) => return Ok(self.remember(token, claims, ours, state)),
+            Ok((claims, ours)) => {
+                let found = Answered {
+                    claims,
+                    until: None,
+                    jwt: None,
+                };
+                return Ok(self.remember(token, found, ours, state));
+            }
             Err(Unproven::Bad(error)) => error,
-            Err(Unproven::Keys(index)) => {
-                state.want_keys(index, now);
+            Err(Unproven::Keys(index, key)) => {
+                state.want_keys(index, key, now);
                 return Err(Refused::Need(Need::Keys(index)));
             }
         };
-        if state.introspections.concerns(token, error) {
-            return Err(match state.introspections.need(token) {
+        if let Some(asked) = state.introspections.concerns(token, error) {
+            return Err(match state.introspections.need(token, asked) {
                 Some(need) => Refused::Need(need),
                 None => Refused::Deny(Denial::Unavailable(Unavailable::Busy)),
             });
@@ -390,15 +542,20 @@ impl Policy {
     }
 
     /// Remembers who a good token speaks of. `ours`: it is one of our own auth server.
-    fn remember(&self, token: &str, claims: Claims, ours: bool, state: &mut State) -> Rc<Principal> {
+    fn remember(&self, token: &str, found: Answered, ours: bool, state: &mut State) -> Rc<Principal> {
+        let Answered { claims, until, jwt } = found;
         // What our servers say of a user or a token id says nothing of somebody else's.
         let marks = if ours {
             state.revocations.marks(&claims)
         } else {
             Marks::default()
         };
-        let principal = Rc::new(Principal::new(claims, marks, ours, &self.config.forward));
-        state.tokens.put(token.as_bytes(), principal.clone());
+        let more = jwt.as_ref().map_or(0, |jwt| jwt.len());
+        let mut principal = Principal::new(claims, marks, ours, &self.config.forward);
+        principal.until = until;
+        principal.jwt = jwt;
+        let principal = Rc::new(principal);
+        state.tokens.put_with(token.as_bytes(), more, principal.clone());
         principal
     }
 
@@ -408,13 +565,17 @@ impl Policy {
         let claimed = unverified.claimed_issuer()?;
         let mut error = TokenError::Issuer;
         for (index, known) in state.issuers().filter(|(_, known)| known.issuer.issuer == claimed) {
-            let Some(keys) = &known.keys else {
-                return Err(Unproven::Keys(index));
+            let Some(keys) = known.keys(now) else {
+                return Err(Unproven::Keys(index, None));
             };
             let candidates = candidates(keys, &unverified);
             if candidates.is_empty() {
-                if state.keys_may_change(index, now) {
-                    return Err(Unproven::Keys(index));
+                let key = NamedKey {
+                    algorithm: unverified.algorithm(),
+                    id: unverified.key_id().map(str::to_owned),
+                };
+                if state.key_may_come(index, &key, now) {
+                    return Err(Unproven::Keys(index, Some(key)));
                 }
                 error = TokenError::Key;
             }
@@ -473,7 +634,8 @@ impl From<Denial> for Refused {
 
 enum Unproven {
     Bad(TokenError),
-    Keys(usize),
+    /// The issuer with this index has no keys yet, or not this one.
+    Keys(usize, Option<NamedKey>),
 }
 
 impl<E: Into<TokenError>> From<E> for Unproven {
@@ -544,4 +706,81 @@ pub(crate) fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigEr
         key: key(),
         message: error.to_string(),
     }
+}
+
+fn check_dpop(config: &Config) -> Result<(), ConfigError> {
+    let wrong = |key: &str, message: &str| {
+        Err(ConfigError {
+            key: key.into(),
+            message: message.into(),
+        })
+    };
+    if let Some(dpop) = &config.dpop {
+        if !(1000..=3_600_000).contains(&dpop.max_age.millis) {
+            return wrong("dpop.max_age", "a proof is good for 1s to 1h");
+        }
+        if dpop.nonce_lifetime.millis < 1000 {
+            return wrong("dpop.nonce_lifetime", "a nonce is good for 1s at least");
+        }
+        if dpop.nonce_secret.as_ref().is_some_and(|secret| secret.len() < 32) {
+            return wrong("dpop.nonce_secret", "it needs 32 characters at least, and random ones");
+        }
+    }
+    if let Some(address) = &config.resource_metadata
+        && let Err(message) = Url::parse(address)
+    {
+        return wrong("resource_metadata", &message);
+    }
+    Ok(())
+}
+
+/// The part of an issuer that is wrong, and why.
+fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
+    match &issuer.jwks {
+        Some(Jwks::Inline { inline }) => {
+            crate::jwk::key_set(inline).map_err(|error: JwkError| ("jwks", error.to_string()))?;
+        }
+        Some(Jwks::Remote(remote)) if issuer.issuer.is_none() && matches!(remote.at, KeysAt::Discovery { .. }) => {
+            let message = "a discovery document is believed only for the issuer that it must name; write `issuer`";
+            return Err(("jwks.discovery", message.into()));
+        }
+        Some(Jwks::Remote(_)) => {}
+        None if issuer.introspection.is_none() => {
+            let message = "there is no way to tell its tokens good from bad; write `jwks`, `introspection` or both";
+            return Err(("jwks", message.into()));
+        }
+        None => {}
+    }
+    if let Some(endpoint) = &issuer.introspection {
+        Url::parse(&endpoint.uri).map_err(|message| ("introspection.uri", message))?;
+        if endpoint.prefix.as_deref() == Some("") {
+            let message = "it is empty; leave it out, if there is one issuer of opaque tokens only";
+            return Err(("introspection.prefix", message.into()));
+        }
+    }
+    Ok(())
+}
+
+/// Every opaque token has one place where it is asked about.
+fn check_prefixes(config: &Config) -> Result<(), ConfigError> {
+    let mut seen: Vec<Option<&str>> = Vec::new();
+    if config.auth_server.is_some() {
+        seen.push(None);
+    }
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        let Some(endpoint) = &issuer.introspection else {
+            continue;
+        };
+        let prefix = endpoint.prefix.as_deref();
+        if seen.contains(&prefix) {
+            return Err(ConfigError {
+                key: format!("issuers[{index}].introspection.prefix"),
+                message: "an opaque token does not say who issued it: with an auth server, or several issuers of such \
+                          tokens, each issuer needs the prefix its tokens begin with"
+                    .into(),
+            });
+        }
+        seen.push(prefix);
+    }
+    Ok(())
 }

@@ -16,6 +16,10 @@ pub struct Principal {
     pub marks: Marks,
     /// Whether it is a token of our own auth server, whose users our login service knows.
     pub ours: bool,
+    /// Unix milliseconds at which somebody must be asked again who this is; `None`: never.
+    pub until: Option<u64>,
+    /// What the upstream may be given in place of an opaque token.
+    pub jwt: Option<Box<str>>,
     /// The identity headers but that of the authorities: name and value.
     headers: Vec<(String, String)>,
     /// The authorities that the token itself carries.
@@ -69,6 +73,8 @@ impl Principal {
             claims,
             marks,
             ours,
+            until: None,
+            jwt: None,
             headers,
             authorities,
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use subtle::ConstantTimeEq;
 
 use crate::config::{Config, Debug, Forward, TokenSource};
+use crate::confirmation::Digest;
 use crate::host::{self, HostError};
 use crate::table::is_method;
 
@@ -29,11 +30,56 @@ pub struct Request<'a> {
     pub spoofed: Vec<&'a [u8]>,
     /// Whether its answer may explain itself.
     pub debugging: Debugging,
-    authority: Found<'a>,
+    pub(crate) authority: Found<'a>,
     /// `host` beside `:authority`.
     host: Found<'a>,
+    /// `:scheme`.
+    pub scheme: &'a [u8],
+    /// The certificate that the client showed on this connection.
+    pub certificate: Certificate,
+    pub(crate) forwarded_proto: Found<'a>,
+    pub(crate) proof: Found<'a>,
     header: Found<'a>,
     cookie: Found<'a>,
+    /// The `cookie` headers, if one of them may hold a token.
+    cookies: Vec<&'a [u8]>,
+}
+
+/// Where a token stands in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Header,
+    Cookie,
+    Query,
+}
+
+impl Request<'_> {
+    /// Every cookie but those of this name.
+    pub(crate) fn other_cookies(&self, name: &str) -> Vec<u8> {
+        let pairs = self
+            .cookies
+            .iter()
+            .flat_map(|header| header.split(|&byte| byte == b';'));
+        let named = |pair: &[u8]| {
+            pair.strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.first() == Some(&b'='))
+        };
+        let others = pairs
+            .map(<[u8]>::trim_ascii)
+            .filter(|pair| !pair.is_empty() && !named(pair));
+        others.collect::<Vec<_>>().join(b"; ".as_slice())
+    }
+}
+
+/// The certificate of the client, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// The host was not asked yet; it costs a call, and few tokens are bound to one.
+    Unasked,
+    /// There is none.
+    None,
+    /// The SHA-256 hash of the certificate (DER).
+    Hash(Digest),
 }
 
 /// What the holder of the debug secret asks for.
@@ -60,6 +106,8 @@ pub enum Presented<'a> {
     None,
     /// Something in exactly one place.
     One(&'a [u8]),
+    /// The same, in a header that says `DPoP` (RFC 9449 section 7.1): a proof must be beside it.
+    Dpop(&'a [u8]),
     /// More than one: a proxy behind us might take the other one.
     Several,
 }
@@ -76,7 +124,7 @@ pub enum Shape<'a> {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-enum Found<'a> {
+pub(crate) enum Found<'a> {
     #[default]
     Nothing,
     Once(&'a [u8]),
@@ -121,6 +169,7 @@ impl Reader {
             client_id,
             authorities,
             scope,
+            ..
         } = &config.forward;
         let debug = config.debug.clone().map(|debug| Debug {
             header: debug.header.to_ascii_lowercase(),
@@ -147,8 +196,13 @@ impl Reader {
             debugging: Debugging::No,
             authority: Found::Nothing,
             host: Found::Nothing,
+            scheme: b"",
+            certificate: Certificate::Unasked,
+            forwarded_proto: Found::Nothing,
+            proof: Found::Nothing,
             header: Found::Nothing,
             cookie: Found::Nothing,
+            cookies: Vec::new(),
         };
         let token = self.token.header.as_deref().map(str::as_bytes);
         for (name, value) in headers {
@@ -157,10 +211,14 @@ impl Reader {
                 b":path" => request.target = value,
                 b":authority" => request.authority.add(value),
                 b"host" => request.host.add(value),
+                b":scheme" => request.scheme = value,
+                b"dpop" => request.proof.add(value),
+                b"x-forwarded-proto" => request.forwarded_proto.add(value),
                 _ if Some(name) == token => request.header.add(value),
                 b"cookie" => {
                     if let Some(wanted) = &self.token.cookie {
                         cookies(value, wanted.as_bytes()).for_each(|value| request.cookie.add(value));
+                        request.cookies.push(value);
                     }
                 }
                 _ if self.is_identity(name) => {
@@ -193,6 +251,21 @@ impl Reader {
         } else {
             Debugging::No
         }
+    }
+
+    /// Where the one token of a request stands.
+    pub(crate) fn place(&self, request: &Request<'_>) -> Place {
+        let in_header = |value| bearer(value, self.token.header.as_deref() == Some("authorization"));
+        match (request.header, request.cookie) {
+            (Found::Once(value), _) if in_header(value) != Presented::None => Place::Header,
+            (_, Found::Once(value)) if bare(value) != Presented::None => Place::Cookie,
+            _ => Place::Query,
+        }
+    }
+
+    /// Whether the header that may hold a token says that it is a DPoP token.
+    pub fn says_dpop(&self, request: &Request<'_>) -> bool {
+        matches!(request.header, Found::Once(value) if matches!(after_scheme(value.trim_ascii()), Some((Scheme::Dpop, _))))
     }
 
     /// The token of a request, from exactly one of the configured places. `query` has its `?`.
@@ -245,7 +318,11 @@ fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w [u8]) -> impl Iterator<Item = &
 /// `Bearer <token>`, the scheme in any case (RFC 9110 section 11.1). A header of another name may hold the bare token.
 fn bearer(value: &[u8], scheme_needed: bool) -> Presented<'_> {
     match after_scheme(value.trim_ascii()) {
-        Some(token) => bare(token),
+        Some((Scheme::Bearer, token)) => bare(token),
+        Some((Scheme::Dpop, token)) => match bare(token) {
+            Presented::One(token) => Presented::Dpop(token),
+            other => other,
+        },
         None if joined(value) => Presented::Several,
         None if scheme_needed => Presented::None,
         None => bare(value),
@@ -272,7 +349,7 @@ pub fn well_formed(token: &[u8]) -> Shape<'_> {
     }
 }
 
-/// Whether a `Bearer` stands after a comma or before one: some hosts join two headers into one.
+/// Whether a token stands after a comma or before one: some hosts join two headers into one.
 fn joined(value: &[u8]) -> bool {
     value.contains(&b',')
         && value
@@ -280,10 +357,22 @@ fn joined(value: &[u8]) -> bool {
             .any(|part| after_scheme(part.trim_ascii()).is_some())
 }
 
-fn after_scheme(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    let rest = rest.strip_prefix(b" ")?;
-    scheme.eq_ignore_ascii_case(b"bearer").then_some(rest)
+/// How a header says what kind of token it has.
+#[derive(Clone, Copy)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+fn after_scheme(value: &[u8]) -> Option<(Scheme, &[u8])> {
+    let space = value.iter().take(7).position(|&byte| byte == b' ')?;
+    let (name, rest) = value.split_at_checked(space)?;
+    let scheme = match name {
+        _ if name.eq_ignore_ascii_case(b"bearer") => Scheme::Bearer,
+        _ if name.eq_ignore_ascii_case(b"dpop") => Scheme::Dpop,
+        _ => return None,
+    };
+    Some((scheme, rest.strip_prefix(b" ")?))
 }
 
 #[cfg(test)]
@@ -295,6 +384,7 @@ mod tests {
         let request = reader.read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         match reader.token(&request, query) {
             Presented::One(token) => format!("{:?}", well_formed(token)),
+            Presented::Dpop(token) => format!("Dpop {:?}", well_formed(token)),
             other => format!("{other:?}"),
         }
     }
@@ -324,6 +414,26 @@ mod tests {
                 "Token(\"a.b.c\")",
             ),
             (&bearer_only, &[("authorization", "Basic abc")], "", "None"),
+            (
+                &bearer_only,
+                &[("authorization", "dpop a.b.c")],
+                "",
+                "Dpop Token(\"a.b.c\")",
+            ),
+            (&bearer_only, &[("authorization", "DPoP")], "", "None"),
+            (
+                &bearer_only,
+                &[("authorization", "DPoP a, Bearer b")],
+                "",
+                "Dpop Several",
+            ),
+            (&bearer_only, &[("authorization", "Basic a, DPoP b")], "", "Several"),
+            (
+                &everywhere,
+                &[("authorization", "DPoP a"), ("cookie", "t=a")],
+                "",
+                "Several",
+            ),
             (&bearer_only, &[("authorization", "Bearer")], "", "None"),
             (&bearer_only, &[("authorization", "Bearer ")], "", "None"),
             (

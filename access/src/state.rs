@@ -5,15 +5,18 @@
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use serde_json::Value;
 
-use crate::config::{Config, Issuer, Jwks};
+use crate::config::{Config, Issuer};
 use crate::denial::Unavailable;
+use crate::dpop::Nonces;
 use crate::introspection::{Introspections, Question, UnknownToken};
 use crate::jwk::{self, JwkError, Key};
+use crate::key_source::{DiscoveryError, Jwks};
 use crate::permission::{self, Conditions};
 use crate::policy::TokenError;
 use crate::principal::{Authorities, Caller, Principal};
+use crate::remote_keys::{KeysRequest, NamedKey, RemoteKeys};
+use crate::replay::{Remembered, UsedProof, UsedProofs};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
 use crate::snapshot::{Introspection, PermissionFeed, TokenFeed};
@@ -35,6 +38,9 @@ pub struct State {
     /// Why a token was refused, and until when it will be (Unix milliseconds).
     pub(crate) refused: TokenCache<(TokenError, u64)>,
     pub(crate) introspections: Introspections,
+    /// The nonces that DPoP proofs may need.
+    pub(crate) nonces: Nonces,
+    used_proofs: UsedProofs,
     token_feed: Option<Feed>,
     permission_feed: Option<Feed>,
     max_stale: u64,
@@ -44,12 +50,13 @@ pub struct State {
 #[derive(Debug)]
 pub(crate) struct KnownIssuer {
     pub(crate) issuer: Rc<Issuer>,
-    /// `None`: a remote set that has not come yet.
-    pub(crate) keys: Option<Vec<Key>>,
-    /// When the last fetch of a remote set was asked for, in Unix milliseconds.
-    asked_at: Option<u64>,
-    /// A fetch is under way.
-    asking: bool,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Inline(Vec<Key>),
+    Remote(Box<RemoteKeys>),
 }
 
 /// How current a feed is.
@@ -92,10 +99,10 @@ pub enum FeedError {
     /// An issuer whose keys are somewhere else.
     #[error("an issuer of the feed has no keys inline")]
     Remote,
+    /// A discovery document that says nothing.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
 }
-
-/// Between two fetches of the same key set: a flood of tokens with invented key ids is no flood of fetches.
-const KEYS_PAUSE: u64 = 10_000;
 
 /// How long a login may take, in seconds: a token issued this soon after a change may still carry what was asked before.
 const LOGIN: u64 = 10;
@@ -127,7 +134,9 @@ impl State {
             changes: 0,
             tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, seed.rotate_left(32)),
             refused: TokenCache::new(REFUSED_BUDGET, REFUSED, seed.rotate_left(16)),
-            introspections: Introspections::default(),
+            introspections: Introspections::new(&config.issuers),
+            nonces: Nonces::new(&seed.to_le_bytes(), 1),
+            used_proofs: UsedProofs::default(),
             token_feed: config.auth_server.as_ref().map(|_| Feed::default()),
             permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
             max_stale: config.max_stale.millis,
@@ -272,49 +281,81 @@ impl State {
         }
     }
 
-    /// The remote key sets that are due: not there yet, or older than `max_age` milliseconds. They count as asked for.
-    pub fn keys_due(&mut self, now: u64, max_age: u64) -> Vec<usize> {
+    /// The remote key sets to fetch now, by the index of the issuer. They count as asked for. Call it at every tick.
+    pub fn keys_due(&mut self, now: u64) -> Vec<usize> {
         let mut due = Vec::new();
+        let mut expired = false;
         for (index, known) in self.issuers.iter_mut().enumerate() {
-            let pause = if known.keys.is_some() {
-                max_age
-            } else {
-                KEYS_PAUSE.min(1000)
-            };
-            if known.is_remote() && !known.asking && known.asked_at.is_none_or(|at| now >= at.saturating_add(pause)) {
-                known.asked_at = Some(now);
-                known.asking = true;
-                due.push(index);
+            if let Keys::Remote(keys) = &mut known.keys {
+                expired |= keys.expire(now);
+                if keys.begin(now) {
+                    due.push(index);
+                }
             }
+        }
+        if expired {
+            self.forget_tokens();
         }
         due
     }
 
-    /// Where an issuer's remote key set is: cluster and URI.
-    pub fn keys_location(&self, index: usize) -> Option<(&str, &str)> {
-        match &self.issuers.get(index)?.issuer.jwks {
-            Jwks::Remote { cluster, uri } => Some((cluster, uri)),
-            Jwks::Inline { .. } => None,
+    /// What to ask for next to have an issuer's keys.
+    pub fn keys_request(&self, index: usize, now: u64) -> Option<KeysRequest> {
+        Some(self.remote_keys(index)?.request(now))
+    }
+
+    /// An issuer's discovery document came: ask for the keys next. After an error call [`State::keys_failed`].
+    pub fn keys_discovered(&mut self, index: usize, document: &[u8], now: u64) -> Result<(), FeedError> {
+        match self.remote_keys_mut(index) {
+            Some(keys) => keys.discovered(document, now),
+            None => Ok(()),
         }
     }
 
-    /// A remote key set came. Without a usable key the old keys stay.
-    pub fn set_keys(&mut self, index: usize, document: &[u8]) -> Result<(), FeedError> {
-        let Some(known) = self.issuers.get_mut(index) else {
-            return Ok(());
+    /// A remote key set came. After an error call [`State::keys_failed`].
+    pub fn set_keys(&mut self, index: usize, document: &[u8], now: u64) -> Result<(), FeedError> {
+        let changed = match self.remote_keys_mut(index) {
+            Some(keys) => keys.arrived(document, now)?,
+            None => false,
         };
-        known.asking = false;
-        let set: Value = serde_json::from_slice(document)?;
-        known.keys = Some(jwk::key_set(&set)?);
-        self.forget_tokens();
+        if changed {
+            self.forget_tokens();
+        }
         Ok(())
     }
 
     /// A remote key set did not come; the old keys stay.
-    pub fn keys_failed(&mut self, index: usize) {
-        if let Some(known) = self.issuers.get_mut(index) {
-            known.asking = false;
+    pub fn keys_failed(&mut self, index: usize, now: u64) {
+        if let Some(keys) = self.remote_keys_mut(index) {
+            keys.failed(now);
         }
+    }
+
+    fn remote_keys(&self, index: usize) -> Option<&RemoteKeys> {
+        match &self.issuers.get(index)?.keys {
+            Keys::Remote(keys) => Some(keys),
+            Keys::Inline(_) => None,
+        }
+    }
+
+    fn remote_keys_mut(&mut self, index: usize) -> Option<&mut RemoteKeys> {
+        match &mut self.issuers.get_mut(index)?.keys {
+            Keys::Remote(keys) => Some(keys),
+            Keys::Inline(_) => None,
+        }
+    }
+
+    /// Takes the random secret that nonces are made with. All VMs of a host must have the same, or a client would be given
+    /// another nonce for ever. A secret of the configuration comes before it.
+    pub fn set_nonce_secret(&mut self, config: &Config, random: &[u8]) {
+        let dpop = config.dpop.clone().unwrap_or_default();
+        let secret = dpop.nonce_secret.as_deref().map_or(random, str::as_bytes);
+        self.nonces = Nonces::new(secret, dpop.nonce_lifetime.millis);
+    }
+
+    /// Looks whether this VM has seen a proof, and remembers it.
+    pub fn remember(&mut self, proof: &UsedProof, now: u64) -> Remembered {
+        self.used_proofs.remember(proof, now)
     }
 
     /// A request waits for what the auth server says of a token.
@@ -362,25 +403,23 @@ impl State {
         self.introspections.forget();
     }
 
+    pub(crate) fn issuer(&self, index: usize) -> Option<&KnownIssuer> {
+        self.issuers.get(index)
+    }
+
     pub(crate) fn issuers(&self) -> impl Iterator<Item = (usize, &KnownIssuer)> {
         self.issuers.iter().enumerate()
     }
 
-    /// Whether fetching this issuer's keys again could help: they are remote, and the last fetch is a while ago or under
-    /// way.
-    pub(crate) fn keys_may_change(&self, index: usize, now: u64) -> bool {
-        self.issuers.get(index).is_some_and(|known| {
-            known.is_remote() && (known.asking || known.asked_at.is_none_or(|at| now >= at.saturating_add(KEYS_PAUSE)))
-        })
+    /// Whether a key that an issuer does not have may come by a fetch.
+    pub(crate) fn key_may_come(&self, index: usize, key: &NamedKey, now: u64) -> bool {
+        self.remote_keys(index).is_some_and(|keys| keys.may_come(key, now))
     }
 
-    /// Asks for an issuer's keys at the next [`State::keys_due`], if that may help.
-    pub(crate) fn want_keys(&mut self, index: usize, now: u64) {
-        if let Some(known) = self.issuers.get_mut(index)
-            && !known.asking
-            && known.asked_at.is_none_or(|at| now >= at.saturating_add(KEYS_PAUSE))
-        {
-            known.asked_at = None;
+    /// A request waits for an issuer's keys, or for this one among them.
+    pub(crate) fn want_keys(&mut self, index: usize, key: Option<NamedKey>, now: u64) {
+        if let Some(keys) = self.remote_keys_mut(index) {
+            keys.want(key, now);
         }
     }
 
@@ -433,26 +472,30 @@ pub(crate) enum NoCaller {
 impl KnownIssuer {
     fn new(issuer: &Issuer) -> Result<Self, JwkError> {
         let keys = match &issuer.jwks {
-            Jwks::Inline { inline } => Some(jwk::key_set(inline)?),
-            Jwks::Remote { .. } => None,
+            Some(Jwks::Inline { inline }) => Keys::Inline(jwk::key_set(inline)?),
+            Some(Jwks::Remote(source)) => Keys::Remote(Box::new(RemoteKeys::new(source, issuer.issuer.as_deref()))),
+            // It has no JWTs.
+            None => Keys::Inline(Vec::new()),
         };
         Ok(Self {
             issuer: Rc::new(issuer.clone()),
             keys,
-            asked_at: None,
-            asking: false,
         })
     }
 
     fn from_feed(issuer: &Issuer) -> Result<Self, FeedError> {
         match issuer.jwks {
-            Jwks::Inline { .. } => Ok(Self::new(issuer)?),
-            Jwks::Remote { .. } => Err(FeedError::Remote),
+            Some(Jwks::Inline { .. }) => Ok(Self::new(issuer)?),
+            _ => Err(FeedError::Remote),
         }
     }
 
-    fn is_remote(&self) -> bool {
-        matches!(self.issuer.jwks, Jwks::Remote { .. })
+    /// Its keys; `None`: a remote set that has not come yet, or not for too long.
+    pub(crate) fn keys(&self, now: u64) -> Option<&[Key]> {
+        match &self.keys {
+            Keys::Inline(keys) => Some(keys),
+            Keys::Remote(keys) => keys.current(now),
+        }
     }
 }
 

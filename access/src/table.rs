@@ -242,7 +242,9 @@ fn conditions(rule: Rule, pattern: &Pattern, key: &Key) -> Result<Conditions, Co
     let requires = !rule.any_authority.is_empty()
         || !rule.all_authorities.is_empty()
         || !rule.scopes.is_empty()
-        || !rule.claims.is_empty();
+        || !rule.claims.is_empty()
+        || !rule.acr.is_empty()
+        || rule.max_age.is_some();
     if rule.deny && requires {
         let message = "it stands alone: who would meet the other requirements is refused all the same";
         return Err(at(|| key.part("deny"), message));
@@ -251,6 +253,7 @@ fn conditions(rule: Rule, pattern: &Pattern, key: &Key) -> Result<Conditions, Co
         ("any_authority", &rule.any_authority),
         ("all_authorities", &rule.all_authorities),
         ("scopes", &rule.scopes),
+        ("acr", &rule.acr),
     ] {
         if let Some(place) = names.iter().position(String::is_empty) {
             return Err(at(|| key.part(&format!("{part}[{place}]")), "it is empty"));
@@ -283,5 +286,7 @@ fn conditions(rule: Rule, pattern: &Pattern, key: &Key) -> Result<Conditions, Co
         all_authorities: rule.all_authorities,
         scopes: rule.scopes,
         claims,
+        acr: rule.acr,
+        max_age: rule.max_age.map(|age| age.millis),
     })
 }

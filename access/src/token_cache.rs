@@ -64,13 +64,18 @@ impl<K> TokenCache<K> {
 
     /// Remembers what is known of a token.
     pub fn put(&mut self, token: &[u8], known: K) {
+        self.put_with(token, 0, known);
+    }
+
+    /// The same for one that takes so many bytes more than usual.
+    pub fn put_with(&mut self, token: &[u8], more: usize, known: K) {
         let hash = self.hash(token);
         self.young.take(hash, token);
         self.keep(Entry {
             hash,
             token: token.into(),
             known,
-            bytes: token.len().saturating_add(self.entry),
+            bytes: token.len().saturating_add(self.entry).saturating_add(more),
         });
     }
 

@@ -40,6 +40,10 @@ pub struct App {
     pub login: LoginService,
     /// What gateways are told.
     pub feed: Feed,
+    /// `iss` and `aud` of signed answers.
+    pub issuer: String,
+    /// The services behind the gateways.
+    pub audience: String,
     /// Who may follow the feed.
     pub feed_credentials: Vec<Credentials>,
     /// Counters.
@@ -60,6 +64,7 @@ impl App {
         for mount in &config.mounts {
             signing::create_missing(&database, mount.profile, clock::now_ms()).await?;
         }
+        signing::create_missing_for_answers(&database, clock::now_ms()).await?;
         let mut read = database.read().await?;
         let secret_key = SecretKey::from_stored(&server::client_secret_key(&mut read).await?)
             .ok_or_else(|| sqlx::Error::Decode("the key of the client secrets is not 32 bytes long".into()))?;
@@ -80,6 +85,8 @@ impl App {
             imports,
             login: LoginService::new(&config.login_service),
             feed,
+            issuer: config.issuer,
+            audience: config.audience,
             feed_credentials: config.feed.credentials,
             metrics: Metrics::default(),
             compat: config.compat,

@@ -30,6 +30,12 @@ pub struct Config {
     pub login_service: LoginService,
     /// Who may follow the feed of keys and revocations.
     pub feed: Feed,
+    /// The address of this server as services know it, for `iss` in signed answers (`/oauth2/introspect`).
+    #[serde(default = "unnamed")]
+    pub issuer: String,
+    /// For whom signed answers are (`aud`): the services behind the gateways.
+    #[serde(default = "services")]
+    pub audience: String,
     /// Which legacy wire contracts are served, and where. None by default.
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -316,6 +322,14 @@ fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAd
     let text = String::deserialize(deserializer)?;
     text.parse()
         .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address; write it as in 127.0.0.1:8086")))
+}
+
+fn unnamed() -> String {
+    "postern".into()
+}
+
+fn services() -> String {
+    "services".into()
 }
 
 fn five_seconds() -> Duration {

@@ -6,6 +6,7 @@ pub mod delete_client;
 pub mod feed_tokens;
 pub mod health;
 pub mod introspect;
+pub mod jwks;
 pub mod logout;
 pub mod metrics;
 pub mod register;

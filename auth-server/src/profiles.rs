@@ -8,7 +8,9 @@ pub mod uaa;
 use std::str::FromStr;
 
 use axum::response::Response;
-use postern_access::config::{ClaimNames, Expiry, Issuer, Jwks};
+use postern_access::claim_names::ClaimNames;
+use postern_access::config::{Expiry, Issuer};
+use postern_access::key_source::Jwks;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -210,9 +212,10 @@ impl Profile {
         Some(Issuer {
             issuer: None,
             audiences: Vec::new(),
-            jwks: Jwks::Inline {
+            jwks: Some(Jwks::Inline {
                 inline: signing.verifying_keys(self),
-            },
+            }),
+            introspection: None,
             claims,
             // A client with a validity of 0 is given tokens without `exp`.
             expiry: Expiry::Optional,

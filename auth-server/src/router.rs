@@ -12,7 +12,8 @@ use http::Uri;
 use crate::app::App;
 use crate::cors::cors;
 use crate::endpoints::{
-    authorize, check_token, delete_client, feed_tokens, health, introspect, logout, metrics, register, token, token_key,
+    authorize, check_token, delete_client, feed_tokens, health, introspect, jwks, logout, metrics, register, token,
+    token_key,
 };
 use crate::error::Refusal;
 use crate::profiles::{Profile, spring, tkey};
@@ -23,6 +24,7 @@ pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/feed/tokens", get(feed_tokens::feed_tokens))
         .route("/oauth2/introspect", post(introspect::introspect))
+        .route("/oauth2/jwks", get(jwks::jwks))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics));

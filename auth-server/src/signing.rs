@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use p256::ecdsa::signature::Signer as _;
 use serde_json::json;
 use sha2::Sha256;
 use sqlx::AnyConnection;
@@ -30,6 +31,10 @@ const MOST_KEYS: i64 = 32;
 
 /// The header of every legacy token: no `kid`, no spaces.
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+/// Under what name the keys are kept that sign answers of the introspection (RFC 9701): ES256, as services verify them that
+/// must not be able to sign. Beside the profiles' names.
+pub const INTROSPECTION: &str = "introspection";
 
 /// The keys of all profiles, in memory.
 #[derive(Default)]
@@ -122,6 +127,40 @@ impl Signing {
         json!({ "keys": keys })
     }
 
+    /// A signed answer of the introspection (RFC 9701 section 5). `None`: there is no key.
+    pub fn sign_answer(&self, payload: &serde_json::Value, now_ms: i64) -> Option<String> {
+        let keys = self.keys();
+        let active = keys
+            .values()
+            .filter(|key| key.profile == INTROSPECTION && key.active_from_ms <= now_ms)
+            .max_by_key(|key| (key.active_from_ms, &key.key_id))?;
+        let header = json!({ "typ": "token-introspection+jwt", "alg": "ES256", "kid": active.key_id });
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let mut token = format!("{}.{}", part(&header), part(payload));
+        let key = p256::ecdsa::SigningKey::from_slice(&active.secret).ok()?;
+        let signature: p256::ecdsa::Signature = key.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature.to_bytes(), &mut token);
+        Some(token)
+    }
+
+    /// The public keys of the server, as a JWK Set for anybody. Secrets of legacy profiles are not among them.
+    pub fn public_keys(&self) -> serde_json::Value {
+        let keys = self.keys();
+        let mut keys: Vec<&SigningKey> = keys.values().filter(|key| key.profile == INTROSPECTION).collect();
+        keys.sort_by_key(|key| std::cmp::Reverse((key.active_from_ms, &key.key_id)));
+        let public = keys.into_iter().filter_map(|key| {
+            let private = p256::ecdsa::SigningKey::from_slice(&key.secret).ok()?;
+            let point = private.verifying_key().to_encoded_point(false);
+            let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+            Some(json!({
+                "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.key_id,
+                "x": coordinate(point.x()?), "y": coordinate(point.y()?)
+            }))
+        });
+        json!({ "keys": public.collect::<Vec<_>>() })
+    }
+
     fn keys(&self) -> Arc<HashMap<String, SigningKey>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -132,6 +171,27 @@ pub async fn create_missing(database: &Database, profile: Profile, now_ms: i64) 
     let mut write = database.write().await?;
     if signing_key::active(&mut write, profile.name(), now_ms).await?.is_none() {
         add(&mut write, profile, now_ms, now_ms).await?;
+    }
+    write.commit().await
+}
+
+/// Draws the key that signs answers of the introspection, if there is none.
+pub async fn create_missing_for_answers(database: &Database, now_ms: i64) -> sqlx::Result<()> {
+    let mut write = database.write().await?;
+    if signing_key::active(&mut write, INTROSPECTION, now_ms).await?.is_none() {
+        // Nearly every number of 256 bits is a private key; one that is not would sign nothing.
+        let mut secret = entropy::bytes::<32>();
+        while p256::ecdsa::SigningKey::from_slice(&secret).is_err() {
+            secret = entropy::bytes::<32>();
+        }
+        let key = SigningKey {
+            key_id: entropy::hex(&entropy::bytes::<8>()),
+            profile: INTROSPECTION.to_owned(),
+            secret: secret.to_vec(),
+            created_at_ms: now_ms,
+            active_from_ms: now_ms,
+        };
+        signing_key::insert(&mut write, &key).await?;
     }
     write.commit().await
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use postern_access::config::{Config, Server};
+use postern_access::config::{Config, Issuer, Server};
 use postern_access::introspection::Question;
+use postern_access::key_source::Url;
 use proxy_wasm::hostcalls;
 
 /// What a call is for.
@@ -14,6 +15,8 @@ pub enum Call {
     PermissionFeed,
     /// The key set of the issuer with this index.
     Keys(usize),
+    /// Where the issuer with this index has its key set.
+    Discovery(usize),
     /// What a user may do now.
     Authorities {
         user: String,
@@ -28,6 +31,8 @@ pub enum Call {
 pub struct Credentials {
     pub auth_server: Option<String>,
     pub login_service: Option<String>,
+    /// For the introspection of each issuer, by its index.
+    pub issuers: Vec<Option<String>>,
 }
 
 impl Credentials {
@@ -39,8 +44,17 @@ impl Credentials {
         Self {
             auth_server: basic(&config.auth_server),
             login_service: basic(&config.login_service),
+            issuers: config.issuers.iter().map(client_credentials).collect(),
         }
     }
+}
+
+/// A client's credentials, each part encoded as in a form (RFC 6749 section 2.3.1).
+fn client_credentials(issuer: &Issuer) -> Option<String> {
+    let credentials = issuer.introspection.as_ref()?.credentials.as_ref()?;
+    let (client, secret) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let credentials = format!("{}:{}", query_value(client), query_value(secret));
+    Some(format!("Basic {}", STANDARD.encode(credentials)))
 }
 
 /// `GET path` from a cluster of the host. `None`: the host would not make the call.
@@ -49,11 +63,36 @@ pub fn get(cluster: &str, authority: &str, path: &str, authorization: Option<&st
     dispatch(cluster, headers, None, timeout)
 }
 
-/// `POST path` of one of our servers, with a form. `None`: the host would not make the call.
-pub fn post(server: &Server, path: &str, form: &str, authorization: Option<&str>, timeout: Duration) -> Option<u32> {
-    let mut headers = head("POST", &server.authority, path, authorization);
+/// `POST` of a form to an `http` or `https` address by a cluster of the host, for an answer of this type. `None`: the host
+/// would not make the call.
+pub fn post(
+    cluster: &str,
+    url: Url<'_>,
+    form: &str,
+    authorization: Option<&str>,
+    accept: &str,
+    timeout: Duration,
+) -> Option<u32> {
+    let mut headers = head("POST", url.authority, url.target(), authorization);
+    set(&mut headers, ":scheme", url.scheme);
+    set(&mut headers, "accept", accept);
     headers.push(("content-type", "application/x-www-form-urlencoded"));
-    dispatch(&server.cluster, headers, Some(form.as_bytes()), timeout)
+    dispatch(cluster, headers, Some(form.as_bytes()), timeout)
+}
+
+/// `GET` of an `http` or `https` address from a cluster of the host. `None`: likewise.
+pub fn fetch(cluster: &str, uri: &str, timeout: Duration) -> Option<u32> {
+    let url = Url::parse(uri).ok()?;
+    let mut headers = head("GET", url.authority, url.target(), None);
+    // The scheme that the other side is to see; whether the way there is encrypted is up to the cluster.
+    set(&mut headers, ":scheme", url.scheme);
+    dispatch(cluster, headers, None, timeout)
+}
+
+fn set<'a>(headers: &mut [(&'a str, &'a str)], name: &str, value: &'a str) {
+    for header in headers.iter_mut().filter(|(known, _)| *known == name) {
+        header.1 = value;
+    }
 }
 
 fn head<'a>(

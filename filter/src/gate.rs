@@ -28,13 +28,12 @@ pub struct Gate {
     pub waiting: BTreeMap<u32, Waiting>,
     /// Users to look up; the root context makes the calls, as an answer must outlive the stream that asked first.
     pub wanted: Vec<String>,
-    /// Key sets are due, because a token named a key that we do not have.
-    pub keys_wanted: bool,
     /// The auth server did not answer the last question about a token.
     pub introspection_failing: bool,
     pub metrics: Metrics,
     /// The tick period that the host was told last, in milliseconds.
     pub tick: u64,
+    /// When expired entries were dropped the last time; 0: the first tick is still to come.
     pub swept_at: u64,
 }
 
@@ -67,15 +66,21 @@ impl Gate {
                     self.wanted.push(user.clone());
                 }
             }
-            Need::Keys(_) => self.keys_wanted = true,
             Need::Introspection(token) => self.state.want_introspection(token),
-            Need::Snapshots => {}
+            // The next tick looks whether keys are due.
+            Need::Keys(_) | Need::Snapshots | Need::ClientCertificate => {}
         }
+    }
+
+    /// Whether so many streams wait for a key already that one more is refused: any client can invent key ids.
+    pub fn crowded(&self, need: &Need) -> bool {
+        let waits = |waiting: &&Waiting| matches!(waiting.need, Need::Keys(_));
+        matches!(need, Need::Keys(_)) && self.waiting.values().filter(waits).count() >= MOST_WAITING
     }
 
     /// How soon the root context must run again, in milliseconds.
     pub fn next_tick(&self) -> u64 {
-        if !self.wanted.is_empty() || self.keys_wanted || self.state.introspections_wanted() {
+        if self.swept_at == 0 || !self.wanted.is_empty() || self.state.introspections_wanted() {
             SOON
         } else if !self.waiting.is_empty() || self.token_poll.retrying() || self.permission_poll.retrying() {
             OFTEN
@@ -92,6 +97,9 @@ impl Gate {
         }
     }
 }
+
+/// How many streams of a VM may wait for keys.
+const MOST_WAITING: usize = 512;
 
 /// A call must be made that a stream asked for.
 const SOON: u64 = 1;

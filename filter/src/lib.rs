@@ -7,6 +7,7 @@
 //! | `gate` | what both share: policy, state, streams that wait |
 //! | `feeds` | following the two feeds by long polls |
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
+//! | `proofs` | DPoP proofs that were used, and the client's certificate: what the host knows of a sender |
 //! | `headers` | the request headers in one host call |
 //! | `metrics` | what was counted, handed to the host now and then |
 
@@ -17,6 +18,7 @@ mod feeds;
 mod gate;
 mod headers;
 mod metrics;
+mod proofs;
 mod root;
 mod stream;
 

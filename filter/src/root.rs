@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_access::introspection::Question;
+use postern_access::forwarded::Authorization;
+use postern_access::introspection::{Asked, Question};
+use postern_access::key_source::Url;
 use postern_access::policy::{Need, Policy};
+use postern_access::signed_answer;
 use postern_access::state::State;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -16,6 +19,7 @@ use crate::calls::{self, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
 use crate::gate::{Gate, Shared, now};
 use crate::metrics::Metrics;
+use crate::proofs;
 use crate::stream::{Stream, settle_waiting};
 
 /// The plugin in one VM.
@@ -64,8 +68,11 @@ impl RootContext for Root {
         look_up_users(&mut gate);
         let failed = introspect(&mut gate);
         if !gate.waiting.is_empty() {
-            // A question about a token is always answered; a flood of them is not to be gone through at every tick.
-            settle_waiting(&mut gate, &failed, now, |need| !matches!(need, Need::Introspection(_)));
+            // A question about a token is always answered, and so is a fetch of keys; a flood of those who wait for one
+            // is not to be gone through at every tick.
+            settle_waiting(&mut gate, &failed, now, |need| {
+                !matches!(need, Need::Introspection(_) | Need::Keys(_))
+            });
             self.own_context();
         }
         if now >= gate.swept_at.saturating_add(SWEEP) {
@@ -112,7 +119,8 @@ impl Context for Root {
                 feeds::permissions_answered(&mut gate, status, &body, now);
                 None
             }
-            Call::Keys(index) => keys_answered(&mut gate, index, status, &body),
+            Call::Keys(index) => keys_answered(&mut gate, index, status, &body, now),
+            Call::Discovery(index) => keys_discovered(&mut gate, index, status, &body, now),
             Call::Authorities { user, change } => match authorities(status, &body) {
                 Some(names) => {
                     gate.state.set_authorities(&user, change, names);
@@ -137,9 +145,6 @@ impl Context for Root {
 /// Between two sweeps of expired entries, in milliseconds.
 const SWEEP: u64 = 30_000;
 
-/// How old a remote key set may grow before it is fetched again, in milliseconds.
-const KEYS_MAX_AGE: u64 = 300_000;
-
 /// How long a fetch of keys, a lookup of a user or a question about a token may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -149,7 +154,10 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     drop(json);
     let policy = Policy::compile(config).map_err(|error| error.to_string())?;
     let config = policy.config();
-    let state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
+    let mut state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
+    if config.dpop.as_ref().is_some_and(|dpop| dpop.nonce) {
+        state.set_nonce_secret(config, &proofs::nonce_secret(&secret()));
+    }
     let mut gate = Gate {
         state,
         credentials: Credentials::new(config),
@@ -158,7 +166,6 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
         calls: Default::default(),
         waiting: Default::default(),
         wanted: Vec::new(),
-        keys_wanted: true,
         introspection_failing: false,
         metrics: Metrics::define(&policy),
         tick: 0,
@@ -176,36 +183,71 @@ fn seed() -> u64 {
     std::collections::hash_map::RandomState::new().hash_one(0)
 }
 
+/// 32 random bytes: a keyed hash with 128 random bits, of four numbers.
+fn secret() -> Vec<u8> {
+    use std::hash::BuildHasher;
+    let random = std::collections::hash_map::RandomState::new();
+    (0..4).flat_map(|n| random.hash_one(n).to_le_bytes()).collect()
+}
+
 fn fetch_keys(gate: &mut Gate, now: u64) {
-    gate.keys_wanted = false;
-    for index in gate.state.keys_due(now, KEYS_MAX_AGE) {
-        let id = gate.state.keys_location(index).and_then(|(cluster, uri)| {
-            let (authority, path) = split_uri(uri);
-            calls::get(cluster, authority, path, None, CALL_TIMEOUT)
-        });
-        match id {
-            Some(id) => {
-                gate.calls.insert(id, Call::Keys(index));
-            }
-            None => gate.state.keys_failed(index),
+    for index in gate.state.keys_due(now) {
+        request_keys(gate, index, now);
+    }
+}
+
+/// Asks for an issuer's keys, or first where they are. `false`: the host would not make the call.
+fn request_keys(gate: &mut Gate, index: usize, now: u64) -> bool {
+    let made = gate.state.keys_request(index, now).and_then(|request| {
+        let call = if request.discovery {
+            Call::Discovery(index)
+        } else {
+            Call::Keys(index)
+        };
+        Some((calls::fetch(&request.cluster, &request.uri, CALL_TIMEOUT)?, call))
+    });
+    match made {
+        Some((id, call)) => {
+            gate.calls.insert(id, call);
+            true
+        }
+        None => {
+            gate.state.keys_failed(index, now);
+            false
         }
     }
 }
 
-fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8]) -> Option<Need> {
+/// What is not to be had, if the answer says nothing.
+fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) -> Option<Need> {
     let taken = match status {
-        Some(200) => gate.state.set_keys(index, body).map_err(|error| error.to_string()),
-        Some(status) => Err(format!("the issuer answered {status}")),
-        None => Err("no answer".into()),
+        Some(200) => gate.state.set_keys(index, body, now).map_err(|error| error.to_string()),
+        status => Err(no_answer(status)),
+    };
+    taken.err().map(|why| keys_missing(gate, index, &why, now))
+}
+
+/// The same for the document that says where the keys are; if it says so, they are asked for at once.
+fn keys_discovered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) -> Option<Need> {
+    let taken = match status {
+        Some(200) => gate
+            .state
+            .keys_discovered(index, body, now)
+            .map_err(|error| error.to_string()),
+        status => Err(no_answer(status)),
     };
     match taken {
-        Ok(()) => None,
-        Err(why) => {
-            log::warn!("the key set of issuer {index} of the configuration could not be fetched: {why}");
-            gate.state.keys_failed(index);
-            Some(Need::Keys(index))
-        }
+        Ok(()) => (!request_keys(gate, index, now)).then_some(Need::Keys(index)),
+        Err(why) => Some(keys_missing(gate, index, &why, now)),
     }
+}
+
+fn keys_missing(gate: &mut Gate, index: usize, why: &str, now: u64) -> Need {
+    let issuer = gate.policy.config().issuers.get(index);
+    let name = issuer.and_then(|issuer| issuer.issuer.as_deref()).unwrap_or_default();
+    log::warn!("the keys of issuer {index} of the configuration ({name}) could not be fetched: {why}");
+    gate.state.keys_failed(index, now);
+    Need::Keys(index)
 }
 
 fn look_up_users(gate: &mut Gate) {
@@ -246,11 +288,7 @@ fn introspect(gate: &mut Gate) -> Vec<Need> {
             "token={}&token_type_hint=access_token",
             calls::query_value(question.token())
         );
-        let authorization = gate.credentials.auth_server.as_deref();
-        // Without an auth server there is no feed that would have told us to ask.
-        let server = gate.policy.config().auth_server.as_ref();
-        let id =
-            server.and_then(|server| calls::post(server, "/oauth2/introspect", &form, authorization, CALL_TIMEOUT));
+        let id = ask(gate, &question, &form);
         match id {
             Some(id) => {
                 gate.calls.insert(id, Call::Introspection(question));
@@ -262,6 +300,33 @@ fn introspect(gate: &mut Gate) -> Vec<Need> {
         }
     }
     failed
+}
+
+/// Sends one question to whom it is for. `None`: the host would not make the call.
+fn ask(gate: &Gate, question: &Question, form: &str) -> Option<u32> {
+    let config = gate.policy.config();
+    let accept = match config.forward.authorization {
+        Authorization::Jwt => signed_answer::MEDIA_TYPE,
+        Authorization::Keep | Authorization::Remove => "application/json",
+    };
+    let (cluster, url, authorization) = match question.asked() {
+        Asked::AuthServer => {
+            // Without an auth server there is no feed that would have told us to ask.
+            let server = config.auth_server.as_ref()?;
+            let url = Url {
+                scheme: "http",
+                authority: &server.authority,
+                path: "/oauth2/introspect",
+            };
+            (&server.cluster, url, gate.credentials.auth_server.as_deref())
+        }
+        Asked::Issuer(index) => {
+            let endpoint = config.issuers.get(index)?.introspection.as_ref()?;
+            let authorization = gate.credentials.issuers.get(index)?.as_deref();
+            (&endpoint.cluster, Url::parse(&endpoint.uri).ok()?, authorization)
+        }
+    };
+    calls::post(cluster, url, form, authorization, accept, CALL_TIMEOUT)
 }
 
 /// What is not to be had, if the answer says nothing.
@@ -284,7 +349,7 @@ fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body:
         Err(why) => {
             // Once per outage, not once per token.
             if !gate.introspection_failing {
-                log::warn!("the auth server could not be asked about a token: {why}; refusing such tokens for now");
+                log::warn!("nobody could be asked about an opaque token: {why}; refusing such tokens for now");
             }
             gate.introspection_failing = true;
             Some(question.need())
@@ -295,13 +360,4 @@ fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body:
 fn call_status() -> Option<u16> {
     let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
     std::str::from_utf8(&status).ok()?.parse().ok()
-}
-
-/// `https://authority/path?query` → authority and path with query.
-fn split_uri(uri: &str) -> (&str, &str) {
-    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, "/"),
-    }
 }

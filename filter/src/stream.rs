@@ -12,6 +12,7 @@ use proxy_wasm::types::{Action, MapType};
 
 use crate::gate::{Gate, Shared, Waiting, clock, millis};
 use crate::headers::Headers;
+use crate::proofs;
 
 /// The stream context of one request.
 pub struct Stream {
@@ -116,10 +117,29 @@ fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) 
         refuse_without_gate();
         return Outcome::Refused;
     };
-    let request = gate.policy.read(headers.iter());
+    let mut request = gate.policy.read(headers.iter());
     let mut trace = Trace::default();
-    let decision = match gate.policy.trace(&request, &mut gate.state, now, &mut trace) {
-        Decision::Need(need) if given_up.contains(&need) => Decision::Deny(need.unavailable()),
+    let mut decision = gate.policy.trace(&request, &mut gate.state, now, &mut trace);
+    if asks_for_certificate(&decision) {
+        request.certificate = proofs::certificate();
+        trace = Trace::default();
+        decision = gate.policy.trace(&request, &mut gate.state, now, &mut trace);
+    }
+    if let Decision::Allow(Allowed {
+        proof: Some(proof),
+        shadowed,
+        ..
+    }) = &mut decision
+        && let Err(denial) = proofs::remember(gate, proof, now)
+    {
+        if trace.shadows() || gate.policy.config().mode == Mode::Shadow {
+            *shadowed = Some(Shadowed::Denial(denial));
+        } else {
+            decision = Decision::Deny(denial);
+        }
+    }
+    let decision = match decision {
+        Decision::Need(need) if given_up.contains(&need) || gate.crowded(&need) => Decision::Deny(need.unavailable()),
         decision => decision,
     };
     let micros = time(gate, &request, began);
@@ -150,7 +170,7 @@ fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) 
             let verdict = Verdict::Refused(&denial);
             gate.metrics.counters.count(&verdict, &trace);
             report(gate, &request, &verdict, &trace, now);
-            answer(gate, &denial, now, request.target, explain(gate, &verdict).as_deref());
+            answer(gate, &denial, now, &request, explain(gate, &verdict).as_deref());
             Outcome::Refused
         }
         Decision::Need(need) => {
@@ -190,6 +210,18 @@ fn report(gate: &Gate, request: &Request<'_>, verdict: &Verdict<'_>, trace: &Tra
     log::log!(level, "{}", line());
 }
 
+/// Whether the decision waits for the certificate of the client, which the host can tell at once.
+fn asks_for_certificate(decision: &Decision) -> bool {
+    matches!(
+        decision,
+        Decision::Need(Need::ClientCertificate)
+            | Decision::Allow(Allowed {
+                shadowed: Some(Shadowed::Need(Need::ClientCertificate)),
+                ..
+            })
+    )
+}
+
 /// What the upstream sees: the path that was checked, and identity headers that only we wrote.
 ///
 /// The results carry nothing: a host that refuses one of these calls makes the crate trap, which fails closed.
@@ -201,7 +233,24 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
             let _ = hostcalls::remove_map_value(map, name);
         }
     }
-    if let Some(target) = &allowed.rewritten {
+    let mut rewritten = allowed.rewritten.clone();
+    if let Some(caller) = &allowed.caller {
+        let target = rewritten
+            .as_deref()
+            .or_else(|| std::str::from_utf8(request.target).ok())
+            .unwrap_or_default();
+        let changes = gate.policy.token_changes(request, caller, target);
+        for (name, value) in &changes.headers {
+            let _ = hostcalls::remove_map_value(map, name);
+            if let Some(value) = value {
+                let _ = hostcalls::set_map_value_bytes(map, name, Some(value));
+            }
+        }
+        if changes.target.is_some() {
+            rewritten = changes.target;
+        }
+    }
+    if let Some(target) = &rewritten {
         let _ = hostcalls::set_map_value(map, ":path", Some(target));
     }
     if let Some(caller) = &allowed.caller {
@@ -211,8 +260,8 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
     }
 }
 
-fn answer(gate: &Gate, denial: &Denial, now: u64, target: &[u8], explanation: Option<&str>) {
-    let answer = denial.answer(gate.policy.config().errors, now, target);
+fn answer(gate: &Gate, denial: &Denial, now: u64, request: &Request<'_>, explanation: Option<&str>) {
+    let answer = gate.policy.answer(denial, request, now);
     let headers = answer
         .headers
         .iter()

@@ -221,5 +221,6 @@ pub fn needed(need: &Need) -> String {
         Need::Keys(index) => format!("the keys of issuers[{index}]"),
         Need::Authorities(user) => format!("what the login service says of the changed user {user}"),
         Need::Introspection(_) => "what the auth server says of the token".into(),
+        Need::ClientCertificate => "the certificate of the client".into(),
     }
 }

@@ -5,7 +5,8 @@
 use std::fmt;
 use std::path::Path;
 
-use postern_access::config::{Config, Expiry, Jwks, Mode, Public, Rule, Unmatched};
+use postern_access::config::{Config, Expiry, Mode, Public, Rule, Unmatched};
+use postern_access::key_source::{Jwks, KeysAt, RemoteJwks};
 use postern_access::policy::{Decider, Policy, Trace};
 use postern_access::route::{Pattern, Segment};
 use postern_access::state::State;
@@ -173,11 +174,14 @@ fn weak_settings(config: &Config) -> Vec<Finding> {
             found.push(finding(Level::Warning, format!("issuers[{index}].expiry"), message));
         }
         match &issuer.jwks {
-            Jwks::Remote { uri, .. } if uri.starts_with("http://") => {
+            Some(Jwks::Remote(RemoteJwks {
+                at: KeysAt::Uri(uri) | KeysAt::Discovery { base: uri, .. },
+                ..
+            })) if uri.starts_with("http://") => {
                 let message = "keys that come without TLS are anybody's who stands between";
                 found.push(finding(Level::Note, format!("issuers[{index}].jwks.uri"), message));
             }
-            Jwks::Inline { inline } if inline.to_string().contains(r#""oct""#) => {
+            Some(Jwks::Inline { inline }) if inline.to_string().contains(r#""oct""#) => {
                 let message = "whoever has this configuration can make tokens with its `oct` keys";
                 found.push(finding(Level::Note, format!("issuers[{index}].jwks"), message));
             }

@@ -5,7 +5,8 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use postern_access::config::{Config, Jwks};
+use postern_access::config::Config;
+use postern_access::key_source::Jwks;
 use postern_access::policy::Policy;
 use postern_access::state::State;
 use serde_json::{Map, Value, json};
@@ -54,12 +55,12 @@ impl Offline {
         let mut prepared = config.clone();
         for issuer in &mut prepared.issuers {
             let mut set = match (&issuer.jwks, keys) {
-                (Jwks::Inline { inline }, _) => inline.clone(),
-                (Jwks::Remote { .. }, Some(keys)) => keys.clone(),
-                (Jwks::Remote { .. }, None) => json!({ "keys": [] }),
+                (Some(Jwks::Inline { inline }), _) => inline.clone(),
+                (Some(Jwks::Remote(_)), Some(keys)) => keys.clone(),
+                (Some(Jwks::Remote(_)), None) | (None, _) => json!({ "keys": [] }),
             };
             add_own_key(&mut set);
-            issuer.jwks = Jwks::Inline { inline: set };
+            issuer.jwks = Some(Jwks::Inline { inline: set });
         }
         let policy = Policy::compile(prepared).map_err(|error| error.to_string())?;
         let mut state = State::new(policy.config(), 1).map_err(|error| format!("issuers: {error}"))?;

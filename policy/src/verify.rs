@@ -5,9 +5,10 @@ use std::io::{self, BufRead, BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use postern_access::config::{Config, Duration, Issuer, Jwks, Unmatched};
+use postern_access::config::{Config, Duration, Issuer, Unmatched};
 use postern_access::jwk::{Key, key_set};
 use postern_access::jws::Unverified;
+use postern_access::key_source::Jwks;
 use postern_access::policy::{Decision, Policy};
 use postern_access::state::State;
 use serde_json::{Map, Value, json};
@@ -217,7 +218,8 @@ impl Known {
             issuers: vec![Issuer {
                 issuer,
                 audiences: asked.audience.map(str::to_owned).into_iter().collect(),
-                jwks: Jwks::Inline { inline: set },
+                jwks: Some(Jwks::Inline { inline: set }),
+                introspection: None,
                 claims: Default::default(),
                 expiry: Default::default(),
                 required_claims: Vec::new(),

@@ -11,6 +11,7 @@
 pub mod auth_server;
 pub mod client;
 pub mod host;
+pub mod issuer;
 pub mod ports;
 pub mod processes;
 pub mod real_client;

@@ -53,9 +53,14 @@ async fn list(database: &Database) -> anyhow::Result<()> {
         };
         let days = (now_ms - key.created_at_ms) / 86_400_000;
         println!(
-            "{} profile {} HS256 {} bits, {days} days old, {state}",
+            "{} profile {} {} {} bits, {days} days old, {state}",
             key.key_id,
             key.profile,
+            if key.profile == signing::INTROSPECTION {
+                "ES256"
+            } else {
+                "HS256"
+            },
             key.secret.len() * 8
         );
     }

@@ -32,12 +32,34 @@ pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: S
             &serde_json::json!({ "error": "invalid_request" }),
         );
     };
-    match identify(&app, token).await {
-        Ok(Some(identity)) => spring::json(StatusCode::OK, &identity),
-        Ok(None) => spring::json(StatusCode::OK, &serde_json::json!({ "active": false })),
-        Err(refusal) => spring::refuse(&app, "/oauth2/introspect", refusal),
+    let answer = match identify(&app, token).await {
+        Ok(Some(identity)) => serde_json::json!(identity),
+        Ok(None) => serde_json::json!({ "active": false }),
+        Err(refusal) => return spring::refuse(&app, "/oauth2/introspect", refusal),
+    };
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|types| types.contains(MEDIA_TYPE)) {
+        signed(&app, &answer)
+    } else {
+        spring::json(StatusCode::OK, &answer)
     }
 }
+
+/// The answer as a JWT (RFC 9701 section 5): for whoever hands it on to somebody that does not trust him.
+fn signed(app: &App, answer: &serde_json::Value) -> Response {
+    let now_ms = clock::now_ms();
+    let payload = serde_json::json!({
+        "iss": app.issuer, "aud": app.audience, "iat": now_ms / 1000, "token_introspection": answer
+    });
+    let Some(token) = app.signing.sign_answer(&payload, now_ms) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    (headers, token).into_response()
+}
+
+/// Of a signed answer, as it is asked for and sent.
+const MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
 /// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`.
 #[derive(Serialize)]

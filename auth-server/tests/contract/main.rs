@@ -26,6 +26,7 @@ mod principal;
 mod query_credentials;
 mod races;
 mod secrets_in_logs;
+mod signed_answers;
 mod spring_versions;
 mod throttle;
 mod tkey_authorize;

@@ -1,0 +1,408 @@
+//! The key set of an issuer that is fetched: when to fetch it, how long to rely on it, and what is to be made of a token
+//! that names a key which is not in it.
+//!
+//! Such a token may be the first one after a rotation, or anybody's invention. So nobody is refused for a key that was not
+//! looked for: the request waits for a fetch that began after it came, which all such requests share, and only a key that
+//! this fetch did not bring is unknown. Fetches are at least a second apart, and further while they bring nothing new.
+
+use serde_json::Value;
+
+use crate::jwk::{self, Algorithm, Key};
+use crate::key_source::{KeysAt, RemoteJwks, Url, discovered, discovery_uri};
+use crate::state::FeedError;
+
+/// The shortest time between two fetches, in milliseconds.
+const LEAST_PAUSE: u64 = 1000;
+
+/// The longest: while fetches fail, or bring nothing new to those who wait for a key.
+const MOST_PAUSE: u64 = 10_000;
+
+/// How long a key that a fetch did not bring counts as unknown, in milliseconds.
+const UNKNOWN: u64 = 10_000;
+
+/// How many keys that are not there are kept in mind; beyond it a request waits in vain, and is answered 503.
+const MOST_MISSED: usize = 256;
+
+/// How long an address from a discovery document is used before the document is asked for again, in milliseconds.
+const DISCOVERY_AGE: u64 = 3_600_000;
+
+/// What a token says of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedKey {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) id: Option<String>,
+}
+
+/// What is to be fetched now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysRequest {
+    /// The host's name of the cluster.
+    pub cluster: String,
+    /// An `http` or `https` address.
+    pub uri: String,
+    /// The discovery document, which will say where the keys are; else the keys.
+    pub discovery: bool,
+}
+
+/// One remote key set.
+#[derive(Debug)]
+pub(crate) struct RemoteKeys {
+    source: RemoteJwks,
+    /// What `iss` is, which a discovery document must confirm.
+    issuer: Option<String>,
+    keys: Option<Vec<Key>>,
+    /// The document that the keys were read from: the same again changes nothing.
+    document: Vec<u8>,
+    /// Unix milliseconds of the last fetch that brought keys.
+    fetched_at: u64,
+    /// The address that the discovery document named, and when.
+    discovered: Option<(String, u64)>,
+    /// A fetch is under way.
+    fetching: bool,
+    /// No fetch before this time.
+    not_before: u64,
+    pause: u64,
+    /// Somebody waits for the next fetch.
+    wanted: bool,
+    /// Somebody waits for the fetch under way.
+    awaited: bool,
+    missed: Vec<Missed>,
+}
+
+/// A key that a token named and that was not there.
+#[derive(Debug)]
+struct Missed {
+    key: NamedKey,
+    state: Search,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// The next fetch is to bring it.
+    Wanted,
+    /// The fetch under way may bring it.
+    Fetching,
+    /// A fetch did not bring it: unknown until then.
+    Unknown(u64),
+}
+
+impl RemoteKeys {
+    pub(crate) fn new(source: &RemoteJwks, issuer: Option<&str>) -> Self {
+        Self {
+            source: source.clone(),
+            issuer: issuer.map(str::to_owned),
+            keys: None,
+            document: Vec::new(),
+            fetched_at: 0,
+            discovered: None,
+            fetching: false,
+            not_before: 0,
+            pause: LEAST_PAUSE,
+            wanted: false,
+            awaited: false,
+            missed: Vec::new(),
+        }
+    }
+
+    /// The keys, unless there are none yet or the issuer has not answered for too long.
+    pub(crate) fn current(&self, now: u64) -> Option<&[Key]> {
+        let good_until = self.fetched_at.saturating_add(self.source.max_stale.millis);
+        self.keys.as_deref().filter(|_| now <= good_until)
+    }
+
+    /// Whether the keys have just become too old to be relied on. They are forgotten then.
+    pub(crate) fn expire(&mut self, now: u64) -> bool {
+        let expired = self.keys.is_some() && self.current(now).is_none();
+        if expired {
+            self.keys = None;
+            self.document.clear();
+        }
+        expired
+    }
+
+    /// Whether a key that is not there may come by a fetch.
+    pub(crate) fn may_come(&self, key: &NamedKey, now: u64) -> bool {
+        !self
+            .missed
+            .iter()
+            .any(|missed| matches!(missed.state, Search::Unknown(until) if until > now) && missed.key == *key)
+    }
+
+    /// A request waits for the keys, or for this one among them.
+    pub(crate) fn want(&mut self, key: Option<NamedKey>, now: u64) {
+        self.wanted = true;
+        let Some(key) = key else { return };
+        self.missed
+            .retain(|missed| !matches!(missed.state, Search::Unknown(until) if until <= now));
+        let known = self.missed.iter().any(|missed| missed.key == key);
+        if !known && self.missed.len() < MOST_MISSED {
+            let state = Search::Wanted;
+            self.missed.push(Missed { key, state });
+        }
+    }
+
+    /// Whether a fetch is to begin now. It counts as begun.
+    pub(crate) fn begin(&mut self, now: u64) -> bool {
+        let aged = now >= self.fetched_at.saturating_add(self.source.max_age.millis);
+        let due = self.keys.is_none() || self.wanted || aged;
+        if self.fetching || !due || now < self.not_before {
+            return false;
+        }
+        self.fetching = true;
+        self.awaited = std::mem::take(&mut self.wanted);
+        for missed in &mut self.missed {
+            if missed.state == Search::Wanted {
+                missed.state = Search::Fetching;
+            }
+        }
+        true
+    }
+
+    /// What the fetch under way is to ask for now.
+    pub(crate) fn request(&self, now: u64) -> KeysRequest {
+        let cluster = self.source.cluster.clone();
+        match &self.source.at {
+            KeysAt::Uri(uri) => KeysRequest {
+                cluster,
+                uri: uri.clone(),
+                discovery: false,
+            },
+            KeysAt::Discovery { base, keys } => match &self.discovered {
+                Some((uri, at)) if now < at.saturating_add(DISCOVERY_AGE) => {
+                    let authority = |uri| Url::parse(uri).map_or("", |url| url.authority);
+                    let elsewhere = keys
+                        .as_ref()
+                        .filter(|keys| keys.authority.eq_ignore_ascii_case(authority(uri)));
+                    KeysRequest {
+                        cluster: elsewhere.map_or(cluster, |keys| keys.cluster.clone()),
+                        uri: uri.clone(),
+                        discovery: false,
+                    }
+                }
+                _ => KeysRequest {
+                    cluster,
+                    uri: discovery_uri(base),
+                    discovery: true,
+                },
+            },
+        }
+    }
+
+    /// The discovery document came: the keys are to be asked for next.
+    pub(crate) fn discovered(&mut self, document: &[u8], now: u64) -> Result<(), FeedError> {
+        if let KeysAt::Discovery { base, keys } = &self.source.at {
+            let uri = discovered(document, self.issuer.as_deref(), base, keys.as_ref())?;
+            self.discovered = Some((uri, now));
+        }
+        Ok(())
+    }
+
+    /// The keys came. Whether they are others than before. After an error call [`RemoteKeys::failed`].
+    pub(crate) fn arrived(&mut self, document: &[u8], now: u64) -> Result<bool, FeedError> {
+        let changed = self.keys.is_none() || self.document != document;
+        if changed {
+            let set: Value = serde_json::from_slice(document)?;
+            self.keys = Some(jwk::key_set(&set)?);
+            self.document = document.to_vec();
+        }
+        self.fetched_at = now;
+        for missed in &mut self.missed {
+            if missed.state == Search::Fetching {
+                missed.state = Search::Unknown(now.saturating_add(UNKNOWN));
+            }
+        }
+        self.ended(self.awaited && !changed, now);
+        Ok(changed)
+    }
+
+    /// The fetch brought nothing; the keys from before stay.
+    pub(crate) fn failed(&mut self, now: u64) {
+        // The issuer may have moved its keys.
+        self.discovered = None;
+        for missed in &mut self.missed {
+            if missed.state == Search::Fetching {
+                missed.state = Search::Wanted;
+            }
+        }
+        self.ended(true, now);
+    }
+
+    fn ended(&mut self, in_vain: bool, now: u64) {
+        self.fetching = false;
+        // Without any keys everybody waits.
+        let most = if self.keys.is_some() {
+            MOST_PAUSE
+        } else {
+            2 * LEAST_PAUSE
+        };
+        self.pause = if in_vain {
+            self.pause.saturating_mul(2).min(most)
+        } else {
+            LEAST_PAUSE
+        };
+        self.not_before = now.saturating_add(self.pause);
+        // Who named a key while the fetch was under way waits for the next one.
+        self.wanted = self.missed.iter().any(|missed| missed.state == Search::Wanted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Duration;
+
+    fn keys(ids: &[&str]) -> Vec<u8> {
+        let key = |id: &&str| json!({ "kty": "oct", "alg": "HS256", "kid": id, "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY" });
+        json!({ "keys": ids.iter().map(key).collect::<Vec<_>>() })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn named(id: &str) -> NamedKey {
+        NamedKey {
+            algorithm: Algorithm::HS256,
+            id: Some(id.into()),
+        }
+    }
+
+    fn remote(at: KeysAt) -> RemoteKeys {
+        let source = RemoteJwks {
+            cluster: "id".into(),
+            at,
+            max_age: Duration::from_secs(300),
+            max_stale: Duration::from_secs(3600),
+        };
+        RemoteKeys::new(&source, Some("https://id"))
+    }
+
+    fn at_uri() -> RemoteKeys {
+        remote(KeysAt::Uri("https://id/keys".into()))
+    }
+
+    #[test]
+    fn an_unknown_key_is_looked_for_by_one_fetch_and_known_keys_are_not_disturbed() {
+        let mut remote = at_uri();
+        assert!(remote.begin(0));
+        assert!(!remote.begin(0), "one fetch at a time");
+        assert!(remote.arrived(&keys(&["a"]), 0).unwrap());
+        // The first token after a rotation comes a moment later: it is not refused before anybody looked.
+        assert!(remote.may_come(&named("b"), 10));
+        remote.want(Some(named("b")), 10);
+        remote.want(Some(named("b")), 11);
+        assert!(!remote.begin(999), "fetches are a second apart");
+        assert!(remote.may_come(&named("b"), 999));
+        assert!(remote.begin(1000));
+        // Another one while the fetch is under way: perhaps it began too early for this one.
+        remote.want(Some(named("c")), 1001);
+        assert!(remote.arrived(&keys(&["a", "b"]), 1002).unwrap());
+        assert_eq!(remote.current(1002).map(<[_]>::len), Some(2));
+        assert!(remote.may_come(&named("c"), 1003));
+        assert!(remote.begin(2002));
+        assert!(!remote.arrived(&keys(&["a", "b"]), 2003).unwrap(), "the same set");
+        assert!(!remote.may_come(&named("c"), 2004), "it was looked for");
+        assert!(remote.may_come(&named("c"), 12_003), "but not for ever");
+    }
+
+    #[test]
+    fn invented_keys_cause_a_bounded_rate_of_fetches() {
+        let mut remote = at_uri();
+        assert!(remote.begin(0));
+        remote.arrived(&keys(&["a"]), 0).unwrap();
+        let (mut fetches, mut invented) = (0, 0);
+        for now in (0..600_000).step_by(100) {
+            for _ in 0..30 {
+                invented += 1;
+                let key = named(&invented.to_string());
+                if remote.may_come(&key, now) {
+                    remote.want(Some(key), now);
+                }
+            }
+            assert!(remote.missed.len() <= MOST_MISSED);
+            assert!(remote.current(now).is_some());
+            if remote.begin(now) {
+                fetches += 1;
+                remote.arrived(&keys(&["a"]), now).unwrap();
+            }
+        }
+        assert!((55..=65).contains(&fetches), "{fetches} fetches in ten minutes");
+        // A real rotation is found by the next of them.
+        assert!(remote.begin(610_000));
+        assert!(remote.arrived(&keys(&["a", "b"]), 610_000).unwrap());
+    }
+
+    #[test]
+    fn keys_outlive_an_outage_for_max_stale_and_no_longer() {
+        let mut remote = at_uri();
+        assert!(remote.begin(0));
+        remote.arrived(&keys(&["a"]), 0).unwrap();
+        assert!(!remote.begin(299_999));
+        assert!(remote.begin(300_000), "they are asked for again when they have aged");
+        remote.failed(300_000);
+        let mut attempts = 0;
+        for now in (300_000..=3_600_000).step_by(100) {
+            assert!(remote.current(now).is_some() && !remote.expire(now));
+            if remote.begin(now) {
+                attempts += 1;
+                remote.failed(now);
+            }
+        }
+        assert!((320..=340).contains(&attempts), "{attempts} attempts in 55 minutes");
+        assert!(remote.current(3_600_001).is_none());
+        assert!(remote.expire(3_600_001));
+        assert!(!remote.expire(3_600_002), "once");
+        assert!(remote.begin(3_610_001));
+        assert!(
+            remote.arrived(&keys(&["a"]), 3_610_001).unwrap(),
+            "forgotten keys come back as new ones"
+        );
+    }
+
+    #[test]
+    fn an_unusable_set_leaves_the_keys_as_they_are() {
+        let mut remote = at_uri();
+        assert!(remote.begin(0));
+        remote.arrived(&keys(&["a"]), 0).unwrap();
+        assert!(remote.begin(300_000));
+        assert!(remote.arrived(b"<html>", 300_000).is_err());
+        remote.failed(300_000);
+        assert!(remote.begin(310_000));
+        assert!(remote.arrived(br#"{"keys":[]}"#, 310_000).is_err());
+        remote.failed(310_000);
+        assert_eq!(remote.current(310_000).map(<[_]>::len), Some(1));
+    }
+
+    #[test]
+    fn a_discovery_document_says_where_the_keys_are() {
+        let mut remote = remote(KeysAt::Discovery {
+            base: "https://id".into(),
+            keys: Some(crate::key_source::ElsewhereKeys {
+                cluster: "certs".into(),
+                authority: "certs.id".into(),
+            }),
+        });
+        assert!(remote.begin(0));
+        let asked = remote.request(0);
+        assert_eq!(
+            (asked.uri.as_str(), asked.discovery),
+            ("https://id/.well-known/openid-configuration", true)
+        );
+        remote
+            .discovered(br#"{"issuer":"https://id","jwks_uri":"https://certs.id/keys"}"#, 1)
+            .unwrap();
+        let asked = remote.request(1);
+        assert_eq!(
+            (asked.cluster.as_str(), asked.uri.as_str(), asked.discovery),
+            ("certs", "https://certs.id/keys", false)
+        );
+        remote.arrived(&keys(&["a"]), 2).unwrap();
+        assert!(!remote.request(300_000).discovery, "it need not be read each time");
+        assert!(remote.request(3_600_001).discovery);
+        assert!(remote.begin(300_002));
+        remote.failed(300_002);
+        assert!(remote.request(310_002).discovery, "the keys may have moved");
+        let other = br#"{"issuer":"https://other","jwks_uri":"https://certs.id/keys"}"#;
+        assert!(remote.discovered(other, 1).is_err());
+    }
+}

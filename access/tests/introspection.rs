@@ -1,0 +1,386 @@
+//! Opaque tokens of issuers beside the auth server, and what the upstream receives in their place.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_access::introspection::{AnswerError, Asked};
+use postern_access::policy::{Decision, Need, Policy};
+use postern_access::state::State;
+use serde_json::{Value, json};
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+/// Unix milliseconds.
+const NOW: u64 = 1_800_000_000_000;
+
+struct World {
+    policy: Policy,
+    state: State,
+    now: u64,
+}
+
+fn jwks() -> Value {
+    let key = json!({ "kty": "oct", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(SECRET) });
+    json!({ "inline": { "keys": [key] } })
+}
+
+/// An issuer that is asked, with what a test adds.
+fn issuer(change: Value) -> Value {
+    let mut issuer = json!({
+        "issuer": "https://id", "claims": { "preset": "keycloak" },
+        "introspection": { "cluster": "id", "uri": "https://id/introspect", "credentials": "gw:s" }
+    });
+    issuer
+        .as_object_mut()
+        .unwrap()
+        .extend(change.as_object().unwrap().clone());
+    issuer
+}
+
+fn config(issuers: Value) -> Value {
+    json!({ "issuers": issuers, "unmatched": "authenticated", "public": ["/open"] })
+}
+
+impl World {
+    fn new(config: &Value) -> Self {
+        let policy = Policy::parse(config.to_string().as_bytes()).unwrap();
+        let state = State::new(policy.config(), 1).unwrap();
+        Self {
+            policy,
+            state,
+            now: NOW,
+        }
+    }
+
+    fn decide(&mut self, headers: &[(&str, &str)], target: &str) -> Decision {
+        let pseudo = [(":method", "GET"), (":path", target)];
+        let all = pseudo.iter().chain(headers);
+        let request = self
+            .policy
+            .read(all.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        self.policy.decide(&request, &mut self.state, self.now)
+    }
+
+    fn bearer(&mut self, token: &str) -> Decision {
+        self.decide(&[("authorization", &format!("Bearer {token}"))], "/orders")
+    }
+
+    /// Who is asked about the token; `answer` is what is said.
+    fn answer(&mut self, token: &str, answer: &str) -> Result<Asked, AnswerError> {
+        let decision = self.bearer(token);
+        let Decision::Need(Need::Introspection(unknown)) = decision else {
+            panic!("{decision:?}")
+        };
+        self.state.want_introspection(&unknown);
+        let question = self.state.introspections_due().pop().unwrap();
+        self.policy
+            .introspected(&question, answer.as_bytes(), &mut self.state, self.now)
+            .map(|()| question.asked())
+    }
+
+    fn passes(&mut self, token: &str) -> bool {
+        matches!(self.bearer(token), Decision::Allow(_))
+    }
+
+    fn refusal(&mut self, token: &str) -> String {
+        match self.bearer(token) {
+            Decision::Deny(denial) => denial.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// The headers and the target that the upstream receives instead of these.
+    fn changes(&mut self, headers: &[(&str, &str)], target: &str) -> (Vec<(String, Option<String>)>, Option<String>) {
+        let pseudo = [(":method", "GET"), (":path", target)];
+        let all = pseudo.iter().chain(headers);
+        let request = self
+            .policy
+            .read(all.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let Decision::Allow(allowed) = self.policy.decide(&request, &mut self.state, self.now) else {
+            panic!()
+        };
+        let caller = allowed.caller.unwrap();
+        let changes = self.policy.token_changes(&request, &caller, target);
+        let text = |value: Vec<u8>| String::from_utf8(value).unwrap();
+        let headers = changes.headers.into_iter();
+        (
+            headers
+                .map(|(name, value)| (name.to_owned(), value.map(text)))
+                .collect(),
+            changes.target,
+        )
+    }
+}
+
+/// As Keycloak answers.
+fn active(change: Value) -> String {
+    let mut answer = json!({
+        "active": true, "iss": "https://id", "sub": "ada-1", "username": "ada", "client_id": "web", "azp": "web",
+        "realm_access": { "roles": ["clerk"] }, "scope": "openid", "exp": NOW / 1000 + 3600
+    });
+    answer
+        .as_object_mut()
+        .unwrap()
+        .extend(change.as_object().unwrap().clone());
+    answer.to_string()
+}
+
+fn signed(answer: &str, change: impl FnOnce(&mut Header, &mut Value)) -> String {
+    let mut header = Header::new(Algorithm::HS256);
+    header.typ = Some("token-introspection+jwt".into());
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let mut claims = json!({ "iss": "https://id", "aud": "gw", "iat": NOW / 1000, "token_introspection": answer });
+    change(&mut header, &mut claims);
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+}
+
+#[test]
+fn an_issuer_is_asked_about_its_opaque_tokens_and_read_by_its_names() {
+    let mut world = World::new(&config(json!([issuer(json!({}))])));
+    assert_eq!(world.answer("opaque", &active(json!({}))), Ok(Asked::Issuer(0)));
+    let Decision::Allow(allowed) = world.bearer("opaque") else {
+        panic!()
+    };
+    let caller = allowed.caller.unwrap();
+    let headers: Vec<_> = caller.headers(&world.policy.config().forward).collect();
+    assert_eq!(
+        headers,
+        [
+            ("x-user-id", "ada-1"),
+            ("x-user-name", "ada"),
+            ("x-client-id", "web"),
+            ("x-scope", "openid"),
+            ("x-authorities", "clerk")
+        ]
+    );
+    // It has no keys, so it has no JWTs.
+    let claims = json!({ "iss": "https://id", "exp": NOW / 1000 + 60 });
+    let jwt = jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        &claims,
+        &EncodingKey::from_secret(SECRET),
+    );
+    assert_eq!(
+        world.refusal(&jwt.unwrap()),
+        "the issuer has no key that fits the token"
+    );
+}
+
+#[test]
+fn what_an_issuer_says_must_fit_its_configuration() {
+    for (change, said, why) in [
+        (
+            json!({}),
+            json!({ "active": false }),
+            "the auth server does not know the token",
+        ),
+        (
+            json!({}),
+            json!({ "iss": "https://other" }),
+            "not an access token of this kind",
+        ),
+        (
+            json!({}),
+            json!({ "token_use": "refresh_token" }),
+            "not an access token of this kind",
+        ),
+        (
+            json!({}),
+            json!({ "token_type": "refresh_token" }),
+            "not an access token of this kind",
+        ),
+        (
+            json!({}),
+            json!({ "token_type": 7 }),
+            "not an access token of this kind",
+        ),
+        (
+            json!({ "audiences": ["orders"] }),
+            json!({ "aud": "stock" }),
+            "another audience",
+        ),
+        (
+            json!({ "required_claims": ["tenant"] }),
+            json!({}),
+            "not an access token of this kind",
+        ),
+        (
+            json!({ "forbidden_claims": ["ati"] }),
+            json!({ "ati": "x" }),
+            "not an access token of this kind",
+        ),
+        (json!({}), json!({ "exp": NOW / 1000 }), "expired"),
+        (json!({}), json!({ "cnf": { "kid": "x" } }), "not known here"),
+        (
+            json!({}),
+            json!({ "cnf": { "jkt": URL_SAFE_NO_PAD.encode([1; 32]) } }),
+            "bound to a key",
+        ),
+        (json!({}), json!({ "token_type": "DPoP" }), "not known here"),
+    ] {
+        let mut world = World::new(&config(json!([issuer(change)])));
+        assert_eq!(world.answer("opaque", &active(said.clone())), Ok(Asked::Issuer(0)));
+        let refusal = world.refusal("opaque");
+        assert!(refusal.contains(why), "{said}: {refusal}");
+    }
+    for said in [
+        json!({ "token_type": "Bearer" }),
+        json!({ "token_type": "access_token" }),
+        json!({ "aud": "x" }),
+    ] {
+        let mut world = World::new(&config(json!([issuer(json!({}))])));
+        world.answer("opaque", &active(said.clone())).unwrap();
+        assert!(world.passes("opaque"), "{said}");
+    }
+}
+
+#[test]
+fn an_answer_is_relied_on_for_a_while_and_then_asked_for_again() {
+    let endpoint = json!({ "introspection": { "cluster": "id", "uri": "https://id/introspect", "max_age": "30s" } });
+    let mut world = World::new(&config(json!([issuer(endpoint)])));
+    world.answer("long", &active(json!({}))).unwrap();
+    world
+        .answer("short", &active(json!({ "exp": NOW / 1000 + 5 })))
+        .unwrap();
+    let mut without = serde_json::from_str::<Value>(&active(json!({}))).unwrap();
+    without.as_object_mut().unwrap().remove("exp");
+    world.answer("endless", &without.to_string()).unwrap();
+    let state = |world: &mut World, seconds: u64| {
+        world.now = NOW + seconds * 1000;
+        ["long", "short", "endless"].map(|token| match world.bearer(token) {
+            Decision::Allow(_) => "passes",
+            Decision::Need(_) => "is asked about",
+            Decision::Deny(_) => "is refused",
+        })
+    };
+    assert_eq!(state(&mut world, 4), ["passes"; 3]);
+    assert_eq!(state(&mut world, 9), ["passes", "is refused", "passes"]);
+    assert_eq!(state(&mut world, 10)[2], "is asked about");
+    assert_eq!(state(&mut world, 29)[0], "passes");
+    assert_eq!(state(&mut world, 30)[0], "is asked about");
+}
+
+#[test]
+fn a_token_is_shown_to_one_server_only() {
+    let with = |prefix: &str| {
+        issuer(json!({ "issuer": prefix,
+            "introspection": { "cluster": "id", "uri": "https://id/introspect", "prefix": prefix } }))
+    };
+    let mut world = World::new(&config(json!([with("a_"), with("a_b_"), issuer(json!({}))])));
+    for (token, asked) in [("a_1", 0), ("a_b_1", 1), ("b_1", 2), ("A_1", 2)] {
+        assert_eq!(
+            world.answer(token, r#"{"active":false}"#),
+            Ok(Asked::Issuer(asked)),
+            "{token}"
+        );
+    }
+    // Without an issuer for the rest, nobody sees it.
+    let mut world = World::new(&config(json!([with("a_")])));
+    assert!(world.refusal("b_1").contains("not a compact JWS"));
+    let server = json!({ "cluster": "auth", "authority": "auth" });
+    let mut beside = config(json!([issuer(json!({}))]));
+    beside["auth_server"] = server;
+    for bad in [
+        config(json!([with("a_"), with("a_")])),
+        config(json!([issuer(json!({})), issuer(json!({}))])),
+        config(json!([with("")])),
+        beside,
+    ] {
+        let error = Policy::parse(bad.to_string().as_bytes()).unwrap_err();
+        assert!(error.key.ends_with("introspection.prefix"), "{error}");
+    }
+}
+
+#[test]
+fn the_upstream_receives_the_signed_answer_and_never_the_opaque_token() {
+    let mut all = config(json!([issuer(json!({ "jwks": jwks() }))]));
+    all["forward"] = json!({ "authorization": "jwt" });
+    all["token"] = json!({ "cookie": "t", "query": "access_token" });
+    let mut world = World::new(&all);
+    let jwt = signed(&active(json!({})), |_, _| {});
+    world.answer("opaque", &jwt).unwrap();
+    let bearer = ("authorization".to_owned(), Some(format!("Bearer {jwt}")));
+    let none = |name: &str| (name.to_owned(), None);
+    assert_eq!(
+        world.changes(&[("authorization", "Bearer opaque")], "/orders?x=1"),
+        (vec![none("dpop"), bearer.clone()], None)
+    );
+    assert_eq!(
+        world.changes(&[("cookie", "a=1; t=opaque"), ("cookie", "tt=2")], "/orders"),
+        (
+            vec![
+                ("cookie".into(), Some("a=1; tt=2".into())),
+                none("dpop"),
+                bearer.clone()
+            ],
+            None
+        )
+    );
+    assert_eq!(
+        world.changes(&[("cookie", "t=opaque")], "/orders"),
+        (vec![none("cookie"), none("dpop"), bearer.clone()], None)
+    );
+    assert_eq!(
+        world.changes(&[], "/orders?a=1&access_token=opaque&b=2"),
+        (vec![none("dpop"), bearer.clone()], Some("/orders?a=1&b=2".into()))
+    );
+    assert_eq!(
+        world.changes(&[], "/orders?access_token=opaque").1,
+        Some("/orders".into())
+    );
+    // A token that is a JWT itself goes as it is, from wherever it came.
+    let own = json!({ "iss": "https://id", "exp": NOW / 1000 + 60 });
+    let own = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &own, &EncodingKey::from_secret(SECRET)).unwrap();
+    assert_eq!(
+        world.changes(&[("authorization", &format!("bearer {own}"))], "/orders"),
+        (vec![], None)
+    );
+    assert_eq!(
+        world.changes(&[("cookie", &format!("t={own}"))], "/orders").0,
+        [
+            none("cookie"),
+            none("dpop"),
+            ("authorization".into(), Some(format!("Bearer {own}")))
+        ]
+    );
+    // An answer that is not signed by the issuer is none.
+    for bad in [
+        active(json!({})),
+        signed(&active(json!({})), |header, _| header.typ = Some("JWT".into())),
+        signed(&active(json!({})), |_, claims| claims["iss"] = json!("https://other")),
+        signed(&active(json!({})), |_, claims| {
+            drop(claims.as_object_mut().unwrap().remove("token_introspection"))
+        }),
+        signed(&active(json!({})), |header, _| header.kid = Some("x".into())),
+        format!("{}A", jwt),
+        jwt.replacen("eyJ", "eyK", 1),
+    ] {
+        assert!(world.answer("another", &bad).is_err(), "{bad}");
+        assert!(!world.passes("another"));
+    }
+    world.answer("gone", &signed(r#"{"active":false}"#, |_, _| {})).unwrap();
+    assert!(world.refusal("gone").contains("does not know"));
+}
+
+#[test]
+fn the_token_is_taken_off_where_configured() {
+    let mut all = config(json!([issuer(json!({ "jwks": jwks() }))]));
+    all["forward"] = json!({ "authorization": "remove" });
+    all["token"] = json!({ "header": "x-token", "cookie": "t" });
+    let mut world = World::new(&all);
+    let own = json!({ "iss": "https://id", "exp": NOW / 1000 + 60 });
+    let own = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &own, &EncodingKey::from_secret(SECRET)).unwrap();
+    let none = |name: &str| (name.to_owned(), None);
+    assert_eq!(
+        world.changes(&[("x-token", &own), ("authorization", "Basic abc")], "/orders"),
+        (vec![none("x-token"), none("dpop")], None)
+    );
+    assert_eq!(
+        world.changes(&[("cookie", &format!("t={own}; a=b"))], "/orders"),
+        (vec![("cookie".into(), Some("a=b".into())), none("dpop")], None)
+    );
+    all["forward"] = json!({});
+    let mut world = World::new(&all);
+    assert_eq!(world.changes(&[("x-token", &own)], "/orders"), (vec![], None));
+}

@@ -1,0 +1,144 @@
+//! Opaque tokens stay outside: the service behind the host receives a signed JWT in their place, or nothing.
+
+use std::time::Duration;
+
+use postern_e2e::{
+    client::{Request, at_once},
+    host::{Host, filter_plugin},
+    issuer::{FakeIssuer, ISSUER, KEYS},
+    servers::{Servers, folder},
+    upstream::EchoUpstream,
+    visit::{Visit, compare_hosts},
+};
+use serde_json::{Value, json};
+use xtask::stack::{ServerPorts, Stack};
+
+use crate::issuers::start;
+
+/// A host has two workers, each with a VM of its own.
+const VMS: usize = 2;
+
+const OPAQUE: &str = "op-Zq3T0vLxW8d1hKcPbN5sYfRj2mUaGe7i";
+
+fn issuer() -> Value {
+    json!({
+        "issuer": ISSUER,
+        "jwks": { "cluster": "auth-server", "uri": format!("{ISSUER}/keys") },
+        "introspection": { "cluster": "auth-server", "uri": format!("{ISSUER}/introspect"), "credentials": "gw:a b" }
+    })
+}
+
+fn active() -> Value {
+    json!({
+        "active": true, "iss": ISSUER, "sub": "ada", "client_id": "web", "authorities": ["clerk"], "exp": 4_102_444_800u64
+    })
+}
+
+fn signed() -> String {
+    let header = json!({ "typ": "token-introspection+jwt", "alg": "ES256", "kid": "first" });
+    KEYS[0].sign(
+        &header,
+        &json!({ "iss": ISSUER, "aud": "gw", "iat": 1_700_000_000, "token_introspection": active() }),
+    )
+}
+
+/// Waits until the keys of the issuer are there.
+fn ready(visit: &Visit<'_>) {
+    let jwt = KEYS[0].token("first", &json!({ "authorities": ["clerk"] }));
+    visit.wait(Duration::from_secs(20), 200, &Request::get("/demo/test").bearer(&jwt));
+}
+
+#[test]
+fn the_service_receives_the_signed_answer_of_an_issuer() {
+    compare_hosts(|kind| {
+        let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());
+        let jwt = signed();
+        provider.behave(|provider| {
+            let answer = |content_type: &str, body: String| (content_type.to_owned(), body);
+            let (media, body) = answer("application/token-introspection+jwt", jwt.clone());
+            provider.tokens.push((OPAQUE.into(), media, body));
+            let (media, body) = answer("application/json", active().to_string());
+            provider.tokens.push(("unsigned".into(), media, body));
+        });
+        let changes = json!({
+            "forward": { "authorization": "jwt" },
+            "token": { "cookie": "token", "query": "access_token" }
+        });
+        let host = start(kind, &provider, &upstream, issuer(), changes);
+        let visit = Visit::new(Servers::shared(), &host);
+        ready(&visit);
+        for answer in at_once(host.port, vec![Request::get("/demo/test").bearer(OPAQUE); 32]) {
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        let asked = provider.requests(&format!("/introspect {OPAQUE}"));
+        assert!((1..=VMS).contains(&asked), "asked {asked} times");
+        let question = provider.introspections().pop().expect("a question");
+        for told in [
+            "accept: application/token-introspection+jwt",
+            "authorization: basic z3c6ysuymgi=",
+        ] {
+            assert!(question.contains(told), "no {told} in {question}");
+        }
+        let calls = [
+            Request::get("/demo/test").bearer(OPAQUE),
+            Request::get("/demo/test").header("Cookie", &format!("a=1; token={OPAQUE}")),
+            Request::get(format!("/demo/test?a=1&access_token={OPAQUE}")),
+        ];
+        for call in &calls {
+            assert_eq!(visit.send(call).status, 200, "{call:?}");
+            let head = upstream.heads().pop().expect("a request came");
+            assert!(
+                head.contains(&format!("authorization: bearer {}", jwt.to_lowercase())),
+                "{head}"
+            );
+            assert!(!head.contains(&OPAQUE.to_lowercase()), "{head}");
+            assert!(
+                head.contains("x-user-id: ada") && head.contains("x-authorities: clerk"),
+                "{head}"
+            );
+        }
+        assert!(
+            upstream
+                .heads()
+                .iter()
+                .any(|head| head.starts_with("get /demo/test?a=1 "))
+        );
+        assert!(upstream.heads().iter().any(|head| head.contains("cookie: a=1\r")));
+        // Without a signature there is nothing to hand on, and nobody passes.
+        assert_eq!(visit.send(&Request::get("/demo/test").bearer("unsigned")).status, 503);
+        assert_eq!(visit.send(&Request::get("/demo/test").bearer("unknown")).status, 401);
+        visit.seen()
+    });
+}
+
+#[test]
+fn the_auth_server_signs_its_answers_for_the_services() {
+    compare_hosts(|kind| {
+        let servers = Servers::shared();
+        let upstream = EchoUpstream::start();
+        let stack = Stack {
+            folder: folder("phantom"),
+            ports: ServerPorts {
+                service: upstream.port,
+                ..servers.stack.ports
+            },
+            ..servers.stack.clone()
+        };
+        let forward = json!({ "authorization": "jwt" });
+        let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("forward", forward)]));
+        let visit = Visit::new(servers, &host);
+        let granted = Request::form("/sso/oauth/token", "grant_type=client_credentials&scope=read")
+            .basic("test_client_id_1", "test_client_secret_1")
+            .send(host.port);
+        let token = granted.json()["access_token"]
+            .as_str()
+            .expect("an opaque token")
+            .to_owned();
+        visit.wait(Duration::from_secs(20), 200, &Request::get("/demo/echo").bearer(&token));
+        let head = upstream.heads().pop().expect("a request came");
+        assert!(!head.contains(&token.to_lowercase()), "{head}");
+        assert!(head.contains("authorization: bearer eyj"), "{head}");
+        assert_eq!(visit.status(&Request::get("/oauth2/jwks")), 200);
+        visit.seen()
+    });
+}
