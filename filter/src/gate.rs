@@ -28,6 +28,8 @@ pub struct Gate {
     pub waiting: BTreeMap<u32, Waiting>,
     /// Users to look up; the root context makes the calls, as an answer must outlive the stream that asked first.
     pub wanted: Vec<String>,
+    /// How often keys of an issuer came: who waits for keys is decided about once after each time.
+    pub fetches: u64,
     /// The auth server did not answer the last question about a token.
     pub introspection_failing: bool,
     pub metrics: Metrics,
@@ -43,6 +45,8 @@ pub struct Waiting {
     pub need: Need,
     /// Since when, in Unix milliseconds.
     pub since: u64,
+    /// [`Gate::fetches`] when it was decided about the last time.
+    pub fetches: u64,
 }
 
 impl Gate {
@@ -50,7 +54,8 @@ impl Gate {
     pub fn wait(&mut self, context_id: u32, need: Need, now: u64) {
         self.want(&need);
         let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
-        self.waiting.insert(context_id, Waiting { need, since });
+        let fetches = self.fetches;
+        self.waiting.insert(context_id, Waiting { need, since, fetches });
     }
 
     /// Sees to it that this is asked for soon.
@@ -80,7 +85,12 @@ impl Gate {
 
     /// How soon the root context must run again, in milliseconds.
     pub fn next_tick(&self) -> u64 {
-        if self.swept_at == 0 || !self.wanted.is_empty() || self.state.introspections_wanted() {
+        let keys_came = |waiting: &Waiting| matches!(waiting.need, Need::Keys(_)) && waiting.fetches != self.fetches;
+        if self.swept_at == 0
+            || self.waiting.values().any(keys_came)
+            || !self.wanted.is_empty()
+            || self.state.introspections_wanted()
+        {
             SOON
         } else if !self.waiting.is_empty() || self.token_poll.retrying() || self.permission_poll.retrying() {
             OFTEN

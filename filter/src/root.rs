@@ -68,11 +68,8 @@ impl RootContext for Root {
         look_up_users(&mut gate);
         let failed = introspect(&mut gate);
         if !gate.waiting.is_empty() {
-            // A question about a token is always answered, and so is a fetch of keys; a flood of those who wait for one
-            // is not to be gone through at every tick.
-            settle_waiting(&mut gate, &failed, now, |need| {
-                !matches!(need, Need::Introspection(_) | Need::Keys(_))
-            });
+            // A question about a token is always answered; a flood of them is not to be gone through at every tick.
+            settle_waiting(&mut gate, &failed, now, |need| !matches!(need, Need::Introspection(_)));
             self.own_context();
         }
         if now >= gate.swept_at.saturating_add(SWEEP) {
@@ -166,6 +163,7 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
         calls: Default::default(),
         waiting: Default::default(),
         wanted: Vec::new(),
+        fetches: 0,
         introspection_failing: false,
         metrics: Metrics::define(&policy),
         tick: 0,
@@ -224,6 +222,7 @@ fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8]
         Some(200) => gate.state.set_keys(index, body, now).map_err(|error| error.to_string()),
         status => Err(no_answer(status)),
     };
+    gate.fetches = gate.fetches.wrapping_add(u64::from(taken.is_ok()));
     taken.err().map(|why| keys_missing(gate, index, &why, now))
 }
 

@@ -79,7 +79,17 @@ impl Drop for Stream {
 pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64, concerned: impl Fn(&Need) -> bool) {
     let hold = gate.policy.config().hold.millis;
     let late = |waiting: &Waiting| now > waiting.since.saturating_add(hold);
-    let due = |waiting: &Waiting| late(waiting) || failed.contains(&waiting.need) || concerned(&waiting.need);
+    let fetches = gate.fetches;
+    let mut room = BATCH;
+    let mut due = |waiting: &Waiting| {
+        let verifies = matches!(waiting.need, Need::Keys(_) | Need::Snapshots);
+        // Who waits for keys is decided about when some have come since.
+        let idle = matches!(waiting.need, Need::Keys(_)) && waiting.fetches == fetches;
+        let due = late(waiting) || failed.contains(&waiting.need) || (concerned(&waiting.need) && !idle);
+        let now = due && (!verifies || room > 0 || failed.contains(&waiting.need));
+        room = room.saturating_sub(usize::from(now && verifies));
+        now
+    };
     let due: Vec<_> = gate.waiting.extract_if(.., |_, waiting| due(waiting)).collect();
     for (context_id, waiting) in due {
         if hostcalls::set_effective_context(context_id).is_err() {
@@ -100,6 +110,10 @@ pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64, concerned: imp
         }
     }
 }
+
+/// Of how many streams the tokens are verified in one entry: a host may end one that takes too long. The others' turn comes
+/// with the next tick.
+const BATCH: usize = 8;
 
 enum Outcome {
     /// Decided and prepared for the upstream.
