@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postern_access::config::Mode;
 use postern_access::denial::Denial;
 use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
 use postern_access::report::{self, Verdict};
