@@ -31,8 +31,16 @@ pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result
             install_oidc_provider(workspace, progress)?;
             "bench-auth"
         }
+        ["feeds", ..] => {
+            filter::build(workspace, progress)?;
+            progress.step("building the auth server and the gateway (release)");
+            let packages = ["-p", "postern-auth", "-p", "postern-gateway"];
+            succeed(&mut workspace.cargo(&[&["build", "--release"][..], &packages].concat()))?;
+            "bench-feeds"
+        }
         _ => bail!(
-            "`{}` does not exist; there are `cargo xtask bench gateway` and `cargo xtask bench auth`",
+            "`{}` does not exist; there are `cargo xtask bench gateway`, `cargo xtask bench auth` and \
+             `cargo xtask bench feeds`",
             [&["bench"], words].concat().join(" ")
         ),
     };

@@ -19,6 +19,8 @@ cargo xtask <command>
                                              measure against peers, side by side; writes target/bench/gateway.json
   bench auth [--seconds 5] [--repetitions 3] [--connections 32] [--only SUBJECT]
                                              the same for the auth server; writes target/bench/auth.json
+  bench feeds [--gateways 1000] [--rounds 100]
+                                             how soon a logout is known everywhere; writes target/bench/feeds.json
 ";
 
 fn main() -> ExitCode {
