@@ -111,8 +111,16 @@ impl Host {
         let request = Request::get(PATH).bearer(token);
         let deadline = clock::now() + AT_MOST;
         // A token of a moment ago is good at once; only the first snapshot may still be on its way.
-        while request.send(self.port).status != 200 {
-            ensure!(clock::now() < deadline, "{}: the token is not good", self.name);
+        loop {
+            let answer = request.send(self.port);
+            if answer.status == 200 {
+                break;
+            }
+            ensure!(
+                clock::now() < deadline,
+                "{}: the token is not good: {answer:?}",
+                self.name
+            );
             thread::sleep(PAUSE);
         }
         let connections = (0..CONNECTIONS)
