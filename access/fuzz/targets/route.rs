@@ -17,13 +17,13 @@ fuzz_target!(|text: &str| {
     for line in patterns.lines().take(32) {
         let Ok(pattern) = Pattern::parse(line) else { continue };
         let Some(segments) = segments(line) else { continue };
-        routes.entry(&pattern, None, || segments.clone());
+        routes.entry(&pattern, None, None, || segments.clone());
         known.push(segments);
     }
     let parts: Vec<&str> = target.path[1..].split('/').collect();
     let expected = known.iter().filter(|segments| matches(segments, &parts)).min();
     assert_eq!(
-        routes.find(&target.path, "GET"),
+        routes.find(&target.path, "", "GET"),
         expected,
         "{patterns} for {}",
         target.path
