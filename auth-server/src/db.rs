@@ -139,6 +139,17 @@ pub struct Write {
     _turn: OwnedSemaphorePermit,
 }
 
+/// What a transaction keeps away from others.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Everything.
+    Alone,
+    /// What belongs to a client and a user, see [`pair`].
+    Of(i32),
+    /// Nothing; but those that want to be alone wait for it.
+    Shared,
+}
+
 impl Database {
     /// Opens the database and migrates it. A SQLite file that is missing is created, readable by its owner only.
     pub async fn open(location: &Location) -> Result<Self, OpenError> {
@@ -202,17 +213,26 @@ impl Database {
     /// A transaction that no other one runs beside, so that what it reads stays true until it commits. Short by rule: no
     /// network call while it is open.
     pub async fn write(&self) -> sqlx::Result<Write> {
-        self.begin(None).await
+        self.begin(Turn::Alone).await
     }
 
     /// A transaction that no other one for the same client and user runs beside, nor one of [`Database::write`]. It may
     /// touch only what belongs to the two, and append changes. An empty user: what is the client's own.
     pub async fn write_for(&self, client_id: &str, user_name: &str) -> sqlx::Result<Write> {
-        self.begin(Some(pair(client_id, user_name))).await
+        self.begin(Turn::Of(pair(client_id, user_name))).await
     }
 
-    async fn begin(&self, pair: Option<i32>) -> sqlx::Result<Write> {
-        let line = pair.unwrap_or_default().cast_unsigned() as usize % self.turns.len();
+    /// A transaction that none of [`Database::write`] runs beside. It may only add tokens that nobody knows yet, and those
+    /// for the same client, user and scope must be kept apart by the table itself.
+    pub async fn write_new(&self) -> sqlx::Result<Write> {
+        self.begin(Turn::Shared).await
+    }
+
+    async fn begin(&self, turn_of: Turn) -> sqlx::Result<Write> {
+        let line = match turn_of {
+            Turn::Of(pair) => pair.cast_unsigned() as usize % self.turns.len(),
+            Turn::Alone | Turn::Shared => 0,
+        };
         let turn = self.turns[line].clone().acquire_owned().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
@@ -224,9 +244,11 @@ impl Database {
                 Location::Sqlite(_) => pool.begin_with("BEGIN IMMEDIATE").await,
                 Location::Postgres(_) => {
                     let mut transaction = pool.begin().await?;
-                    let turn = match pair {
-                        Some(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
-                        None => sqlx::query("SELECT postern_turn_alone()"),
+                    let turn = match turn_of {
+                        Turn::Of(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
+                        Turn::Alone => sqlx::query("SELECT postern_turn_alone()"),
+                        // The half of `postern_turn_of` that keeps away who wants to be alone.
+                        Turn::Shared => sqlx::query("SELECT 1 FROM pg_advisory_xact_lock_shared(7331, 0)"),
                     };
                     turn.execute(&mut *transaction).await?;
                     Ok(transaction)
