@@ -125,6 +125,9 @@ pub struct Database {
     location: Location,
     options: AnyConnectOptions,
     pool: AnyPool,
+    /// SQLite takes one writer at a time. It always has the same connection: what that one has read of the file stays
+    /// true until the next time.
+    writers: AnyPool,
     /// Where writers wait in line. SQLite takes one at a time: to wait here is fair, to wait for its lock is polling. In
     /// PostgreSQL, clients and users share some turns: whoever waits for the same one waits here, not with a connection.
     turns: Arc<[Arc<Semaphore>]>,
@@ -170,15 +173,23 @@ impl Database {
             Location::Postgres(_) => (16, TURNS),
         };
         let settings = location.settings();
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(LONGEST_WAIT)
-            .after_connect(move |connection, _| {
-                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
-            });
+        let pool_of = |connections| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(LONGEST_WAIT)
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        let pool = pool_of(connections);
         let database = Self {
             location: location.clone(),
-            pool: pool.connect_lazy_with(options.clone()),
+            writers: match location {
+                Location::Sqlite(_) => pool_of(1),
+                Location::Postgres(_) => pool.clone(),
+            },
+            pool,
             options,
             turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(1)))
                 .take(turns)
@@ -237,7 +248,7 @@ impl Database {
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
         // an open transaction.
-        let (pool, location) = (self.pool.clone(), self.location.clone());
+        let (pool, location) = (self.writers.clone(), self.location.clone());
         let begun = tokio::spawn(async move {
             match location {
                 // The write lock from the first statement on: a deferred one would fail, not wait, when it upgrades.
@@ -265,6 +276,7 @@ impl Database {
 
     /// Closes every connection. SQLite then folds its write-ahead log back into the file.
     pub async fn close(&self) {
+        self.writers.close().await;
         self.pool.close().await;
     }
 }

@@ -2,6 +2,7 @@
 //! than anything else, and one for many tokens takes no longer than one for one. Each call goes on when its token is
 //! durable.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, oneshot};
@@ -10,7 +11,7 @@ use crate::app::App;
 use crate::db::access_token::{self, AccessToken};
 
 /// How many tokens share a transaction at most.
-const MANY: usize = 256;
+const MANY: usize = 127;
 
 /// Where calls bring their tokens.
 pub struct NewTokens(mpsc::UnboundedSender<NewToken>);
@@ -52,23 +53,34 @@ pub async fn insert(app: Weak<App>, mut waiting: Waiting) {
         together.sort_by(|a, b| a.token.authentication_id.cmp(&b.token.authentication_id));
         // What went wrong shows again, and is told, when the calls go on one by one.
         let inserted = insert_together(&app, &together).await.unwrap_or_default();
-        let inserted = inserted.into_iter().chain(std::iter::repeat(false));
-        for (new, inserted) in together.drain(..).zip(inserted) {
+        let inserted = together.drain(..).map(|new| {
+            let inserted = inserted.contains(&new.token.token_id);
             if inserted {
                 app.known_tokens.keep(new.seen, &Arc::new(new.token));
             }
+            (new.inserted, inserted)
+        });
+        // All of them are known before the first call goes on.
+        for (asked, inserted) in inserted.collect::<Vec<_>>() {
             // Who asked may have hung up.
-            let _ = new.inserted.send(inserted);
+            let _ = asked.send(inserted);
         }
     }
 }
 
-/// Of each whether it was stored; durable when this returns.
-async fn insert_together(app: &App, together: &[NewToken]) -> sqlx::Result<Vec<bool>> {
+/// The ids of those that were stored; durable when this returns.
+async fn insert_together(app: &App, together: &[NewToken]) -> sqlx::Result<HashSet<String>> {
+    let Some(seen) = together.iter().map(|new| new.seen).min() else {
+        return Ok(HashSet::new());
+    };
+    let tokens: Vec<&AccessToken> = together.iter().map(|new| &new.token).collect();
     let mut write = app.database.write_new().await?;
-    let mut inserted = Vec::with_capacity(together.len());
-    for new in together {
-        inserted.push(access_token::insert_first(&mut write, &new.token, new.seen).await?);
+    let (mut inserted, mut rest) = (HashSet::new(), &tokens[..]);
+    while !rest.is_empty() {
+        // By powers of two: the few statements that come of it stay prepared.
+        let (some, others) = rest.split_at(1 << rest.len().ilog2());
+        inserted.extend(access_token::insert_first(&mut write, some, seen).await?);
+        rest = others;
     }
     write.commit().await?;
     Ok(inserted)

@@ -1,6 +1,8 @@
 //! Access tokens: what was signed, never the signed token.
 
-use sqlx::AnyConnection;
+use std::fmt::Write as _;
+
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::db::change::Kind;
 
@@ -112,33 +114,50 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
     Ok(())
 }
 
-/// Stores a new token without a refresh token as the one to give again, unless there is an earlier one, or anything but a
-/// revoked token has changed since the change of that number: then `false`, and nothing is stored.
-pub async fn insert_first(connection: &mut AnyConnection, token: &AccessToken, seen: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query(
+/// Stores new tokens without refresh tokens, each as the one to give again unless there is an earlier one; none at all, if
+/// anything but a revoked token has changed since the change of that number. Returns the ids of those that are stored.
+pub async fn insert_first(
+    connection: &mut AnyConnection,
+    tokens: &[&AccessToken],
+    seen: i64,
+) -> sqlx::Result<Vec<String>> {
+    const COLUMNS: usize = 13;
+    let mut sql = String::from(
         "INSERT INTO access_token (token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, \
-         grant_type, claims, key_id, issued_at_ms, expires_at_ms, reusable) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1 \
-         WHERE NOT EXISTS (SELECT 1 FROM change WHERE number > $14 AND kind <> $15) ON CONFLICT DO NOTHING",
-    )
-    .bind(token.token_id.as_str())
-    .bind(token.token_hash.clone())
-    .bind(token.authentication_id.as_str())
-    .bind(token.profile.as_str())
-    .bind(token.client_id.as_str())
-    .bind(token.user_id.as_str())
-    .bind(token.user_name.as_str())
-    .bind(token.scope.as_str())
-    .bind(token.grant_type.as_str())
-    .bind(token.claims.as_str())
-    .bind(token.key_id.as_str())
-    .bind(token.issued_at_ms)
-    .bind(token.expires_at_ms)
-    .bind(seen)
-    .bind(Kind::TokenRevoked.name())
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() > 0)
+         grant_type, claims, key_id, issued_at_ms, expires_at_ms, reusable) SELECT * FROM (VALUES ",
+    );
+    for row in 0..tokens.len() {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..COLUMNS {
+            let _ = write!(sql, "${}, ", row * COLUMNS + column + 3);
+        }
+        sql.push_str("1)");
+    }
+    sql.push_str(
+        ") AS new WHERE NOT EXISTS (SELECT 1 FROM change WHERE number > $1 AND kind <> $2) \
+         ON CONFLICT DO NOTHING RETURNING token_id",
+    );
+    // Nothing but numbers of parameters was added to it.
+    let mut query = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(seen)
+        .bind(Kind::TokenRevoked.name());
+    for token in tokens {
+        query = query
+            .bind(token.token_id.as_str())
+            .bind(token.token_hash.clone())
+            .bind(token.authentication_id.as_str())
+            .bind(token.profile.as_str())
+            .bind(token.client_id.as_str())
+            .bind(token.user_id.as_str())
+            .bind(token.user_name.as_str())
+            .bind(token.scope.as_str())
+            .bind(token.grant_type.as_str())
+            .bind(token.claims.as_str())
+            .bind(token.key_id.as_str())
+            .bind(token.issued_at_ms)
+            .bind(token.expires_at_ms);
+    }
+    query.fetch_all(connection).await
 }
 
 /// When a token expires (`Some(None)`: never); `None`: there is no such token (any more).

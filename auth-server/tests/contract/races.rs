@@ -350,9 +350,18 @@ fn a_login_after_a_logout_never_gives_the_dead_token() {
 /// Tokens of clients are told from memory: what one server takes back, the other must not know better.
 #[test]
 fn a_logout_at_one_server_is_known_at_the_other_at_once() {
-    let setup = || Setup {
-        clients: &["robot --secret s --profile spring --grants client_credentials"],
-        ..Setup::default()
+    let setup = || {
+        // A scope for each: nobody takes back the token of another.
+        let scopes: Vec<String> = (0..MANY).map(|index| format!("s{index}")).collect();
+        let robot = format!(
+            "robot --secret s --profile spring --grants client_credentials --scopes {}",
+            scopes.join(",")
+        );
+        let robot: &'static str = robot.leak();
+        Setup {
+            clients: vec![robot].leak(),
+            ..Setup::default()
+        }
     };
     Servers::race(setup, |servers| {
         at_once(|index| {
