@@ -79,7 +79,12 @@ async fn insert_together(app: &App, together: &[NewToken]) -> sqlx::Result<HashS
     while !rest.is_empty() {
         // By powers of two: the few statements that come of it stay prepared.
         let (some, others) = rest.split_at(1 << rest.len().ilog2());
-        inserted.extend(access_token::insert_first(&mut write, some, seen).await?);
+        let all = access_token::insert_first(&mut write, some, seen).await? == some.len();
+        for token in some {
+            if all || access_token::expiry(&mut write, &token.token_id).await?.is_some() {
+                inserted.insert(token.token_id.clone());
+            }
+        }
         rest = others;
     }
     write.commit().await?;

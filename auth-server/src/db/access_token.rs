@@ -115,12 +115,8 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
 }
 
 /// Stores new tokens without refresh tokens, each as the one to give again unless there is an earlier one; none at all, if
-/// anything but a revoked token has changed since the change of that number. Returns the ids of those that are stored.
-pub async fn insert_first(
-    connection: &mut AnyConnection,
-    tokens: &[&AccessToken],
-    seen: i64,
-) -> sqlx::Result<Vec<String>> {
+/// anything but a revoked token has changed since the change of that number. Returns how many are stored.
+pub async fn insert_first(connection: &mut AnyConnection, tokens: &[&AccessToken], seen: i64) -> sqlx::Result<usize> {
     const COLUMNS: usize = 13;
     let mut sql = String::from(
         "INSERT INTO access_token (token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, \
@@ -134,11 +130,10 @@ pub async fn insert_first(
         sql.push_str("1)");
     }
     sql.push_str(
-        ") AS new WHERE NOT EXISTS (SELECT 1 FROM change WHERE number > $1 AND kind <> $2) \
-         ON CONFLICT DO NOTHING RETURNING token_id",
+        ") AS new WHERE NOT EXISTS (SELECT 1 FROM change WHERE number > $1 AND kind <> $2) ON CONFLICT DO NOTHING",
     );
     // Nothing but numbers of parameters was added to it.
-    let mut query = sqlx::query_scalar(AssertSqlSafe(sql))
+    let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(seen)
         .bind(Kind::TokenRevoked.name());
     for token in tokens {
@@ -157,7 +152,8 @@ pub async fn insert_first(
             .bind(token.issued_at_ms)
             .bind(token.expires_at_ms);
     }
-    query.fetch_all(connection).await
+    let done = query.execute(connection).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(0))
 }
 
 /// When a token expires (`Some(None)`: never); `None`: there is no such token (any more).
