@@ -30,9 +30,10 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Transaction};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Every SQLite connection starts with these. `synchronous=FULL`: an acknowledged write is never lost.
-const SQLITE_SETTINGS: &str =
-    "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;";
+/// Every SQLite connection starts with these. `synchronous=FULL`: an acknowledged write is never lost. What has been
+/// written ahead (up to some 32 MB) goes into the file itself seldom: many tokens change the same pages.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
+     PRAGMA wal_autocheckpoint=8000; PRAGMA foreign_keys=ON;";
 
 /// Every PostgreSQL connection starts with these, whatever the server's defaults are. An acknowledged write is never lost
 /// (stronger settings than `on` are left alone), and each statement sees what was committed before it: whoever has waited
@@ -125,6 +126,9 @@ pub struct Database {
     location: Location,
     options: AnyConnectOptions,
     pool: AnyPool,
+    /// SQLite takes one writer at a time. It always has the same connection: what that one has read of the file stays
+    /// true until the next time.
+    writers: AnyPool,
     /// Where writers wait in line. SQLite takes one at a time: to wait here is fair, to wait for its lock is polling. In
     /// PostgreSQL, clients and users share some turns: whoever waits for the same one waits here, not with a connection.
     turns: Arc<[Arc<Semaphore>]>,
@@ -135,8 +139,20 @@ pub struct Database {
 /// happened.
 pub struct Write {
     transaction: Transaction<'static, Any>,
-    committed: Arc<Notify>,
+    /// Whom to tell when it is committed; `None`: there will be no change to tell of.
+    committed: Option<Arc<Notify>>,
     _turn: OwnedSemaphorePermit,
+}
+
+/// What a transaction keeps away from others.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Everything.
+    Alone,
+    /// What belongs to a client and a user, see [`pair`].
+    Of(i32),
+    /// Nothing; but those that want to be alone wait for it.
+    Shared,
 }
 
 impl Database {
@@ -159,15 +175,23 @@ impl Database {
             Location::Postgres(_) => (16, TURNS),
         };
         let settings = location.settings();
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(LONGEST_WAIT)
-            .after_connect(move |connection, _| {
-                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
-            });
+        let pool_of = |connections| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(LONGEST_WAIT)
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        let pool = pool_of(connections);
         let database = Self {
             location: location.clone(),
-            pool: pool.connect_lazy_with(options.clone()),
+            writers: match location {
+                Location::Sqlite(_) => pool_of(1),
+                Location::Postgres(_) => pool.clone(),
+            },
+            pool,
             options,
             turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(1)))
                 .take(turns)
@@ -202,31 +226,42 @@ impl Database {
     /// A transaction that no other one runs beside, so that what it reads stays true until it commits. Short by rule: no
     /// network call while it is open.
     pub async fn write(&self) -> sqlx::Result<Write> {
-        self.begin(None).await
+        self.begin(Turn::Alone).await
     }
 
     /// A transaction that no other one for the same client and user runs beside, nor one of [`Database::write`]. It may
     /// touch only what belongs to the two, and append changes. An empty user: what is the client's own.
     pub async fn write_for(&self, client_id: &str, user_name: &str) -> sqlx::Result<Write> {
-        self.begin(Some(pair(client_id, user_name))).await
+        self.begin(Turn::Of(pair(client_id, user_name))).await
     }
 
-    async fn begin(&self, pair: Option<i32>) -> sqlx::Result<Write> {
-        let line = pair.unwrap_or_default().cast_unsigned() as usize % self.turns.len();
+    /// A transaction that none of [`Database::write`] runs beside. It may only add tokens that nobody knows yet, and those
+    /// for the same client, user and scope must be kept apart by the table itself.
+    pub async fn write_new(&self) -> sqlx::Result<Write> {
+        self.begin(Turn::Shared).await
+    }
+
+    async fn begin(&self, turn_of: Turn) -> sqlx::Result<Write> {
+        let line = match turn_of {
+            Turn::Of(pair) => pair.cast_unsigned() as usize % self.turns.len(),
+            Turn::Alone | Turn::Shared => 0,
+        };
         let turn = self.turns[line].clone().acquire_owned().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
         // an open transaction.
-        let (pool, location) = (self.pool.clone(), self.location.clone());
+        let (pool, location) = (self.writers.clone(), self.location.clone());
         let begun = tokio::spawn(async move {
             match location {
                 // The write lock from the first statement on: a deferred one would fail, not wait, when it upgrades.
                 Location::Sqlite(_) => pool.begin_with("BEGIN IMMEDIATE").await,
                 Location::Postgres(_) => {
                     let mut transaction = pool.begin().await?;
-                    let turn = match pair {
-                        Some(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
-                        None => sqlx::query("SELECT postern_turn_alone()"),
+                    let turn = match turn_of {
+                        Turn::Of(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
+                        Turn::Alone => sqlx::query("SELECT postern_turn_alone()"),
+                        // The half of `postern_turn_of` that keeps away who wants to be alone.
+                        Turn::Shared => sqlx::query("SELECT 1 FROM pg_advisory_xact_lock_shared(7331, 0)"),
                     };
                     turn.execute(&mut *transaction).await?;
                     Ok(transaction)
@@ -236,13 +271,14 @@ impl Database {
         let transaction = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
         Ok(Write {
             transaction,
-            committed: self.committed.clone(),
+            committed: (!matches!(turn_of, Turn::Shared)).then(|| self.committed.clone()),
             _turn: turn,
         })
     }
 
     /// Closes every connection. SQLite then folds its write-ahead log back into the file.
     pub async fn close(&self) {
+        self.writers.close().await;
         self.pool.close().await;
     }
 }
@@ -251,7 +287,9 @@ impl Write {
     /// Makes everything of this transaction true and tells the followers of the change table.
     pub async fn commit(self) -> sqlx::Result<()> {
         self.transaction.commit().await?;
-        self.committed.notify_one();
+        if let Some(committed) = self.committed {
+            committed.notify_one();
+        }
         Ok(())
     }
 }

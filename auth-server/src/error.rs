@@ -1,6 +1,7 @@
 //! Why a request was refused. Variants state facts; the profile's one match picks the public answer.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::login::LoginError;
 
@@ -111,7 +112,7 @@ pub enum Refusal {
     /// The login service did not answer as it should.
     Login(LoginError),
     /// The database failed.
-    Storage(sqlx::Error),
+    Storage(Arc<sqlx::Error>),
     /// What was read from the database contradicts itself.
     Corrupt(&'static str),
 }
@@ -139,6 +140,12 @@ impl fmt::Debug for Presented {
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}
+
+impl From<Arc<sqlx::Error>> for Refusal {
+    fn from(error: Arc<sqlx::Error>) -> Self {
         Self::Storage(error)
     }
 }

@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
 use crate::credentials;
-use crate::follow;
 
 /// Seconds a request is held when it does not say.
 const WAIT: u64 = 25;
@@ -38,7 +37,7 @@ pub async fn feed_tokens(State(app): State<Arc<App>>, headers: HeaderMap, RawQue
     let mut after = parameter("after").and_then(|version| app.feed.position(version));
     if after.is_none() && parameter("after").is_some() {
         // Perhaps another replica has told of a change that is not known here yet.
-        if let Err(error) = follow::catch_up(&app).await {
+        if let Err(error) = app.current.reach().await {
             return unreadable(&error);
         }
         after = parameter("after").and_then(|version| app.feed.position(version));

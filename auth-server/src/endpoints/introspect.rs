@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::app::App;
 use crate::clock;
 use crate::credentials;
-use crate::db::access_token;
 use crate::error::Refusal;
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
+use crate::known_tokens;
 use crate::profiles::spring::{self, Parameters};
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
@@ -60,24 +60,24 @@ struct Identity {
 
 /// Who a living token speaks of; `None`: it is none, or no longer good.
 async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
-    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
+    let found = known_tokens::find(app, &token_hash(token)).await?;
     if found.is_none() {
         return identify_imported(app, token).await;
     }
     let living = found.filter(|found| lives(found.expires_at_ms, clock::now_ms()) && found.revoked_with_client == 0);
     let Some(found) = living else { return Ok(None) };
-    let text = |text: String| (!text.is_empty()).then_some(text);
+    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
     Ok(Some(Identity {
         active: true,
         token_type: "Bearer",
         authorities: authorities(&found.claims)?,
-        client_id: found.client_id,
-        username: text(found.user_name),
-        sub: text(found.user_id),
-        scope: found.scope,
+        client_id: found.client_id.clone(),
+        username: text(&found.user_name),
+        sub: text(&found.user_id),
+        scope: found.scope.clone(),
         exp: found.expires_at_ms.map(|ms| ms / 1000),
         iat: Some(found.issued_at_ms / 1000),
-        jti: found.token_id,
+        jti: found.token_id.clone(),
     }))
 }
 

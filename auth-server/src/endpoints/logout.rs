@@ -38,7 +38,7 @@ async fn log_out(app: &App, mount: &Mount, headers: &HeaderMap) -> Result<(), Re
     let token = spring::bearer(headers).ok_or(Refusal::NoBearerToken)?;
     let hash = token_hash(token);
     let of_profile =
-        |found: Option<access_token::Presented>| found.filter(|found| found.profile == mount.profile.name());
+        |found: Option<access_token::AccessToken>| found.filter(|found| found.profile == mount.profile.name());
     let found = access_token::find(&mut *app.database.read().await?, &hash).await?;
     match of_profile(found) {
         Some(found) => {

@@ -7,7 +7,6 @@ use axum::response::Response;
 use http::{StatusCode, header};
 
 use crate::app::App;
-use crate::error::Refusal;
 use crate::pages::{self, Language, notice};
 use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, optional};
@@ -18,7 +17,7 @@ use crate::sso;
 pub async fn logout(State(app): State<Arc<App>>, request: Request) -> Response {
     let language = Language::of(&request.headers);
     if let Err(error) = sso::end(&app, &request.headers).await {
-        let failure = tkey::note(&app, &request.path, Refusal::Storage(error));
+        let failure = tkey::note(&app, &request.path, error.into());
         return pages::page(failure.status, notice::failed(language, &failure), None);
     }
     let is_registered = |uri: &&str| {
