@@ -158,6 +158,15 @@ fn of_config(config: &Config) -> Vec<Finding> {
             remedy: "run both on one machine, or put a TLS or mesh proxy between".into(),
         });
     }
+    if let Some(host) = config.database_location().host()
+        && !is_loopback(&host)
+    {
+        findings.push(Finding {
+            what: format!("database: PostgreSQL at {host} is reached without TLS"),
+            why: "signing keys, and with them every token of the legacy profiles, cross the network in the clear",
+            remedy: "keep that network to the two machines, or put a TLS proxy or a tunnel between".into(),
+        });
+    }
     if !config.listen.ip().is_loopback() {
         findings.push(Finding {
             what: format!("listen: {} is reachable from other machines without TLS", config.listen),
