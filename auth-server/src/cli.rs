@@ -6,6 +6,7 @@ mod import;
 mod keys;
 mod serve;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -69,8 +70,8 @@ enum Command {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     start_log(&arguments)?;
     if let Command::Schema = arguments.command {
-        println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?);
-        return Ok(());
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))?;
+        return print(&format!("{schema}\n"));
     }
     let config = Config::read(&arguments.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
@@ -89,6 +90,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Doctor => doctor::run(&config, open(&config).await?).await,
         }
     })
+}
+
+/// Prints what may be long. Who stops reading early, as `head` does, has read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 async fn open(config: &Config) -> anyhow::Result<Database> {

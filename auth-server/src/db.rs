@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Transaction};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -93,6 +93,27 @@ impl Location {
                 readable.then(|| Self::Postgres(text.to_owned()))
             }
             _ => None,
+        }
+    }
+
+    /// Whether the URL, or the variable `PGSSLMODE`, insists on TLS: the driver is built without it.
+    pub fn demands_tls(&self) -> bool {
+        use PgSslMode::{Require, VerifyCa, VerifyFull};
+        let mode = self.postgres().map(|options| options.get_ssl_mode());
+        matches!(mode, Some(Require | VerifyCa | VerifyFull))
+    }
+
+    /// The host on the network where PostgreSQL is.
+    pub fn host(&self) -> Option<String> {
+        let options = self.postgres()?;
+        let is_folder = options.get_socket().is_some() || options.get_host().starts_with('/');
+        (!is_folder).then(|| options.get_host().to_owned())
+    }
+
+    fn postgres(&self) -> Option<PgConnectOptions> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(url) => PgConnectOptions::from_str(url).ok(),
         }
     }
 
@@ -462,6 +483,32 @@ mod tests {
             "postgres://u@db/auth?pasword=secret",
         ] {
             assert_eq!(Location::read(wrong), None);
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_is_reached_over_a_network() {
+        for (text, host) in [
+            ("postgres://auth@db.example.com/auth", Some("db.example.com")),
+            ("postgres://auth@ignored/auth?host=10.0.0.7", Some("10.0.0.7")),
+            ("postgres://auth@127.0.0.1:6000/auth", Some("127.0.0.1")),
+            ("postgres://auth@%2Frun%2Fpostgresql/auth", None),
+            ("sqlite:auth.db", None),
+        ] {
+            assert_eq!(Location::read(text).unwrap().host().as_deref(), host, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_modes_without_a_way_back_demand_tls() {
+        for (mode, demands) in [
+            ("disable", false),
+            ("prefer", false),
+            ("require", true),
+            ("verify-ca", true),
+        ] {
+            let text = format!("postgres://auth@db/auth?sslmode={mode}");
+            assert_eq!(Location::read(&text).unwrap().demands_tls(), demands, "{mode}");
         }
     }
 }

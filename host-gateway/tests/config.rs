@@ -264,6 +264,19 @@ fn a_missing_file_is_one_line() {
 }
 
 #[test]
+fn who_stops_reading_early_sees_no_error() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_postern-gateway"))
+        .arg("schema")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
 fn the_schema_knows_every_key() {
     let finished = run(&["schema"], &folder());
     let schema: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();

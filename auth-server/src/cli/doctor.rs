@@ -1,7 +1,9 @@
 //! `postern-auth doctor`: what is weaker than today's best practice, why, and what to do about it.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::print;
 use crate::clock;
 use crate::config::{Config, SpringOauth};
 use crate::db::client::{self, Client};
@@ -37,18 +39,20 @@ pub async fn run(config: &Config, database: Database) -> anyhow::Result<()> {
         let active = keys.iter().find(|key| Some(&key.key_id) == active.as_ref());
         findings.extend(active.and_then(|key| of_key(key, now_ms)));
     }
+    let mut listed = String::new();
     for finding in &findings {
-        println!(
+        let _ = writeln!(
+            listed,
             "- {}\n    why: {}\n    do:  {}",
             finding.what, finding.why, finding.remedy
         );
     }
-    match findings.len() {
-        0 => println!("nothing found that is weaker than today's best practice"),
-        1 => println!("1 finding"),
-        count => println!("{count} findings"),
-    }
-    Ok(())
+    listed += &match findings.len() {
+        0 => "nothing found that is weaker than today's best practice\n".to_owned(),
+        1 => "1 finding\n".to_owned(),
+        count => format!("{count} findings\n"),
+    };
+    print(&listed)
 }
 
 fn of_config(config: &Config) -> Vec<Finding> {
@@ -156,6 +160,15 @@ fn of_config(config: &Config) -> Vec<Finding> {
             ),
             why: "passwords of users cross the network in the clear",
             remedy: "run both on one machine, or put a TLS or mesh proxy between".into(),
+        });
+    }
+    if let Some(host) = config.database_location().host()
+        && !is_loopback(&host)
+    {
+        findings.push(Finding {
+            what: format!("database: PostgreSQL at {host} is reached without TLS"),
+            why: "signing keys, and with them every token of the legacy profiles, cross the network in the clear",
+            remedy: "keep that network to the two machines, or put a TLS proxy or a tunnel between".into(),
         });
     }
     if !config.listen.ip().is_loopback() {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use postern_mysql_dump::Reader;
 
+use super::print;
 use crate::clock;
 use crate::db::Database;
 use crate::import::{self, Options, Rows, TABLES};
@@ -63,7 +64,7 @@ pub async fn run(arguments: Import, database: Database) -> anyhow::Result<()> {
     }
     eprintln!("{} rows read; writing", rows.count);
     let report = import::import(&database, rows, &Options { profile, overwrite }, clock::now_ms()).await?;
-    print!("{report}");
+    print(&report.to_string())?;
     eprintln!("done");
     Ok(())
 }

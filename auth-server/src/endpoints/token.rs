@@ -17,7 +17,7 @@ use crate::issue::Issued;
 use crate::profiles::spring::{self, Request};
 
 /// Since RFC 9700 nobody should use the password grant (RFC 9745: 1 January 2025).
-pub const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
+const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
 
 /// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -25,12 +25,25 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
             let mut response = spring::token_answer(request.mount.profile, &issued, clock::now_ms());
-            if grant == "password" {
-                response.headers_mut().insert("deprecation", DEPRECATED);
-            }
+            note_deprecation(&app, grant, &mut response);
             response
         }
         Err(refusal) => request.refuse(&app, refusal),
+    }
+}
+
+/// Says in the answer to a password grant that nobody should use it any more, and when it will be gone, if that is set
+/// (RFC 8594).
+pub fn note_deprecation(app: &App, grant: &str, response: &mut Response) {
+    if grant != "password" {
+        return;
+    }
+    let headers = response.headers_mut();
+    headers.insert("deprecation", DEPRECATED);
+    if let Some(date) = app.compat.password_grant_sunset
+        && let Ok(value) = HeaderValue::from_str(&date.to_string())
+    {
+        headers.insert("sunset", value);
     }
 }
 

@@ -364,6 +364,42 @@ fn what_profile_tkey_asks_of_a_client() {
 }
 
 #[test]
+fn who_stops_reading_early_sees_no_error() {
+    let folder = folder();
+    success(
+        &folder,
+        &[
+            "client",
+            "add",
+            "demo",
+            "--secret",
+            "s",
+            "--profile",
+            "spring",
+            "--grants",
+            "password",
+            "--scopes",
+            "all",
+        ],
+    );
+    for command in [&["schema"][..], &["doctor"], &["client", "list"]] {
+        let mut child = std::process::Command::new(BINARY)
+            .args(command)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert!(
+            ended.status.success() && ended.stderr.is_empty(),
+            "{command:?}: {ended:?}"
+        );
+    }
+}
+
+#[test]
 fn the_schema_describes_every_key() {
     let folder = folder();
     let schema: serde_json::Value = serde_json::from_str(&success(&folder, &["schema"])).unwrap();

@@ -83,6 +83,27 @@ fn a_url_that_cannot_be_read_is_one_line_without_the_password() {
 }
 
 #[test]
+fn to_insist_on_tls_is_refused_before_anything_is_sent() {
+    for database in [
+        "postgres://ann:geheim@127.0.0.1:1/auth?sslmode=require",
+        "postgres://ann:geheim@127.0.0.1:1/auth?sslmode=verify-full",
+        "postgres://ann:geheim@127.0.0.1:1/auth?ssl-mode=verify-ca",
+    ] {
+        for command in [&["check"][..], &["serve"], &["client", "list"]] {
+            let output = run_in(folder_with(database).path().to_owned(), command);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(
+                said.contains("auth.yaml:2:11: database: sslmode (or PGSSLMODE) asks for TLS")
+                    && said.lines().count() == 1,
+                "{said}"
+            );
+            assert!(!said.contains("geheim"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_check_reaches_for_the_database_and_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("auth.yaml"), yaml("http://127.0.0.1:8087", "{}")).unwrap();

@@ -48,6 +48,24 @@ fn the_hash_is_replaced_at_the_first_success() {
 }
 
 #[test]
+fn the_doctor_names_a_client_that_has_not_shown_its_secret_since() {
+    let server = server(&bcrypt_of("till-secret", 5));
+    let finding = "- client till: imported bcrypt secret, not shown since\n";
+    let findings = server.succeed(&["doctor"]);
+    assert!(findings.contains(finding), "{findings}");
+    assert!(
+        findings.contains("do:  let it authenticate once, or `client remove till`"),
+        "{findings}"
+    );
+    assert_eq!(server.status("till", "wrong"), 401);
+    assert!(server.succeed(&["doctor"]).contains(finding));
+    assert_eq!(server.status("till", "till-secret"), 200);
+    let findings = server.succeed(&["doctor"]);
+    assert!(!findings.contains(finding), "{findings}");
+    assert!(findings.contains("- client till: password grant"), "{findings}");
+}
+
+#[test]
 fn the_first_64_at_once_all_succeed_with_the_same_token() {
     let server = server(&bcrypt_of("till-secret", 8));
     let answers = together(64, || server.post("/oauth/token", ("till", "till-secret"), LOGIN));

@@ -1,5 +1,6 @@
 //! `POST /oauth/token`, grant_type=password: the answer, the claims, "the same token while valid".
 
+use crate::harness::tkey;
 use crate::harness::*;
 
 #[test]
@@ -19,6 +20,57 @@ fn the_sample_request_gets_the_sample_answer() {
             r#"{"access_token":"<access_token>","token_type":"bearer","refresh_token":"<refresh_token>","expires_in":43199,"scope":"all","userId":"u1-id","jti":"<jti>"}"#
         );
     }
+}
+
+#[test]
+fn the_end_of_the_grant_is_told_where_it_is_set() {
+    let setup = |compat| Setup {
+        compat,
+        ..tkey::setup()
+    };
+    let form = "grant_type=password&username=u1&password=password";
+    for (compat, sunset) in [
+        ("{}", None),
+        (
+            r#"{ password_grant_sunset: "Wed, 30 Jun 2027 00:00:00 GMT" }"#,
+            Some("Wed, 30 Jun 2027 00:00:00 GMT"),
+        ),
+    ] {
+        let server = Server::with(setup(compat));
+        let given = server.token(form);
+        for answer in [&given, &tkey::token(&server, form)] {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.header("deprecation"), Some("@1735689600"));
+            assert_eq!(answer.header("sunset"), sunset);
+        }
+        let given = given.json();
+        for answer in [
+            server.refresh(text(&given, "refresh_token")),
+            tkey::token(&server, "grant_type=client_credentials"),
+        ] {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!((answer.header("deprecation"), answer.header("sunset")), (None, None));
+        }
+    }
+}
+
+#[test]
+fn each_use_of_the_grant_is_logged_without_what_was_entered() {
+    let server = Server::start();
+    server.log_in("u1");
+    let log = server.log_with("password grant: user authenticated");
+    let line = log.lines().find(|line| line.contains("password grant: user")).unwrap();
+    assert!(
+        line.contains("INFO") && line.contains("demo") && line.contains("u1-id"),
+        "{line}"
+    );
+    let wrong = server.token("grant_type=password&username=misplaced-secret&password=wrong-secret");
+    assert_eq!(wrong.status, 400);
+    let log = server.log_with("password grant: wrong user or password");
+    assert!(
+        !log.contains("misplaced-secret") && !log.contains("wrong-secret"),
+        "{log}"
+    );
 }
 
 #[test]

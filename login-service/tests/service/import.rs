@@ -364,7 +364,7 @@ fn an_import_reaches_held_polls(engine: Engine) {
     assert_eq!(import(&folder, &[MYSQLDUMP]).code, Some(0));
     let document: Value = serde_json::from_str(&held.join().unwrap().body).unwrap();
     assert_eq!(document["since"], *version);
-    assert_eq!(document["permissions"].as_array().unwrap().len(), 3);
+    assert_eq!(document["added"].as_array().unwrap().len(), 3);
     // The users may have come a moment later.
     let users = service.feed("")["changed_users"].clone();
     let ids: Vec<&str> = users
