@@ -87,10 +87,13 @@ fn message(check: &Check<'_>, name: &str, signature: &[u8]) -> Vec<u8> {
 
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0u64;
-    for (index, &byte) in bytes.iter().enumerate().take(9) {
-        number |= u64::from(byte & 0x7f) << index.saturating_mul(7);
+    let mut rest = bytes;
+    for shift in [0, 7, 14, 21, 28, 35, 42, 49, 56] {
+        let (&byte, after) = rest.split_first()?;
+        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        rest = after;
         if byte < 0x80 {
-            return Some((number, bytes.get(index.saturating_add(1)..)?));
+            return Some((number, rest));
         }
     }
     None
