@@ -150,18 +150,24 @@ fn check_unbound(claims: &Map<String, Value>) -> Result<(), ClaimsError> {
     }
 }
 
+/// `aud` is a string or an array of strings (RFC 7519 section 4.1.3).
 fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), ClaimsError> {
-    if accepted.is_empty() {
-        return Ok(());
-    }
-    let named = match claims.get("aud") {
-        Some(Value::String(audience)) => accepted.contains(audience),
-        Some(Value::Array(audiences)) => audiences
-            .iter()
-            .any(|audience| audience.as_str().is_some_and(|name| accepted.iter().any(|a| a == name))),
-        _ => false,
+    let named: Vec<&str> = match claims.get("aud") {
+        None => Vec::new(),
+        Some(Value::String(audience)) => vec![audience],
+        Some(Value::Array(audiences)) => {
+            let audiences = audiences
+                .iter()
+                .map(|audience| audience.as_str().ok_or(ClaimsError::Malformed));
+            audiences.collect::<Result<_, _>>()?
+        }
+        Some(_) => return Err(ClaimsError::Malformed),
     };
-    if named { Ok(()) } else { Err(ClaimsError::Audience) }
+    if accepted.is_empty() || accepted.iter().any(|name| named.contains(&name.as_str())) {
+        Ok(())
+    } else {
+        Err(ClaimsError::Audience)
+    }
 }
 
 /// A claim by its whole name or, where there is none, by its path: `realm_access.roles`. Names may have dots themselves.

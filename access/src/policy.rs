@@ -15,7 +15,7 @@ use crate::config::{Config, Mode, Unmatched};
 use crate::denial::{Denial, Unavailable};
 use crate::introspection::{self, AnswerError, Question, UnknownToken};
 use crate::jwk::{JwkError, Key};
-use crate::jws::{JwsError, Unverified};
+use crate::jws::{JwsError, NoKey, Unverified};
 use crate::path;
 use crate::permission::{Conditions, Lacks};
 use crate::principal::{Caller, Principal};
@@ -120,6 +120,9 @@ pub enum TokenError {
     /// The issuer has no such key.
     #[error("the issuer has no key that fits the token")]
     Key,
+    /// The issuer has several keys that the token could mean.
+    #[error("the issuer has several keys that fit the token")]
+    AmbiguousKey,
     /// It was good once.
     #[error("the token has been revoked")]
     Revoked,
@@ -411,15 +414,17 @@ impl Policy {
             let Some(keys) = &known.keys else {
                 return Err(Unproven::Keys(index));
             };
-            let candidates = candidates(keys, &unverified);
-            if candidates.is_empty() {
-                if state.keys_may_change(index, now) {
-                    return Err(Unproven::Keys(index));
+            let candidates = match candidates(keys, &unverified, state.is_ours(index)) {
+                Ok(candidates) => candidates,
+                Err(NoKey::Unknown) if state.keys_may_change(index, now) => return Err(Unproven::Keys(index)),
+                Err(NoKey::Ambiguous) => return Err(TokenError::AmbiguousKey.into()),
+                Err(NoKey::Unknown | NoKey::Algorithm) => {
+                    error = TokenError::Key;
+                    continue;
                 }
-                error = TokenError::Key;
-            }
+            };
             for key in candidates {
-                match unverified.verify(key) {
+                match unverified.verify(key, &state.verifier) {
                     Ok(verified) => {
                         let leeway = self.config.leeway.millis;
                         let claims = Claims::read(&verified, &known.issuer, &self.compared, now, leeway)?;
@@ -433,31 +438,19 @@ impl Policy {
     }
 }
 
-/// The keys that may have signed a token: the one it names; or, if it names none, those without a name, or else the only
-/// one of its algorithm. There is no falling back from a named key to another.
-fn candidates<'k>(keys: &'k [Key], token: &Unverified<'_>) -> Vec<&'k Key> {
-    let fits = |key: &&Key| key.algorithm() == token.algorithm();
-    match token.key_id() {
-        Some(id) => keys
+/// The keys that may have signed a token: [`Unverified::key`]; but of our own auth server, whose legacy tokens name none,
+/// all that have no name either.
+fn candidates<'k>(keys: &'k [Key], token: &Unverified<'_>, ours: bool) -> Result<Vec<&'k Key>, NoKey> {
+    if ours && token.key_id().is_none() {
+        let unnamed = keys
             .iter()
-            .filter(fits)
-            .filter(|key| key.id() == Some(id))
-            .take(1)
-            .collect(),
-        None => {
-            let unnamed: Vec<_> = keys
-                .iter()
-                .filter(fits)
-                .filter(|key| key.id().is_none())
-                .take(MAX_TRIES)
-                .collect();
-            let mut named = keys.iter().filter(fits);
-            match (unnamed.is_empty(), named.next(), named.next()) {
-                (true, Some(only), None) => vec![only],
-                _ => unnamed,
-            }
+            .filter(|key| key.id().is_none() && key.fits(token.algorithm()));
+        let unnamed: Vec<_> = unnamed.take(MAX_TRIES).collect();
+        if !unnamed.is_empty() {
+            return Ok(unnamed);
         }
     }
+    token.key(keys).map(|key| vec![key])
 }
 
 enum Refused {

@@ -10,12 +10,14 @@ use serde_json::Value;
 use crate::config::{Config, Issuer, Jwks};
 use crate::denial::Unavailable;
 use crate::introspection::{Introspections, Question, UnknownToken};
+use crate::json;
 use crate::jwk::{self, JwkError, Key};
 use crate::permission::{self, Conditions};
 use crate::policy::TokenError;
 use crate::principal::{Authorities, Caller, Principal};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
+use crate::signature::{Native, Verifier};
 use crate::snapshot::{Introspection, PermissionFeed, TokenFeed};
 use crate::token_cache::TokenCache;
 
@@ -25,6 +27,7 @@ pub struct State {
     /// Those of the configuration, which stay, and after them those of the feed.
     issuers: Vec<KnownIssuer>,
     configured: usize,
+    pub(crate) verifier: Verifier,
     pub(crate) revocations: Revocations,
     pub(crate) permissions: Routes<Conditions>,
     changed_users: HashMap<Box<str>, ChangedUser, foldhash::fast::FixedState>,
@@ -121,6 +124,7 @@ impl State {
         Ok(Self {
             configured: issuers.len(),
             issuers,
+            verifier: Verifier::default(),
             revocations: Revocations::new(seed),
             permissions: Routes::default(),
             changed_users: HashMap::default(),
@@ -132,6 +136,16 @@ impl State {
             permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
             max_stale: config.max_stale.millis,
         })
+    }
+
+    /// Lets the host look at signatures, as far as it shows that it can. See [`Verifier::adopt`].
+    pub fn adopt_native(&mut self, native: Native) {
+        self.verifier.adopt(native);
+    }
+
+    /// Who looks at signatures.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// The version of the token feed that we have, to be sent as `after`.
@@ -304,7 +318,7 @@ impl State {
             return Ok(());
         };
         known.asking = false;
-        let set: Value = serde_json::from_slice(document)?;
+        let set = Value::Object(json::object(document)?);
         known.keys = Some(jwk::key_set(&set)?);
         self.forget_tokens();
         Ok(())

@@ -9,6 +9,7 @@
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
 //! | `headers` | the request headers in one host call |
 //! | `metrics` | what was counted, handed to the host now and then |
+//! | `signatures` | signatures that the host looks at |
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -18,6 +19,7 @@ mod gate;
 mod headers;
 mod metrics;
 mod root;
+mod signatures;
 mod stream;
 
 use proxy_wasm::types::LogLevel;

@@ -16,6 +16,7 @@ use crate::calls::{self, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
 use crate::gate::{Gate, Shared, now};
 use crate::metrics::Metrics;
+use crate::signatures;
 use crate::stream::{Stream, settle_waiting};
 
 /// The plugin in one VM.
@@ -149,7 +150,8 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     drop(json);
     let policy = Policy::compile(config).map_err(|error| error.to_string())?;
     let config = policy.config();
-    let state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
+    let mut state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
+    signatures::adopt_natives(&mut state);
     let mut gate = Gate {
         state,
         credentials: Credentials::new(config),

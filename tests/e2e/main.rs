@@ -23,6 +23,7 @@ mod real_clients;
 mod refresh;
 mod replicas;
 mod samples;
+mod signatures;
 mod single_sign_on;
 mod streaming;
 mod trap;
