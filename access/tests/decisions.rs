@@ -1007,6 +1007,7 @@ fn a_token_of_the_profile_principal_names_its_user_one_level_down() {
     nested["claims"] = json!({
         "user_id": "principal.id", "user_name": "principal.username", "authorities": ["principal.authorities"]
     });
+    nested["foreign_users"] = json!(true);
     world
         .tokens(&json!({ "version": "b-1", "issuers": [issuer(SECRET), nested] }))
         .unwrap();
@@ -1022,11 +1023,35 @@ fn a_token_of_the_profile_principal_names_its_user_one_level_down() {
     let headers: Vec<_> = caller.headers(&world.policy.config().forward).collect();
     assert_eq!(headers[..2], [("x-user-id", "1"), ("x-user-name", "admin")]);
     assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 403);
-    // What changes for the user with this id changes for the token.
+    // It describes a client: what happens to the login service's user of this id does not concern it.
+    for (version, active) in [("p-2", true), ("p-3", false)] {
+        world
+            .permissions(&json!({ "version": version, "permissions": [{ "name": "ROLE_TEST", "url": "/demo/test" }],
+                "changed_users": [["1", NOW / 1000, active]] }))
+            .unwrap();
+        assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+        assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 403);
+    }
     world
-        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["1", NOW / 1000, false]] }))
+        .tokens(&json!({ "version": "b-2", "since": "b-1", "revoked_users": [["1", NOW / 1000, null]] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    world
+        .tokens(&json!({ "version": "b-3", "since": "b-2", "revoked_tokens": [["t9", null]] }))
         .unwrap();
     assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
+}
+
+#[test]
+fn an_introspected_user_of_others_is_not_ours_of_the_same_id() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|answer| answer["foreign_user"] = json!(true)));
+    for (from, to, active) in [("p-1", "p-2", true), ("p-2", "p-3", false)] {
+        world
+            .permissions(&json!({ "version": to, "since": from, "changed_users": [["u1", NOW / 1000, active]] }))
+            .unwrap();
+        assert_eq!(world.status("GET", "/demo/test", Some(OPAQUE)), 200);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::db::access_token;
 use crate::error::Refusal;
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
+use crate::profiles::Profile;
 use crate::profiles::spring::{self, Parameters};
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
@@ -39,7 +40,7 @@ pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: S
     }
 }
 
-/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`.
+/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`; and whose user it is.
 #[derive(Serialize)]
 struct Identity {
     active: bool,
@@ -49,6 +50,9 @@ struct Identity {
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
+    /// The user is none of the login service's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    foreign_user: bool,
     scope: String,
     authorities: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +78,7 @@ async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
         client_id: found.client_id,
         username: text(found.user_name),
         sub: text(found.user_id),
+        foreign_user: found.profile == Profile::Principal.name(),
         scope: found.scope,
         exp: found.expires_at_ms.map(|ms| ms / 1000),
         iat: Some(found.issued_at_ms / 1000),
@@ -95,6 +100,7 @@ async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, R
         client_id: imported.token.client_id,
         username,
         sub,
+        foreign_user: imported.profile == Profile::Principal,
         scope: imported.claims.scope.join(" "),
         authorities,
         exp: Some(imported.expires_at_ms / 1000),
