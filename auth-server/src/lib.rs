@@ -31,6 +31,7 @@ mod metrics;
 mod pages;
 mod profiles;
 mod query_credentials;
+mod reader_auth;
 mod registration;
 mod revoke;
 mod router;

@@ -4,26 +4,25 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::clock;
-use crate::credentials;
 use crate::db::access_token;
 use crate::error::Refusal;
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
 use crate::profiles::Profile;
 use crate::profiles::spring::{self, Parameters};
+use crate::reader_auth;
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
 /// reader of the feed.
 pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: String) -> Response {
-    if !credentials::presented(&headers, &app.feed_credentials) {
-        let challenge = HeaderValue::from_static(r#"Basic realm="postern feed""#);
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+    if let Err(refused) = reader_auth::authenticate(&app, &headers).await {
+        return refused;
     }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let parameters = Parameters::read(None, content_type, body.as_bytes());
@@ -92,7 +91,9 @@ async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, R
     let Some(imported) = imported.filter(|imported| imported.lives(clock::now_ms())) else {
         return Ok(None);
     };
-    let authorities = imported.authorities(app).await?;
+    let Some(authorities) = imported.authorities(app).await? else {
+        return Ok(None);
+    };
     let (sub, username) = imported.claims.user.map(|user| (user.id, user.name)).unzip();
     Ok(Some(Identity {
         active: true,

@@ -18,8 +18,9 @@ pub async fn grant(
     user_name: &str,
     password: &str,
 ) -> Result<Issued, Refusal> {
-    let user = user_auth::authenticate(app, &client, user_name, password).await?;
+    let user = user_auth::authenticate(app, user_name, password).await?;
     let authorities = app.login.authorities(&user.id).await?;
+    let authorities = authorities.ok_or_else(|| Refusal::BadUserCredentials("User is disabled".into()))?;
     issue(
         app,
         &Grantee {
