@@ -556,6 +556,33 @@ fn what_our_servers_say_concerns_our_own_tokens_only() {
 }
 
 #[test]
+fn a_document_of_a_newer_server_is_refused_as_a_whole_and_names_what_is_new() {
+    let mut world = World::new(|_| {});
+    let good = token(&["ROLE_TEST"], |_| {});
+    let newer =
+        json!({ "version": "a-2", "since": "a-1", "revoked_tokens": [["t1", null]], "revoked_devices": ["d1"] });
+    let why = world.tokens(&newer).unwrap_err();
+    assert!(
+        why.contains("unknown field `revoked_devices`") && why.contains("newer"),
+        "{why}"
+    );
+    let mut marked = issuer(SECRET);
+    marked["only_on_mondays"] = json!(true);
+    let why = world
+        .tokens(&json!({ "version": "a-2", "issuers": [marked] }))
+        .unwrap_err();
+    assert!(why.contains("unknown field `only_on_mondays`"), "{why}");
+    let newer = json!({ "version": "p-2", "since": "p-1", "removed": [{ "name": "ROLE_TEST", "url": "/demo/test" }],
+        "suspended_users": ["u1"] });
+    let why = world.permissions(&newer).unwrap_err();
+    assert!(why.contains("unknown field `suspended_users`"), "{why}");
+    // Until it is too old, the last snapshot decides; then nobody passes.
+    assert_eq!(world.status("GET", "/demo/test", Some(&good)), 200);
+    world.now = NOW + 301_000;
+    assert_eq!(world.status("GET", "/demo/test", Some(&good)), 503);
+}
+
+#[test]
 fn a_large_snapshot_counts_when_its_last_part_has_come() {
     let mut world = World::new(|_| {});
     let token = token(&["ROLE_TEST"], |_| {});
@@ -1026,8 +1053,10 @@ fn a_token_of_the_profile_principal_names_its_user_one_level_down() {
     // It describes a client: what happens to the login service's user of this id does not concern it.
     for (version, active) in [("p-2", true), ("p-3", false)] {
         world
-            .permissions(&json!({ "version": version, "permissions": [{ "name": "ROLE_TEST", "url": "/demo/test" }],
-                "changed_users": [["1", NOW / 1000, active]] }))
+            .permissions(
+                &json!({ "version": version, "permissions": [{ "name": "ROLE_TEST", "url": "/demo/test" }],
+                "changed_users": [["1", NOW / 1000, active]] }),
+            )
             .unwrap();
         assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
         assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 403);

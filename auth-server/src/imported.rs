@@ -182,12 +182,12 @@ impl Imported {
     /// `None`: the user is gone.
     pub async fn authorities(&self, app: &App) -> Result<Option<Vec<String>>, Refusal> {
         match &self.claims.user {
-            Some(user) if self.profile != Profile::Principal => {
-                Ok(app.login.authorities(&user.id).await?)
-            }
+            Some(user) if self.profile != Profile::Principal => Ok(app.login.authorities(&user.id).await?),
             _ => {
                 let client = app.clients.find(&self.token.client_id);
-                Ok(Some(client.map(|client| client.sorted_authorities()).unwrap_or_default()))
+                Ok(Some(
+                    client.map(|client| client.sorted_authorities()).unwrap_or_default(),
+                ))
             }
         }
     }

@@ -137,7 +137,11 @@ impl LoginService {
         Ok((is_active, body))
     }
 
-    async fn exchange(&self, interface: &'static str, request: Request<Full<Bytes>>) -> Result<(bool, Bytes), LoginError> {
+    async fn exchange(
+        &self,
+        interface: &'static str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(bool, Bytes), LoginError> {
         let unreachable = |error: &dyn std::error::Error| LoginError::Unreachable(with_sources(error));
         let response = self
             .client

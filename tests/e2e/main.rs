@@ -22,6 +22,7 @@ mod real_clients;
 mod refresh;
 mod replicas;
 mod samples;
+mod shipped_configuration;
 mod single_sign_on;
 mod streaming;
 mod trap;

@@ -67,9 +67,14 @@ fn another_client_or_another_spelling_is_no_fresh_start() {
 fn guesses_at_the_credentials_of_gateways_are_slow_and_gateways_are_not_turned_away() {
     let server = Server::start();
     let ask = |path: &str, password: &str| match path {
-        "/feed/tokens" => server
-            .get("/feed/tokens?wait=0", &[("authorization", &basic(("gateway", password)))])
-            .status,
+        "/feed/tokens" => {
+            server
+                .get(
+                    "/feed/tokens?wait=0",
+                    &[("authorization", &basic(("gateway", password)))],
+                )
+                .status
+        }
         path => server.post(path, ("gateway", password), "token=x").status,
     };
     let paths = ["/feed/tokens", "/oauth2/introspect"];
@@ -80,7 +85,10 @@ fn guesses_at_the_credentials_of_gateways_are_slow_and_gateways_are_not_turned_a
     for path in paths {
         assert_eq!(ask(path, "wrong"), 401, "{path}");
     }
-    assert!(began.elapsed() >= std::time::Duration::from_secs(3), "one second and two");
+    assert!(
+        began.elapsed() >= std::time::Duration::from_secs(3),
+        "one second and two"
+    );
     assert_eq!(paths.map(|path| ask(path, "secret")), [200; 2]);
     // Who shows nothing guesses nothing.
     assert_eq!(server.get("/feed/tokens?wait=0", &[]).status, 401);

@@ -114,7 +114,11 @@ fn a_name_that_passed_to_another_user_brings_no_tokens_with_it() {
             claims(refresh)["jti"],
             "{client:?}"
         );
-        let refused = server.post("/oauth/token", client, &format!("grant_type=refresh_token&refresh_token={refresh}"));
+        let refused = server.post(
+            "/oauth/token",
+            client,
+            &format!("grant_type=refresh_token&refresh_token={refresh}"),
+        );
         assert_eq!(refused.status, 400, "{refused:?}");
         assert!(refused.body.contains("Invalid refresh token"), "{refused:?}");
     }

@@ -149,8 +149,7 @@ impl<'a> Asked<'a> {
                     grant: tkey::IMPLICIT,
                     client: Arc::clone(&self.client),
                     user: Some(user.clone()),
-                    authorities: authorities
-                        .ok_or_else(|| Refusal::BadUserCredentials("User is disabled".into()))?,
+                    authorities: authorities.ok_or_else(|| Refusal::BadUserCredentials("User is disabled".into()))?,
                     scope,
                 };
                 let issued = issue(app, &grantee, clock::now_ms()).await?;

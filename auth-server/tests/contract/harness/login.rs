@@ -163,7 +163,9 @@ fn answer(state: &State, line: &str, body: &str) -> (&'static str, String) {
     }
     let named = |id: &str| {
         let named = state.ids.iter().find(|(_, known)| *known == id);
-        named.map(|(name, _)| name.clone()).or_else(|| Some(id.strip_suffix("-id")?.to_owned()))
+        named
+            .map(|(name, _)| name.clone())
+            .or_else(|| Some(id.strip_suffix("-id")?.to_owned()))
     };
     match user.and_then(|id| state.permissions.get(&named(id)?)) {
         // What the original's LEFT JOIN gives for a user without permissions.
