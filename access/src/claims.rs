@@ -12,6 +12,8 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// The user.
     pub user_id: Option<String>,
+    /// The user is none of the login service's, see [`Issuer::foreign_users`].
+    pub foreign_user: bool,
     /// The user's name.
     pub user_name: Option<String>,
     /// The OAuth client.
@@ -75,7 +77,8 @@ impl Claims {
             return Err(ClaimsError::Kind);
         }
         check_audience(claims, &issuer.audiences)?;
-        let read = Self::named(claims, &issuer.claims, compared)?;
+        let mut read = Self::named(claims, &issuer.claims, compared)?;
+        read.foreign_user = issuer.foreign_users;
         if read.expires_at.is_none() && issuer.expiry == Expiry::Required {
             return Err(ClaimsError::NoExpiry);
         }
@@ -107,7 +110,11 @@ impl Claims {
             user_name: "username".into(),
             ..ClaimNames::default()
         };
-        let read = Self::named(answer, &names, compared)?;
+        let mut read = Self::named(answer, &names, compared)?;
+        read.foreign_user = match answer.get("foreign_user") {
+            None => false,
+            Some(said) => said.as_bool().ok_or(ClaimsError::Malformed)?,
+        };
         if read.token_id.is_none() {
             return Err(ClaimsError::Malformed);
         }
@@ -127,6 +134,7 @@ impl Claims {
         Ok(Self {
             token_id: text(claims, &names.token_id)?,
             user_id: text(claims, &names.user_id)?,
+            foreign_user: false,
             user_name: text(claims, &names.user_name)?,
             client_id: text(claims, &names.client_id)?,
             authorities: authorities(claims, &names.authorities)?,

@@ -245,6 +245,10 @@ mod tests {
                 r#"{"active":true,"token_type":"Bearer","jti":"t","authorities":[1]}"#,
                 AnswerError::Member,
             ),
+            (
+                r#"{"active":true,"token_type":"Bearer","jti":"t","foreign_user":"yes"}"#,
+                AnswerError::Member,
+            ),
         ] {
             assert_eq!(read(answer), Err(error), "{answer}");
         }
@@ -278,6 +282,7 @@ mod tests {
             Claims {
                 token_id: Some("t".into()),
                 user_id: Some("u".into()),
+                foreign_user: false,
                 user_name: Some("n".into()),
                 client_id: Some("c".into()),
                 authorities: vec!["ROLE_A".into(), "ROLE_B".into()],

@@ -400,6 +400,7 @@ impl Policy {
         } else {
             Marks::default()
         };
+        let ours = ours && !claims.foreign_user;
         let principal = Rc::new(Principal::new(claims, marks, ours, &self.config.forward));
         state.tokens.put(token.as_bytes(), principal.clone());
         principal

@@ -81,7 +81,7 @@ struct ChangedUser {
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// Not JSON of this shape.
-    #[error("the document cannot be read: {0}")]
+    #[error("the document cannot be read: {0} (a server may not be newer than its gateways)")]
     Malformed(#[from] serde_json::Error),
     /// A delta to a version that is not ours.
     #[error("a delta to version {0} came, but we have another")]

@@ -80,6 +80,10 @@ pub struct Mount {
     /// Whether `check_token` answers callers that show no credentials of a client, as the original of profile `uaa` did.
     #[serde(default)]
     pub danger_open_check_token: bool,
+    /// Whether browsers send the cookies of the pages by https only: set `true` where everybody comes by https. Absent:
+    /// when `X-Forwarded-Proto` of the request says so, which a host between may overwrite.
+    #[serde(default)]
+    pub secure_cookies: Option<bool>,
 }
 
 /// Cross-origin requests of browsers.

@@ -24,6 +24,7 @@ use crate::entropy;
 use crate::error::Refusal;
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::{Format, Profile};
+use crate::revoke;
 
 /// To whom and for what a token is given.
 pub struct Grantee {
@@ -83,7 +84,7 @@ pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, 
         let mut read = app.database.read().await?;
         if let Some(token) = find_reusable(&mut read, &key)
             .await?
-            .filter(|token| lives(token.expires_at_ms, now_ms))
+            .filter(|token| token.user_id == key.user_id && lives(token.expires_at_ms, now_ms))
             && !authorities_moved(&mut read, &token, grantee).await?
         {
             app.signing.know(&mut read, &token.key_id).await?;
@@ -142,11 +143,18 @@ async fn issue_own(
 /// The same, as part of a transaction for the client and the user, which the caller commits.
 pub async fn issue_in(app: &App, write: &mut Write, grantee: &Grantee, now_ms: i64) -> Result<Issued, Refusal> {
     let profile = grantee.client.profile;
-    let earlier = if profile.repeats() {
-        find_reusable(write, &Key::of(grantee)).await?
-    } else {
-        None
-    };
+    let mut earlier = None;
+    if profile.repeats() {
+        let key = Key::of(grantee);
+        earlier = find_reusable(write, &key).await?;
+        if let Some(token) = earlier.take_if(|token| token.user_id != key.user_id) {
+            // Somebody else had this name when that was given: it is nobody's any more.
+            match &token.refresh_id {
+                Some(refresh_id) => revoke::refresh_token(write, refresh_id, now_ms).await?,
+                None => revoke::access_token(write, &token.token_id, token.expires_at_ms, now_ms).await?,
+            }
+        }
+    }
     if let Some(token) = &earlier
         && lives(token.expires_at_ms, now_ms)
     {
@@ -227,16 +235,20 @@ struct Key<'a> {
     profile: &'static str,
     client_id: &'a str,
     user_name: &'a str,
+    /// Not part of the legacy key: names may pass from one user to another, what one was given does not.
+    user_id: &'a str,
     authentication_id: String,
 }
 
 impl<'a> Key<'a> {
     fn of(grantee: &'a Grantee) -> Self {
         let user_name = grantee.user.as_ref().map(|user| user.name.as_str());
+        let user_id = grantee.user.as_ref().map(|user| user.id.as_str());
         Self {
             profile: grantee.client.profile.name(),
             client_id: &grantee.client.client_id,
             user_name: user_name.unwrap_or_default(),
+            user_id: user_id.unwrap_or_default(),
             authentication_id: authentication_id(user_name, &grantee.client.client_id, &grantee.scope),
         }
     }

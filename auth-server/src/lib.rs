@@ -34,6 +34,7 @@ mod new_tokens;
 mod pages;
 mod profiles;
 mod query_credentials;
+mod reader_auth;
 mod registration;
 mod revoke;
 mod router;

@@ -23,6 +23,7 @@ mod real_clients;
 mod refresh;
 mod replicas;
 mod samples;
+mod shipped_configuration;
 mod signatures;
 mod single_sign_on;
 mod streaming;

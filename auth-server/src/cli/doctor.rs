@@ -92,6 +92,20 @@ fn of_config(config: &Config) -> Vec<Finding> {
             remedy: "set it to false when every caller sends the credentials of a client".into(),
         });
     }
+    // Only this profile's pages keep somebody logged in.
+    for mount in config.mounts.iter().filter(|mount| mount.profile == Profile::Tkey) {
+        let what = match mount.secure_cookies {
+            Some(true) => continue,
+            Some(false) => "false",
+            None if config.listen.ip().is_loopback() => continue,
+            None => "not set, so that X-Forwarded-Proto decides",
+        };
+        findings.push(Finding {
+            what: format!("mounts: secure_cookies of profile tkey at {}/: {what}", mount.path.value),
+            why: "whoever sits on the network between takes the login out of a request by plain HTTP, and is that user (ASVS 3.3.1)",
+            remedy: "set secure_cookies: true, and let browsers come by HTTPS only".into(),
+        });
+    }
     if config.compat.query_credentials {
         findings.push(Finding {
             what: "compat.query_credentials: true".into(),

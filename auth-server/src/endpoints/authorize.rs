@@ -150,7 +150,7 @@ async fn allow(
         value.ok_or(Refusal::MissingParameter(name))
     };
     let (user_name, password) = (entered("username")?, entered("password")?);
-    let user = user_auth::authenticate(app, &destination.client, user_name, password).await?;
+    let user = user_auth::authenticate(app, user_name, password).await?;
     let authorization = Authorization {
         client: &destination.client,
         user: &user,
@@ -163,7 +163,7 @@ async fn allow(
 
 /// The login page, with what went wrong before.
 fn ask(request: &Request, destination: &Destination<'_>, failure: Option<Failure>) -> Response {
-    let cookie = FormCookie::of(&request.headers);
+    let cookie = FormCookie::of(&request.mount, &request.headers);
     let parameters = PARAMETERS
         .iter()
         .filter_map(|name| Some((*name, request.parameters.get(name)?)));

@@ -4,25 +4,25 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::clock;
-use crate::credentials;
 use crate::error::Refusal;
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
+use crate::profiles::Profile;
 use crate::profiles::spring::{self, Parameters};
+use crate::reader_auth;
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
 /// reader of the feed.
 pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: String) -> Response {
-    if !credentials::presented(&headers, &app.feed_credentials) {
-        let challenge = HeaderValue::from_static(r#"Basic realm="postern feed""#);
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+    if let Err(refused) = reader_auth::authenticate(&app, &headers).await {
+        return refused;
     }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let parameters = Parameters::read(None, content_type, body.as_bytes());
@@ -39,7 +39,7 @@ pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: S
     }
 }
 
-/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`.
+/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`; and whose user it is.
 #[derive(Serialize)]
 struct Identity {
     active: bool,
@@ -49,6 +49,9 @@ struct Identity {
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
+    /// The user is none of the login service's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    foreign_user: bool,
     scope: String,
     authorities: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,7 @@ async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
         client_id: found.client_id.clone(),
         username: text(&found.user_name),
         sub: text(&found.user_id),
+        foreign_user: found.profile == Profile::Principal.name(),
         scope: found.scope.clone(),
         exp: found.expires_at_ms.map(|ms| ms / 1000),
         iat: Some(found.issued_at_ms / 1000),
@@ -87,7 +91,9 @@ async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, R
     let Some(imported) = imported.filter(|imported| imported.lives(clock::now_ms())) else {
         return Ok(None);
     };
-    let authorities = imported.authorities(app).await?;
+    let Some(authorities) = imported.authorities(app).await? else {
+        return Ok(None);
+    };
     let (sub, username) = imported.claims.user.map(|user| (user.id, user.name)).unzip();
     Ok(Some(Identity {
         active: true,
@@ -95,6 +101,7 @@ async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, R
         client_id: imported.token.client_id,
         username,
         sub,
+        foreign_user: imported.profile == Profile::Principal,
         scope: imported.claims.scope.join(" "),
         authorities,
         exp: Some(imported.expires_at_ms / 1000),

@@ -80,7 +80,8 @@ pub async fn grant(app: &App, client: Arc<Client>, shown: &Shown<'_>) -> Result<
     let found = authorization_code::find(&mut *app.database.read().await?, &code_hash).await?;
     let found = admit(found, &client, shown)?;
     let authorities = if found.token_id.is_none() && lives(Some(found.expires_at_ms), clock::now_ms()) {
-        app.login.authorities(&found.user_id).await?
+        let authorities = app.login.authorities(&found.user_id).await?;
+        authorities.ok_or_else(|| invalid(shown))?
     } else {
         Vec::new()
     };

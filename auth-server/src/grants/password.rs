@@ -19,7 +19,7 @@ pub async fn grant(
     user_name: &str,
     password: &str,
 ) -> Result<Issued, Refusal> {
-    let user = match user_auth::authenticate(app, &client, user_name, password).await {
+    let user = match user_auth::authenticate(app, user_name, password).await {
         Ok(user) => user,
         Err(refusal) => {
             if matches!(refusal, Refusal::BadUserCredentials(_)) {
@@ -34,6 +34,7 @@ pub async fn grant(
         "password grant: user authenticated"
     );
     let authorities = app.login.authorities(&user.id).await?;
+    let authorities = authorities.ok_or_else(|| Refusal::BadUserCredentials("User is disabled".into()))?;
     issue(
         app,
         &Grantee {

@@ -232,6 +232,9 @@ mounts:
   - { profile: spring, path: /login, danger_open_check_token: true }
   - { profile: principal, path: /authorization-server }
   - { profile: uaa, path: /uaa, danger_open_check_token: true }
+  - { profile: tkey, path: /sso }
+  - { profile: tkey, path: /old, secure_cookies: false }
+  - { profile: tkey, path: /new, secure_cookies: true }
 compat: { query_credentials: true, reuse_refresh_token: true, spring_oauth: "2.0.7" }
 cors: { origins: [ "http://app.example.com", "https://app.example.com:*" ] }
 "#;
@@ -266,6 +269,8 @@ fn the_doctor_names_every_switch_that_is_on_with_why_and_what_to_do() {
         "- mounts: profile principal signs with HS256",
         "- mounts: danger_open_check_token of profile spring at /login/",
         "- mounts: danger_open_check_token of profile uaa at /uaa/",
+        "- mounts: secure_cookies of profile tkey at /sso/: not set, so that X-Forwarded-Proto decides",
+        "- mounts: secure_cookies of profile tkey at /old/: false",
         "- compat.spring_oauth: errors repeat the presented token in their body",
         "- compat.query_credentials: true",
         "- compat.reuse_refresh_token: true",

@@ -511,7 +511,7 @@ fn tokens_with_a_principal_name_their_user() {
     assert_eq!(
         introspect(&server, &token.value).to_string(),
         format!(
-            r#"{{"active":true,"token_type":"Bearer","client_id":"platform","username":"admin","sub":"1","scope":"read","authorities":["ROLE_PLATFORM"],"exp":{exp},"jti":"p1"}}"#
+            r#"{{"active":true,"token_type":"Bearer","client_id":"platform","username":"admin","sub":"1","foreign_user":true,"scope":"read","authorities":["ROLE_PLATFORM"],"exp":{exp},"jti":"p1"}}"#
         )
     );
 }

@@ -324,3 +324,48 @@ fn a_browser_must_send_our_own_form() {
         assert_page(&answer, "登录页面已过期");
     }
 }
+
+#[test]
+fn a_user_who_is_gone_is_shown_the_page_and_gets_nothing_for_an_earlier_code() {
+    let server = start();
+    let login = log_in(&server, &authorize_path(""));
+    let (_, code) = login.header("location").unwrap().split_once("?code=").unwrap();
+    let session = cookie(&login, "tgc");
+    let come_back = || server.get(&authorize_path(""), &[("cookie", &session)]);
+    assert_eq!(come_back().status, 302);
+
+    server.login.disable("u1-id");
+    let page = come_back();
+    assert_eq!(page.status, 200);
+    assert_page(&page, r#"name="password""#);
+    let refused = redeem(&server, code, "");
+    assert_eq!((refused.status, refused.body), (400, error("code 无效")));
+    server.login.enable("u1-id");
+    assert_eq!(come_back().status, 302);
+}
+
+#[test]
+fn cookies_are_secure_as_the_mount_says() {
+    for (configured, https, expected) in [
+        ("true", "http", true),
+        ("true", "https", true),
+        ("false", "https", false),
+    ] {
+        let mut server = start();
+        let mount = "{ profile: tkey, path: /sso }";
+        server.reconfigure(
+            mount,
+            &format!("{{ profile: tkey, path: /sso, secure_cookies: {configured} }}"),
+        );
+        server.restart();
+        let forwarded = [("content-type", FORM), ("x-forwarded-proto", https)];
+        let page = server.get(&authorize_path(""), &[("x-forwarded-proto", https)]);
+        let login = server.request("POST", &authorize_path(""), &forwarded, "username=u1&password=password");
+        let logout = server.get("/sso/logout", &[("x-forwarded-proto", https)]);
+        for (answer, name) in [(&page, "login_form="), (&login, "tgc=TGC-"), (&logout, "tgc=;")] {
+            let cookie = answer.header("set-cookie").unwrap();
+            assert!(cookie.starts_with(name), "{cookie}");
+            assert_eq!(cookie.ends_with("; Secure"), expected, "{configured}: {cookie}");
+        }
+    }
+}

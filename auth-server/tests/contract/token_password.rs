@@ -135,6 +135,52 @@ fn the_same_call_gives_the_same_tokens_while_they_are_valid() {
 }
 
 #[test]
+fn a_name_that_passed_to_another_user_brings_no_tokens_with_it() {
+    let server = Server::with_clients(&[
+        "short --secret s --profile spring --grants password,refresh_token --scopes all --access-token-validity 1",
+        "plain --secret s --profile spring --grants password --scopes all",
+    ]);
+    let form = "grant_type=password&username=u1&password=password";
+    let log_in = |client: (&str, &str)| {
+        let answer = server.post("/oauth/token", client, form);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let clients = [DEMO_CLIENT, ("short", "s"), ("plain", "s")];
+    let before = clients.map(log_in);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    server.login.set_id("u1", "another-id");
+    for (client, before) in clients.into_iter().zip(&before) {
+        let after = log_in(client);
+        assert_eq!(after["userId"], "another-id", "{client:?}");
+        assert_ne!(after["jti"], before["jti"]);
+        assert_eq!(claims(text(&after, "access_token"))["userId"], "another-id");
+        // And what the one before had is good for nobody.
+        assert_eq!(server.check_token(text(before, "access_token")).status, 400);
+        assert_eq!(log_in(client)["userId"], "another-id");
+        let Some(refresh) = before["refresh_token"].as_str() else {
+            continue;
+        };
+        assert_ne!(
+            claims(text(&after, "refresh_token"))["jti"],
+            claims(refresh)["jti"],
+            "{client:?}"
+        );
+        let refused = server.post(
+            "/oauth/token",
+            client,
+            &format!("grant_type=refresh_token&refresh_token={refresh}"),
+        );
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(refused.body.contains("Invalid refresh token"), "{refused:?}");
+    }
+    let revoked = server.snapshot()["revoked_tokens"].to_string();
+    for living in [&before[0], &before[2]] {
+        assert!(revoked.contains(text(living, "jti")), "{revoked}");
+    }
+}
+
+#[test]
 fn an_expired_access_token_is_replaced_and_the_refresh_token_kept() {
     let server = Server::with_clients(&[
         "short --secret s --profile spring --grants password,refresh_token --scopes all --access-token-validity 1",

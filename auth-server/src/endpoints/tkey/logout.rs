@@ -29,7 +29,7 @@ pub async fn logout(State(app): State<Arc<App>>, request: Request) -> Response {
         Some(uri) => pages::redirect(uri),
         None => pages::page(StatusCode::OK, notice::logged_out(language), None),
     };
-    let cookie = sso::removed_cookie(&request.headers);
+    let cookie = sso::removed_cookie(&request.mount, &request.headers);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }
