@@ -101,7 +101,7 @@ async fn take_permissions(
             description: &row.description,
         };
         let content = text_of(&[&row.name, &row.url, &row.description]);
-        let (known, is_known) = known(write, TABLE, &row.id.to_string(), &content).await?;
+        let (known, is_known) = known(write, TABLE, row.id.to_string(), &content).await?;
         let Some(there) = permissions::by_id(write, row.id).await? else {
             if let Some(same) = permissions::same_as(write, new).await? {
                 report.same(
@@ -166,7 +166,7 @@ async fn take_roles<'r>(
     const TABLE: &str = "sys_role";
     let mut names = HashMap::new();
     for row in rows {
-        let (known, is_known) = known(write, TABLE, &row.id, &row.name).await?;
+        let (known, is_known) = known(write, TABLE, row.id.clone(), &row.name).await?;
         if roles::exists(write, &row.name).await? {
             report.unchanged(TABLE);
         } else if is_known {
@@ -195,7 +195,7 @@ async fn grant_permission(
     let (known, is_known) = known(
         write,
         TABLE,
-        &text_of(&[&link.role_id, &link.to]),
+        text_of(&[&link.role_id, &link.to]),
         role.unwrap_or_default(),
     )
     .await?;
@@ -266,7 +266,7 @@ async fn grant_role(
     let (known, is_known) = known(
         write,
         TABLE,
-        &text_of(&[user_id, &link.role_id]),
+        text_of(&[user_id, &link.role_id]),
         role.unwrap_or_default(),
     )
     .await?;
@@ -356,21 +356,16 @@ fn no_role(link: &Link) -> String {
 }
 
 /// A row on its way to be remembered.
-struct Known<'r> {
+struct Known {
     table: &'static str,
-    id: &'r str,
+    id: String,
     content: Option<String>,
 }
 
 /// What is remembered of a row, and whether that is what it says now. An empty content: the row refers to nothing any more,
 /// and says what it ever said.
-async fn known<'r>(
-    write: &mut Write,
-    table: &'static str,
-    id: &'r str,
-    content: &str,
-) -> Result<(Known<'r>, bool), Error> {
-    let known = imported_rows::content(write, table, id).await?;
+async fn known(write: &mut Write, table: &'static str, id: String, content: &str) -> Result<(Known, bool), Error> {
+    let known = imported_rows::content(write, table, &id).await?;
     let is_known = known
         .as_deref()
         .is_some_and(|known| known == content || content.is_empty());
@@ -382,11 +377,11 @@ async fn known<'r>(
     Ok((known, is_known))
 }
 
-impl Known<'_> {
+impl Known {
     /// Remembers that the row says this.
     async fn remember(self, write: &mut Write, content: &str) -> Result<(), Error> {
         if self.content.as_deref() != Some(content) {
-            imported_rows::remember(write, self.table, self.id, content).await?;
+            imported_rows::remember(write, self.table, &self.id, content).await?;
         }
         Ok(())
     }

@@ -160,12 +160,19 @@ fn candidate(place: &Place, row: &Row<'_>, profile: Profile, notes: &mut Vec<Str
     if text("autoapprove")?.is_some_and(|scopes| scopes != "false") {
         notes.push("its autoapprove is not needed: no page asks users for approval".into());
     }
+    let scopes = scopes(list("scope")?, notes);
+    if scopes.is_empty() {
+        notes.push(match profile {
+            Profile::Uaa => "it has no scopes, and may ask for any but ADMIN; register it anew if it needs that".into(),
+            _ => "it has no scopes, and may ask for any".into(),
+        });
+    }
     let client = Client {
         profile,
         secret_mac: Vec::new(),
         imported_secret: None,
         grants,
-        scopes: scopes(list("scope")?, notes),
+        scopes,
         authorities: list("authorities")?,
         resource_ids: list("resource_ids")?,
         redirect_uris,

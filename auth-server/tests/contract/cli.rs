@@ -296,6 +296,43 @@ fn the_doctor_names_every_switch_that_is_on_with_why_and_what_to_do() {
 }
 
 #[test]
+fn the_doctor_names_switches_in_the_files_of_the_other_programs_too() {
+    let folder = folder();
+    std::fs::write(folder.path().join("auth.yaml"), CLOSED).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let settings = r#"{ "auth_server": { "credentials": "gateway:secret" }, "token": { "query": "access_token" } }"#;
+    write("gateway.yaml", &format!("plugins: [ {{ name: auth, configuration: {settings} }} ]\n"));
+    write("bootstrap.yaml", &format!("filters:\n  - configuration: {{ value: '{settings}' }}\n"));
+    write("shut.yaml", "plugins: [ { configuration: { issuers: [], token: { query: null } } } ]\n");
+    write(
+        "login.yaml",
+        "credentials: [ \"gateway:secret\" ]\ndanger_open_reserved: true\n",
+    );
+    let findings = success(
+        &folder,
+        &["doctor", "--gateway", "gateway.yaml", "--gateway", "bootstrap.yaml", "--gateway", "shut.yaml", "--login", "login.yaml"],
+    );
+    for expected in [
+        "- gateway.yaml: token.query: access_token",
+        "- bootstrap.yaml: token.query: access_token",
+        "- login.yaml: danger_open_reserved: true",
+        "3 findings",
+    ] {
+        assert!(findings.lines().any(|line| line == expected), "{expected} in {findings}");
+    }
+    write("none.yaml", "plugins: []\n");
+    for (option, file, said) in [
+        ("--gateway", "none.yaml", "none.yaml: there are no settings of the filter in it"),
+        ("--login", "gateway.yaml", "gateway.yaml: it is no configuration of postern-login"),
+        ("--login", "missing.yaml", "missing.yaml cannot be read"),
+    ] {
+        let output = run_in(folder.path().to_owned(), &["doctor", option, file]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn the_doctor_finds_nothing_where_nothing_is_open() {
     let folder = folder();
     std::fs::write(folder.path().join("auth.yaml"), CLOSED).unwrap();
