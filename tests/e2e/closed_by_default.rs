@@ -69,14 +69,20 @@ fn secrets_in_the_query_of_a_url_are_refused() {
         for (request, error) in [
             (basic(&format!("/login/oauth/token?{login}")), "invalid_request"),
             (
-                Request::form(&format!("/login/oauth/token?client_id=demo&client_secret=demo-secret&{login}"), ""),
+                Request::form(
+                    &format!("/login/oauth/token?client_id=demo&client_secret=demo-secret&{login}"),
+                    "",
+                ),
                 "invalid_request",
             ),
             (
                 basic("/login/oauth/token?grant_type=refresh_token&refresh_token=x"),
                 "invalid_request",
             ),
-            (basic(&format!("/login/oauth/check_token?token={token}")), "invalid_request"),
+            (
+                basic(&format!("/login/oauth/check_token?token={token}")),
+                "invalid_request",
+            ),
             (
                 Request::get(format!("/sso/oauth/userinfo?access_token={token}")),
                 "invalid request",
@@ -88,7 +94,9 @@ fn secrets_in_the_query_of_a_url_are_refused() {
                 "invalid request",
             ),
             (
-                Request::get(format!("/uaa/register?access_token={token}&clientId=evil&clientSecret=evil")),
+                Request::get(format!(
+                    "/uaa/register?access_token={token}&clientId=evil&clientSecret=evil"
+                )),
                 "invalid_request",
             ),
             (
@@ -171,10 +179,18 @@ fn a_principal_says_what_is_on_the_list_and_no_password() {
 fn neither_the_security_context_nor_the_signing_key_is_told() {
     on_each_host(|visit| {
         let token = visit.log_in(&visit.user("context", &["tester"])).access;
-        for path in ["/login/user", "/login/oauth/token_key", "/authorization-server/oauth/token_key"] {
+        for path in [
+            "/login/user",
+            "/login/oauth/token_key",
+            "/authorization-server/oauth/token_key",
+        ] {
             assert_eq!(visit.send(&Request::get(path)).status, 404, "{path}");
             assert_eq!(visit.send(&Request::get(path).bearer(&token)).status, 404, "{path}");
-            assert_eq!(visit.send(&Request::get(path).basic("demo", "demo-secret")).status, 404, "{path}");
+            assert_eq!(
+                visit.send(&Request::get(path).basic("demo", "demo-secret")).status,
+                404,
+                "{path}"
+            );
         }
     });
 }

@@ -120,7 +120,10 @@ fn a_rule_in_shadow_mode_lets_pass_and_is_reported() {
             eventually(expected, || {
                 let shown = |line: &Value| format!("{} {} {}", line["event"], line["reason"], line["rule"]);
                 let lines = refusals(&host);
-                lines.iter().any(|line| shown(line).replace('"', "") == expected).then_some(())
+                lines
+                    .iter()
+                    .any(|line| shown(line).replace('"', "") == expected)
+                    .then_some(())
             });
         }
         visit.seen()

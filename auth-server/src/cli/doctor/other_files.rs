@@ -15,7 +15,9 @@ pub fn of_gateway(file: &Path) -> anyhow::Result<Vec<Finding>> {
     if settings.is_empty() {
         bail!("{}: there are no settings of the filter in it", file.display());
     }
-    let query = settings.iter().filter_map(|settings| settings.get("token")?.get("query")?.as_str());
+    let query = settings
+        .iter()
+        .filter_map(|settings| settings.get("token")?.get("query")?.as_str());
     let findings = query.map(|parameter| Finding {
         what: format!("{}: token.query: {parameter}", file.display()),
         why: "tokens stand in URLs, which browsers, proxies and logs keep (RFC 9700 section 4.3.2)",
@@ -54,7 +56,11 @@ fn read(file: &Path) -> anyhow::Result<Value> {
 /// The settings of every filter, wherever they stand: as `configuration` of a plugin, in Envoy's bootstrap as a text.
 fn collect_settings(value: &Value, settings: &mut Vec<Map<String, Value>>) {
     match value {
-        Value::Object(object) if ["auth_server", "login_service", "issuers"].iter().any(|key| object.contains_key(*key)) => {
+        Value::Object(object)
+            if ["auth_server", "login_service", "issuers"]
+                .iter()
+                .any(|key| object.contains_key(*key)) =>
+        {
             settings.push(object.clone());
         }
         Value::Object(object) => object.values().for_each(|value| collect_settings(value, settings)),
