@@ -63,7 +63,7 @@ enum Command {
     /// second import of the same dump changes nothing.
     Import(import::Import),
     /// List every setting that is weaker than today's best practice, why, and what to do about it.
-    Doctor,
+    Doctor(doctor::Doctor),
 }
 
 /// Runs one command to its end.
@@ -87,7 +87,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Client(command) => client::run(command, open(&config).await?).await,
             Command::Keys(command) => keys::run(command, open(&config).await?).await,
             Command::Import(arguments) => import::run(arguments, open(&config).await?).await,
-            Command::Doctor => doctor::run(&config, open(&config).await?).await,
+            Command::Doctor(arguments) => doctor::run(&arguments, &config, open(&config).await?).await,
         }
     })
 }

@@ -6,6 +6,7 @@ pub mod access_token;
 pub mod authorization_code;
 pub mod change;
 pub mod client;
+pub mod imported_client;
 pub mod imported_token;
 pub mod login_session;
 pub mod observer;
@@ -47,6 +48,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How many turns PostgreSQL has in one process.
 const TURNS: usize = 256;
+
+/// So many connections are only ever read with: however many writers wait for others, what they are waited for by (the
+/// gateways' feed, checks of tokens) goes on.
+const FOR_READERS: u32 = 4;
+
+/// SQLite's lock is polled, at last every 100 ms: whoever writes batch after batch leaves it free for longer than that.
+const SQLITE_PAUSE: Duration = Duration::from_millis(150);
 
 /// What may stand behind the `?` of a URL. The driver would log the value of anything else, which may be a misspelt
 /// password.
@@ -153,6 +161,8 @@ pub struct Database {
     /// Where writers wait in line. SQLite takes one at a time: to wait here is fair, to wait for its lock is polling. In
     /// PostgreSQL, clients and users share some turns: whoever waits for the same one waits here, not with a connection.
     turns: Arc<[Arc<Semaphore>]>,
+    /// A permit for each connection that may be written with.
+    writers: Arc<Semaphore>,
     committed: Arc<Notify>,
 }
 
@@ -163,6 +173,7 @@ pub struct Write {
     /// Whom to tell when it is committed; `None`: there will be no change to tell of.
     committed: Option<Arc<Notify>>,
     _turn: OwnedSemaphorePermit,
+    _writer: OwnedSemaphorePermit,
 }
 
 /// What a transaction keeps away from others.
@@ -217,6 +228,7 @@ impl Database {
             turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(1)))
                 .take(turns)
                 .collect(),
+            writers: Arc::new(Semaphore::new((connections - FOR_READERS) as usize)),
             committed: Arc::new(Notify::new()),
         };
         server::create_missing(&database)
@@ -269,6 +281,9 @@ impl Database {
         };
         let turn = self.turns[line].clone().acquire_owned().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        let writer = tokio::time::timeout(LONGEST_WAIT, self.writers.clone().acquire_owned()).await;
+        let writer = writer.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let writer = writer.map_err(|_| sqlx::Error::PoolClosed)?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
         // an open transaction.
         let (pool, location) = (self.writers.clone(), self.location.clone());
@@ -294,7 +309,15 @@ impl Database {
             transaction,
             committed: (!matches!(turn_of, Turn::Shared)).then(|| self.committed.clone()),
             _turn: turn,
+            _writer: writer,
         })
+    }
+
+    /// For who writes one batch after the other: gives those who wait to write their turn. PostgreSQL keeps them in line.
+    pub async fn let_others_write(&self) {
+        if let Location::Sqlite(_) = self.location {
+            tokio::time::sleep(SQLITE_PAUSE).await;
+        }
     }
 
     /// Closes every connection. SQLite then folds its write-ahead log back into the file.

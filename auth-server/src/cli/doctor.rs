@@ -1,7 +1,12 @@
 //! `postern-auth doctor`: what is weaker than today's best practice, why, and what to do about it.
 
+mod other_files;
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
 
 use super::print;
 use crate::clock;
@@ -11,6 +16,17 @@ use crate::db::signing_key::{self, SigningKey};
 use crate::db::{Database, server};
 use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
+
+/// Which files of other programs to look at too.
+#[derive(Args)]
+pub struct Doctor {
+    /// The configuration of a host, for the filter's settings in it: `gateway.yaml`, or Envoy's bootstrap.
+    #[arg(long, value_name = "FILE")]
+    gateway: Vec<PathBuf>,
+    /// The configuration of the login service: `login.yaml`.
+    #[arg(long, value_name = "FILE")]
+    login: Option<PathBuf>,
+}
 
 /// One weakness.
 struct Finding {
@@ -25,10 +41,16 @@ const SHORT_PASSWORD: usize = 16;
 const OLD_KEY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Prints every finding; finding some is no failure.
-pub async fn run(config: &Config, database: Database) -> anyhow::Result<()> {
+pub async fn run(arguments: &Doctor, config: &Config, database: Database) -> anyhow::Result<()> {
     let mut read = database.read().await?;
     let secret_key = SecretKey::from_stored(&server::client_secret_key(&mut read).await?);
     let mut findings = of_config(config);
+    for file in &arguments.gateway {
+        findings.extend(other_files::of_gateway(file)?);
+    }
+    if let Some(file) = &arguments.login {
+        findings.extend(other_files::of_login_service(file)?);
+    }
     for client in client::all(&mut read).await? {
         findings.extend(of_client(&client, secret_key.as_ref()));
     }
@@ -132,7 +154,7 @@ fn of_config(config: &Config) -> Vec<Finding> {
     if config.compat.reuse_refresh_token {
         findings.push(Finding {
             what: "compat.reuse_refresh_token: true".into(),
-            why: "a stolen refresh token works until it expires, and its use beside the owner's is not noticed (RFC 9700 section 2.2.2)",
+            why: "a stolen refresh token works until it expires, beside the owner's; with rotation the second of the two to use it is refused, and notices (RFC 9700 section 2.2.2)",
             remedy: "set it to false when every client stores the refresh token of each answer".into(),
         });
     }

@@ -10,11 +10,13 @@ use crate::app::App;
 use crate::client_auth;
 use crate::clock;
 use crate::db::client::Client;
-use crate::error::Refusal;
+use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
+use crate::profiles::Profile;
 use crate::profiles::spring::{self, Request};
+use crate::profiles::uaa::ADMIN_SCOPE;
 
 /// Since RFC 9700 nobody should use the password grant (RFC 9745: 1 January 2025).
 const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
@@ -91,21 +93,24 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             };
             Ok((grant, authorization_code::grant(app, client, &shown).await?))
         }
-        other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
+        other => Err(Refusal::UnsupportedGrantType(Presented(other.to_owned()))),
     }
 }
 
-/// What is asked for, or everything the client is registered for. A client without registered scopes may ask for any.
+/// What is asked for, or everything the client is registered for. A client without registered scopes may ask for any, but
+/// for the one that opens the endpoints of ours.
 pub fn effective_scope(client: &Client, requested: &[String]) -> Result<Vec<String>, Refusal> {
     let scope = if requested.is_empty() {
         &client.scopes
     } else {
         requested
     };
-    let unregistered = |scope: &&String| !client.scopes.is_empty() && !client.scopes.contains(scope);
+    let opens_ours = |scope: &str| client.profile == Profile::Uaa && scope == ADMIN_SCOPE;
+    let unregistered =
+        |scope: &&String| !client.scopes.contains(scope) && (!client.scopes.is_empty() || opens_ours(scope.as_str()));
     if let Some(foreign) = scope.iter().find(unregistered) {
         return Err(Refusal::InvalidScope {
-            scope: foreign.clone(),
+            scope: Presented(foreign.clone()),
             registered: client.scopes.clone(),
         });
     }

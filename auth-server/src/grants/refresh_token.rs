@@ -141,6 +141,9 @@ fn narrowed(presented: &RefreshToken, requested: &[String]) -> Result<Vec<String
     match () {
         () if requested.is_empty() => Ok(granted),
         () if requested.iter().all(|scope| granted.contains(scope)) => Ok(requested),
-        () => Err(Refusal::WiderScope { requested, granted }),
+        () => Err(Refusal::WiderScope {
+            requested: Presented(requested.join(", ")),
+            granted,
+        }),
     }
 }

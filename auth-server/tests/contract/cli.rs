@@ -159,12 +159,12 @@ fn a_wrong_configuration_names_file_line_and_key() {
         (
             "compat: {}",
             "cors: { origins: [ \"https://a.example.com\", \"https://b.example.com/\" ] }",
-            "auth.yaml:6:45: origins: `https://b.example.com/` is more than scheme, host and port",
+            "auth.yaml:6:45: origins: `https://b.example.com/` is no origin: the host is not written as browsers write it",
         ),
         (
             "compat: {}",
             "cors:\n  origins:\n    - \"null\"",
-            "auth.yaml:8:7: origins: `null` stands for pages of strangers; write an origin as in https://app.example.com",
+            "auth.yaml:8:7: origins: `null` is no origin: it would let every page call; write https://app.example.com, or http://localhost:* where the port may be any",
         ),
         (
             "listen: 127.0.0.1:0",
@@ -298,6 +298,73 @@ fn the_doctor_names_every_switch_that_is_on_with_why_and_what_to_do() {
     assert!(!findings.contains("gateway:secret"), "{findings}");
     assert!(!findings.contains("http://127.0.0.1:3000"), "{findings}");
     assert_eq!(findings.matches("why: ").count(), findings.matches("do:  ").count());
+}
+
+#[test]
+fn the_doctor_names_switches_in_the_files_of_the_other_programs_too() {
+    let folder = folder();
+    std::fs::write(folder.path().join("auth.yaml"), CLOSED).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let settings = r#"{ "auth_server": { "credentials": "gateway:secret" }, "token": { "query": "access_token" } }"#;
+    write(
+        "gateway.yaml",
+        &format!("plugins: [ {{ name: auth, configuration: {settings} }} ]\n"),
+    );
+    write(
+        "bootstrap.yaml",
+        &format!("filters:\n  - configuration: {{ value: '{settings}' }}\n"),
+    );
+    write(
+        "shut.yaml",
+        "plugins: [ { configuration: { issuers: [], token: { query: null } } } ]\n",
+    );
+    write(
+        "login.yaml",
+        "credentials: [ \"gateway:secret\" ]\ndanger_open_reserved: true\n",
+    );
+    let findings = success(
+        &folder,
+        &[
+            "doctor",
+            "--gateway",
+            "gateway.yaml",
+            "--gateway",
+            "bootstrap.yaml",
+            "--gateway",
+            "shut.yaml",
+            "--login",
+            "login.yaml",
+        ],
+    );
+    for expected in [
+        "- gateway.yaml: token.query: access_token",
+        "- bootstrap.yaml: token.query: access_token",
+        "- login.yaml: danger_open_reserved: true",
+        "3 findings",
+    ] {
+        assert!(
+            findings.lines().any(|line| line == expected),
+            "{expected} in {findings}"
+        );
+    }
+    write("none.yaml", "plugins: []\n");
+    for (option, file, said) in [
+        (
+            "--gateway",
+            "none.yaml",
+            "none.yaml: there are no settings of the filter in it",
+        ),
+        (
+            "--login",
+            "gateway.yaml",
+            "gateway.yaml: it is no configuration of postern-login",
+        ),
+        ("--login", "missing.yaml", "missing.yaml cannot be read"),
+    ] {
+        let output = run_in(folder.path().to_owned(), &["doctor", option, file]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(said), "{error}");
+    }
 }
 
 #[test]

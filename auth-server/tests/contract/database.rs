@@ -169,6 +169,51 @@ fn many_may_start_at_once_on_an_empty_database() {
 }
 
 #[test]
+fn tokens_are_told_and_feeds_served_while_many_wait_to_write() {
+    let Some(postgres) = engine::postgres() else { return };
+    let server = Server::with_clients(&[
+        "a --secret s --profile spring --grants password --scopes all",
+        "b --secret s --profile spring --grants password --scopes all",
+        "c --secret s --profile spring --grants password --scopes all",
+        "d --secret s --profile spring --grants password --scopes all",
+        "e --secret s --profile spring --grants password --scopes all",
+        "f --secret s --profile spring --grants password --scopes all",
+    ]);
+    let location = engine::location(server.folder.path());
+    let mut logins = Vec::new();
+    for client in ["a", "b", "c", "d", "e", "f"] {
+        for user in ["u0", "u1", "u2"] {
+            let form = format!("grant_type=password&username={user}&password=password");
+            let answer = server.post("/oauth/token", (client, "s"), &form);
+            logins.push(text(&answer.json(), "access_token").to_owned());
+        }
+    }
+    let tokens = server.log_in("u1");
+    let access = text(&tokens, "access_token");
+    std::thread::scope(|scope| {
+        // Another process has its turn, for longer than anybody waits for a connection.
+        let held = scope.spawn(|| postgres.sql(&location, "SELECT pg_advisory_lock(7331, 0), pg_sleep(8)"));
+        let locks = |condition: &str| {
+            let count = format!(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7331 AND {condition} \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            );
+            postgres.sql(&location, &count).trim().parse::<u32>().unwrap()
+        };
+        until("the lock", || locks("granted") == 1);
+        for login in &logins {
+            scope.spawn(|| server.log_out(login));
+        }
+        until("the waiting", || locks("NOT granted") >= 12);
+        for _ in 0..10 {
+            assert_eq!(server.check_token(access).status, 200);
+            assert_eq!(server.feed(None, 0).status, 200);
+        }
+        assert!(!held.is_finished(), "they were answered meanwhile");
+    });
+}
+
+#[test]
 fn lost_connections_are_made_anew() {
     let Some(postgres) = engine::postgres() else { return };
     let server = Server::start();

@@ -249,10 +249,24 @@ fn what_is_wrong_with_the_request_is_told_on_a_page() {
         // Neither a visitor nor a logged-in user nor somebody who logs in is sent anywhere.
         assert_page(&server.get(&path(&query), &[]), text);
         assert_page(&server.get(&path(&query), &[("cookie", &session)]), text);
-        assert_page(&log_in(&server, &path(&query)), text);
+        // The form need not say it again, see below.
+        if !text.starts_with("response_type 参数不能为空") {
+            assert_page(&log_in(&server, &path(&query)), text);
+        }
     }
     let page = server.get(&path("client_id=nobody"), &[ENGLISH]);
     assert_page(&page, "no client has this client_id");
+}
+
+#[test]
+fn a_form_without_a_response_type_gets_a_code() {
+    let server = start();
+    let path = format!("/sso/oauth/authorize?client_id=test_client_id_1&redirect_uri={CALLBACK}");
+    let answer = log_in(&server, &path);
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let location = answer.header("location").unwrap();
+    let code = location.strip_prefix("http://app.example.com/cb?code=").unwrap();
+    assert_eq!(redeem(&server, code, "").status, 200);
 }
 
 #[test]

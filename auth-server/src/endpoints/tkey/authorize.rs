@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 
 use crate::app::App;
 use crate::clock;
@@ -104,7 +104,11 @@ impl<'a> Asked<'a> {
     async fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
         let client = known_client(app, request, optional(request, "client_id")).await?;
         let redirect_uri = registered_redirect_uri(request, &client)?;
-        let name = required(request, "response_type")?.to_ascii_lowercase();
+        // The original does not look at it where it takes the form, and gives a code.
+        let name = match optional(request, "response_type") {
+            None if request.method == Method::POST => "code".to_owned(),
+            _ => required(request, "response_type")?.to_ascii_lowercase(),
+        };
         let response_type = match name.as_str() {
             "code" if client.may_use("authorization_code") => ResponseType::Code,
             "token" => ResponseType::Token,
@@ -137,6 +141,7 @@ impl<'a> Asked<'a> {
                     user,
                     scope: &scope,
                     redirect_uri: self.redirect_uri,
+                    sent_to: self.redirect_uri,
                     code_challenge: self.code_challenge,
                 };
                 let code = authorization_code::authorize(app, &authorization).await?;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use crate::app::App;
 use crate::db::client::Client;
 use crate::endpoints::token::note_deprecation;
-use crate::error::Refusal;
+use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
@@ -68,7 +68,7 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             let grant = may_use(&client, "refresh_token")?;
             Ok((grant, refresh_token::grant(app, client, Vec::new(), token).await?))
         }
-        other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
+        other => Err(Refusal::UnsupportedGrantType(Presented(other.to_owned()))),
     }
 }
 
