@@ -162,7 +162,7 @@ pub struct Database {
     /// PostgreSQL, clients and users share some turns: whoever waits for the same one waits here, not with a connection.
     turns: Arc<[Arc<Semaphore>]>,
     /// A permit for each connection that may be written with.
-    writers: Arc<Semaphore>,
+    may_write: Arc<Semaphore>,
     committed: Arc<Notify>,
 }
 
@@ -228,7 +228,7 @@ impl Database {
             turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(1)))
                 .take(turns)
                 .collect(),
-            writers: Arc::new(Semaphore::new((connections - FOR_READERS) as usize)),
+            may_write: Arc::new(Semaphore::new((connections - FOR_READERS) as usize)),
             committed: Arc::new(Notify::new()),
         };
         server::create_missing(&database)
@@ -281,7 +281,7 @@ impl Database {
         };
         let turn = self.turns[line].clone().acquire_owned().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
-        let writer = tokio::time::timeout(LONGEST_WAIT, self.writers.clone().acquire_owned()).await;
+        let writer = tokio::time::timeout(LONGEST_WAIT, self.may_write.clone().acquire_owned()).await;
         let writer = writer.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let writer = writer.map_err(|_| sqlx::Error::PoolClosed)?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with

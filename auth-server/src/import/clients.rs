@@ -161,11 +161,8 @@ fn candidate(place: &Place, row: &Row<'_>, profile: Profile, notes: &mut Vec<Str
         notes.push("its autoapprove is not needed: no page asks users for approval".into());
     }
     let scopes = scopes(list("scope")?, notes);
-    if scopes.is_empty() {
-        notes.push(match profile {
-            Profile::Uaa => "it has no scopes, and may ask for any but ADMIN; register it anew if it needs that".into(),
-            _ => "it has no scopes, and may ask for any".into(),
-        });
+    if scopes.is_empty() && profile == Profile::Uaa {
+        notes.push("it has no scopes, and may ask for any but ADMIN; register it anew if it needs that".into());
     }
     let client = Client {
         profile,

@@ -201,8 +201,9 @@ fn tokens_are_told_and_feeds_served_while_many_wait_to_write() {
             postgres.sql(&location, &count).trim().parse::<u32>().unwrap()
         };
         until("the lock", || locks("granted") == 1);
+        let server = &server;
         for login in &logins {
-            scope.spawn(|| server.log_out(login));
+            scope.spawn(move || server.log_out(login));
         }
         until("the waiting", || locks("NOT granted") >= 12);
         for _ in 0..10 {

@@ -289,6 +289,7 @@ fn a_server_goes_on_beside_an_import_which_goes_on_where_it_was_cut_short() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(import.stderr.take().unwrap()).lines();
+    let mut told = false;
     for line in lines.map_while(Result::ok) {
         if line.contains("rows read; writing") {
             for round in 0..10 {
@@ -301,10 +302,13 @@ fn a_server_goes_on_beside_an_import_which_goes_on_where_it_was_cut_short() {
             }
         }
         if line.ends_with(" of 6001 rows written") {
+            // Unless it was faster.
+            told = true;
             import.kill().unwrap();
         }
     }
-    assert!(!import.wait().unwrap().success(), "it was killed");
+    import.wait().unwrap();
+    assert!(told, "progress");
     // What was written is there, and counts.
     assert_eq!(server.check_token(&tokens[0].value).status, 200);
     let report = server.report(&dump, Form::Mysqldump, &[]);

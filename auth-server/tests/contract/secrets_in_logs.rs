@@ -9,7 +9,6 @@ const MARK: &str = "s3cr3t";
 const CLIENTS: &[&str] = &[
     "robot --secret robot-s3cr3t --profile spring --grants client_credentials,password,refresh_token --scopes all",
     "sso --secret sso-s3cr3t --profile tkey --grants password,refresh_token,client_credentials,authorization_code --scopes all --redirect-uris http://localhost/cb",
-    "page --secret page-s3cr3t --profile spring --grants authorization_code --scopes all --redirect-uris http://localhost/cb",
     "admin --secret admin-s3cr3t --profile uaa --grants client_credentials --scopes ADMIN",
     "platform --secret platform-s3cr3t --profile principal --grants client_credentials --scopes read",
 ];
@@ -182,12 +181,6 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
         "grant_type=password&username=u1&password=password&scope=wrong-s3cr3t",
     ),
     ("sso", "POST", "/sso/oauth/token", "grant_type=wrong-s3cr3t"),
-    (
-        "robot",
-        "GET",
-        "/login/oauth/authorize?response_type=wrong-s3cr3t&client_id=page&redirect_uri=http://localhost/cb",
-        "",
-    ),
 ];
 
 const MOUNTS: [(&str, &str); 4] = [
