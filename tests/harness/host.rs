@@ -60,12 +60,15 @@ impl Host {
             assert!(text.contains(from), "no {from} in {}", file.display());
             text = text.replace(from, &to);
         }
+        let name = format!("shipped-{}-{port}", name(kind));
         let program = stack
-            .start_host_on(&format!("shipped-{}-{port}", name(kind)), kind, admin, &text)
+            .start_host_on(&name, kind, admin, &text)
             .unwrap_or_else(|error| panic!("{error:#}"));
         Self {
             kind,
             port,
+            admin,
+            log: stack.log(&name),
             _program: program,
         }
     }
