@@ -2,7 +2,7 @@
 
 use postern_e2e::{
     client::{Request, Response},
-    visit::on_each_host,
+    visit::{Visit, on_each_host},
 };
 
 const UNAUTHORIZED: &str =
