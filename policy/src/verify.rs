@@ -223,6 +223,7 @@ impl Known {
                 expiry: Default::default(),
                 required_claims: Vec::new(),
                 forbidden_claims: Vec::new(),
+                foreign_users: false,
             }],
             unmatched: Unmatched::Authenticated,
             leeway: Duration { millis: asked.leeway },
