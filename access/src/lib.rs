@@ -37,5 +37,6 @@ pub mod route;
 pub mod signature;
 pub mod snapshot;
 pub mod state;
+mod streamed;
 mod table;
 pub mod token_cache;

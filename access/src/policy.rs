@@ -22,6 +22,7 @@ use crate::principal::{Caller, Principal};
 use crate::request::{Presented, Reader, Request, Shape, well_formed};
 use crate::revocation::Marks;
 use crate::state::{NoCaller, State};
+use crate::streamed;
 pub use crate::table::Decider;
 use crate::table::{Requirement, Table};
 
@@ -154,7 +155,10 @@ const MIN_SECRET: usize = 16;
 impl Policy {
     /// Reads and compiles a plugin configuration.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        Self::compile(Self::read_config(json)?)
+        match streamed::read(json) {
+            Some((config, table)) => Self::compile_with(config, table),
+            None => Self::compile(Self::read_config(json)?),
+        }
     }
 
     /// Reads a configuration: its shape, not yet what it says.
@@ -171,14 +175,15 @@ impl Policy {
 
     /// Compiles a configuration.
     pub fn compile(mut config: Config) -> Result<Self, ConfigError> {
-        let mut compared: Vec<String> = config
-            .rules
-            .iter()
-            .flat_map(|rule| rule.claims.keys().cloned())
-            .collect();
-        compared.sort_unstable();
-        compared.dedup();
-        let table = Table::new(std::mem::take(&mut config.public), std::mem::take(&mut config.rules))?;
+        let mut table = Table::default();
+        table.add_rules(std::mem::take(&mut config.rules))?;
+        Self::compile_with(config, table)
+    }
+
+    /// Compiles the rest of a configuration whose rules are in the table.
+    fn compile_with(mut config: Config, mut table: Table) -> Result<Self, ConfigError> {
+        table.add_all_public(std::mem::take(&mut config.public))?;
+        let compared = table.compared().map(str::to_owned).collect();
         check_debug(&config)?;
         for (index, issuer) in config.issuers.iter().enumerate() {
             if let crate::config::Jwks::Inline { inline } = &issuer.jwks {

@@ -1330,7 +1330,7 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"{"public":["/b","GET /a"],"rules":[{"path":"/a","methods":["PUT","GET"]}]}"#,
-            "plugin configuration: rules[0].path: the same pattern, host and method stand in `public[1]`",
+            "plugin configuration: public[1]: the same pattern, host and method stand in `rules[0]`",
         ),
         (
             r#"{"rules":[{"path":"/a","hosts":["x.org","X.org"]}]}"#,
@@ -1363,6 +1363,14 @@ fn a_wrong_configuration_names_the_key() {
         (
             r#"{"public":[{"path":"a"}]}"#,
             "plugin configuration: public[0].path: pattern `a`",
+        ),
+        (
+            r#"{"rules":[],"mode":"shadow","rules":[{"path":"/b"}]}"#,
+            "plugin configuration: .: duplicate field `rules`",
+        ),
+        (
+            r#"{"rules":[],"public":[]} x"#,
+            "plugin configuration: .: trailing characters",
         ),
         (
             r#"{"debug":{"secret":"short"}}"#,
