@@ -768,7 +768,7 @@ fn turn_last(part: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (front, last) = part.split_at(part.len() - 1);
     let value = ALPHABET.find(last).unwrap();
-    if part.len() % 4 == 0 {
+    if part.len().is_multiple_of(4) {
         return format!("{part}====");
     }
     format!("{front}{}", &ALPHABET[value + 1..value + 2])

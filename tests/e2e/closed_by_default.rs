@@ -171,7 +171,7 @@ fn a_principal_says_what_is_on_the_list_and_no_password() {
         let claims = claims(&token);
         assert_eq!(
             keys(&claims["principal"]),
-            ["id", "username", "type", "chineseName", "userInfoDTO"]
+            ["id", "username", "type", "chineseName", "authorities", "userInfoDTO"]
         );
         assert!(!claims.to_string().contains("password"), "{claims}");
     });

@@ -265,6 +265,8 @@ fn a_client_that_was_removed_since_does_not_come_back() {
         "spring",
         "--grants",
         "password",
+        "--scopes",
+        "all",
     ]);
     let report = server.report(&dump, Form::Mysqldump, &["--overwrite"]);
     assert!(report.contains("client shop: changed: secret"), "{report}");

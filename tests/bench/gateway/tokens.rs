@@ -35,12 +35,6 @@ impl Kind {
         Self { algorithm, cold: true }
     }
 
-    /// The algorithm's name in a JWT header, and whether the tokens are cold.
-    pub fn name(self) -> String {
-        let cold = if self.cold { " cold" } else { "" };
-        format!("{:?}{cold}", self.algorithm)
-    }
-
     /// Distinct tokens. The filter's cache holds 8 MiB, about 5000 of them.
     pub fn count(self) -> usize {
         if self.cold { 12_000 } else { 1000 }
