@@ -14,6 +14,8 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// The user.
     pub user_id: Option<String>,
+    /// The user is none of the login service's, see [`Issuer::foreign_users`].
+    pub foreign_user: bool,
     /// The user's name.
     pub user_name: Option<String>,
     /// The OAuth client.
@@ -82,7 +84,8 @@ impl Claims {
             return Err(ClaimsError::Kind);
         }
         check_audience(claims, &issuer.audiences)?;
-        let read = Self::named(claims, &issuer.claims, compared)?;
+        let mut read = Self::named(claims, &issuer.claims, compared)?;
+        read.foreign_user = issuer.foreign_users;
         if read.expires_at.is_none() && issuer.expiry == Expiry::Required {
             return Err(ClaimsError::NoExpiry);
         }
@@ -122,7 +125,11 @@ impl Claims {
             user_name: "username".into(),
             ..ClaimNames::default()
         };
-        let read = Self::named(answer, &names, compared)?;
+        let mut read = Self::named(answer, &names, compared)?;
+        read.foreign_user = match answer.get("foreign_user") {
+            None => false,
+            Some(said) => said.as_bool().ok_or(ClaimsError::Malformed)?,
+        };
         if read.token_id.is_none() {
             return Err(ClaimsError::Malformed);
         }
@@ -173,6 +180,7 @@ impl Claims {
         Ok(Self {
             token_id: text(claims, &names.token_id)?,
             user_id: text(claims, &names.user_id)?,
+            foreign_user: false,
             user_name: text(claims, &names.user_name)?,
             client_id: text(claims, &names.client_id)?,
             authorities: authorities(claims, &names.authorities)?,
@@ -191,18 +199,24 @@ impl Claims {
     }
 }
 
+/// `aud` is a string or an array of strings (RFC 7519 section 4.1.3).
 fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), ClaimsError> {
-    if accepted.is_empty() {
-        return Ok(());
-    }
-    let named = match claims.get("aud") {
-        Some(Value::String(audience)) => accepted.contains(audience),
-        Some(Value::Array(audiences)) => audiences
-            .iter()
-            .any(|audience| audience.as_str().is_some_and(|name| accepted.iter().any(|a| a == name))),
-        _ => false,
+    let named: Vec<&str> = match claims.get("aud") {
+        None => Vec::new(),
+        Some(Value::String(audience)) => vec![audience],
+        Some(Value::Array(audiences)) => {
+            let audiences = audiences
+                .iter()
+                .map(|audience| audience.as_str().ok_or(ClaimsError::Malformed));
+            audiences.collect::<Result<_, _>>()?
+        }
+        Some(_) => return Err(ClaimsError::Malformed),
     };
-    if named { Ok(()) } else { Err(ClaimsError::Audience) }
+    if accepted.is_empty() || accepted.iter().any(|name| named.contains(&name.as_str())) {
+        Ok(())
+    } else {
+        Err(ClaimsError::Audience)
+    }
 }
 
 fn text(claims: &Map<String, Value>, path: &ClaimPath) -> Result<Option<String>, ClaimsError> {

@@ -114,6 +114,10 @@ pub struct Issuer {
     /// Claims that mark a token as something other than an access token (`ati`: a Spring refresh token).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden_claims: Vec<String>,
+    /// The users that its tokens name are not those of the login service, even where their ids are the same: they are
+    /// told to the upstream, but nobody is asked what they may do. Always so for an issuer of the configuration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign_users: bool,
 }
 
 /// Whether a token must say when it expires.

@@ -16,6 +16,7 @@ use crate::json;
 use crate::jwk::{Algorithm, Key};
 use crate::jws::{JwsError, Unverified};
 use crate::policy::{Need, TokenError};
+use crate::signature::Verifier;
 use crate::signed_answer;
 use crate::snapshot::Introspection;
 
@@ -248,6 +249,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) compared: &'a [String],
     pub(crate) now: u64,
     pub(crate) leeway: u64,
+    pub(crate) verifier: &'a Verifier,
 }
 
 /// What an answer says of a token that is good.
@@ -275,7 +277,7 @@ pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found,
                 return Err(AnswerError::Signed);
             }
             let name = issuer.and_then(|issuer| issuer.issuer.as_deref());
-            signed_answer::read(text, name, keys)?
+            signed_answer::read(text, name, keys, reading.verifier)?
         }
         None => json::object(answer).map_err(|_| AnswerError::NotAnObject)?,
     };
@@ -359,6 +361,7 @@ mod tests {
             compared: &[],
             now: 10_000,
             leeway: 0,
+            verifier: &Verifier::default(),
         };
         let read = |answer: &str| {
             let found = read(answer.as_bytes(), &reading)?;
@@ -378,6 +381,10 @@ mod tests {
             ),
             (
                 r#"{"active":true,"token_type":"Bearer","jti":"t","authorities":[1]}"#,
+                AnswerError::Member,
+            ),
+            (
+                r#"{"active":true,"token_type":"Bearer","jti":"t","foreign_user":"yes"}"#,
                 AnswerError::Member,
             ),
         ] {
@@ -413,6 +420,7 @@ mod tests {
             Claims {
                 token_id: Some("t".into()),
                 user_id: Some("u".into()),
+                foreign_user: false,
                 user_name: Some("n".into()),
                 client_id: Some("c".into()),
                 authorities: vec!["ROLE_A".into(), "ROLE_B".into()],

@@ -2,9 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::traits::IsIdentity;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::{JwtVerifier, rust_crypto};
 use serde_json::{Map, Value};
+
+use crate::der;
 
 /// The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,26 +28,69 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// The registered name, the key type that goes with it, and the library's word for it.
-const ALGORITHMS: [(&str, &str, Algorithm, jsonwebtoken::Algorithm); 12] = [
-    ("HS256", "oct", Algorithm::HS256, jsonwebtoken::Algorithm::HS256),
-    ("HS384", "oct", Algorithm::HS384, jsonwebtoken::Algorithm::HS384),
-    ("HS512", "oct", Algorithm::HS512, jsonwebtoken::Algorithm::HS512),
-    ("RS256", "RSA", Algorithm::RS256, jsonwebtoken::Algorithm::RS256),
-    ("RS384", "RSA", Algorithm::RS384, jsonwebtoken::Algorithm::RS384),
-    ("RS512", "RSA", Algorithm::RS512, jsonwebtoken::Algorithm::RS512),
-    ("PS256", "RSA", Algorithm::PS256, jsonwebtoken::Algorithm::PS256),
-    ("PS384", "RSA", Algorithm::PS384, jsonwebtoken::Algorithm::PS384),
-    ("PS512", "RSA", Algorithm::PS512, jsonwebtoken::Algorithm::PS512),
-    ("ES256", "EC", Algorithm::ES256, jsonwebtoken::Algorithm::ES256),
-    ("ES384", "EC", Algorithm::ES384, jsonwebtoken::Algorithm::ES384),
-    ("EdDSA", "OKP", Algorithm::EdDSA, jsonwebtoken::Algorithm::EdDSA),
+/// The registered name, the key type and curve that go with it, and the library's word for it.
+type Row = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    Algorithm,
+    jsonwebtoken::Algorithm,
+);
+
+const ALGORITHMS: [Row; 12] = [
+    ("HS256", "oct", None, Algorithm::HS256, jsonwebtoken::Algorithm::HS256),
+    ("HS384", "oct", None, Algorithm::HS384, jsonwebtoken::Algorithm::HS384),
+    ("HS512", "oct", None, Algorithm::HS512, jsonwebtoken::Algorithm::HS512),
+    ("RS256", "RSA", None, Algorithm::RS256, jsonwebtoken::Algorithm::RS256),
+    ("RS384", "RSA", None, Algorithm::RS384, jsonwebtoken::Algorithm::RS384),
+    ("RS512", "RSA", None, Algorithm::RS512, jsonwebtoken::Algorithm::RS512),
+    ("PS256", "RSA", None, Algorithm::PS256, jsonwebtoken::Algorithm::PS256),
+    ("PS384", "RSA", None, Algorithm::PS384, jsonwebtoken::Algorithm::PS384),
+    ("PS512", "RSA", None, Algorithm::PS512, jsonwebtoken::Algorithm::PS512),
+    (
+        "ES256",
+        "EC",
+        Some("P-256"),
+        Algorithm::ES256,
+        jsonwebtoken::Algorithm::ES256,
+    ),
+    (
+        "ES384",
+        "EC",
+        Some("P-384"),
+        Algorithm::ES384,
+        jsonwebtoken::Algorithm::ES384,
+    ),
+    (
+        "EdDSA",
+        "OKP",
+        Some("Ed25519"),
+        Algorithm::EdDSA,
+        jsonwebtoken::Algorithm::EdDSA,
+    ),
 ];
 
 impl Algorithm {
-    /// By its registered name, which is case-sensitive. `none` is not among them.
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ALGORITHMS.iter().map(|row| row.3)
+    }
+
+    /// By its registered name, which is case-sensitive. `none` is not among them. RFC 9864 gives EdDSA on Ed25519 a name
+    /// of its own.
     pub fn from_name(name: &str) -> Option<Self> {
-        ALGORITHMS.iter().find(|row| row.0 == name).map(|row| row.2)
+        let name = if name == "Ed25519" { "EdDSA" } else { name };
+        ALGORITHMS.iter().find(|row| row.0 == name).map(|row| row.3)
+    }
+
+    /// Its registered name.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    fn row(self) -> &'static Row {
+        // The table is in the order of the variants, which a test fixes.
+        ALGORITHMS.get(self as usize).unwrap_or(&ALGORITHMS[0])
     }
 
     /// The shortest HMAC secret, in bytes (RFC 7518 section 3.2): as long as the hash.
@@ -56,18 +103,21 @@ impl Algorithm {
     }
 }
 
-/// One verifying key. Its algorithm is its own: a token that names another one does not fit.
+/// One verifying key. What it may verify is its own: a token that names another algorithm does not fit.
 pub struct Key {
     id: Option<String>,
-    algorithm: Algorithm,
-    verifier: Box<dyn JwtVerifier>,
+    /// The key in bytes: see [`Key::material`].
+    material: Box<[u8]>,
+    /// How long its signatures are, in bytes; HMAC: as long as the hash.
+    signature_len: usize,
+    verifiers: Vec<(Algorithm, Box<dyn JwtVerifier>)>,
 }
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key")
             .field("id", &self.id)
-            .field("algorithm", &self.algorithm)
+            .field("algorithms", &self.algorithms().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -90,7 +140,8 @@ pub enum JwkError {
     /// `alg` is unknown or does not go with `kty` and `crv`.
     #[error("`kty`, `crv` and `alg` do not go together or are not supported")]
     Kind,
-    /// An RSA key under 2048 bits, or an HMAC secret shorter than its hash.
+    /// An RSA key under 2048 bits or with the structure of ROCA (CVE-2017-15361), an HMAC secret shorter than its hash, an
+    /// Ed25519 point of small order.
     #[error("the key is too weak")]
     Weak,
 }
@@ -115,7 +166,7 @@ pub fn key_set(set: &Value) -> Result<Vec<Key>, JwkError> {
 }
 
 impl Key {
-    /// Reads one JWK.
+    /// Reads one JWK. Without `alg` it verifies every algorithm of its kind that it is strong enough for.
     pub fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, JwkError> {
         let text = |name: &'static str| match jwk.get(name) {
             None => Ok(None),
@@ -126,52 +177,53 @@ impl Key {
             let text = text(name)?.ok_or(JwkError::Member(name))?;
             URL_SAFE_NO_PAD.decode(text).map_err(|_| JwkError::Member(name))
         };
-        if text("use")?.is_some_and(|purpose| purpose != "sig") {
-            return Err(JwkError::Purpose);
-        }
-        if let Some(operations) = jwk.get("key_ops") {
-            let operations = operations.as_array().ok_or(JwkError::Member("key_ops"))?;
-            if !operations.iter().any(|operation| operation == "verify") {
-                return Err(JwkError::Purpose);
-            }
-        }
+        check_purpose(text("use")?, jwk.get("key_ops"))?;
         let kind = text("kty")?.ok_or(JwkError::Member("kty"))?;
-        let algorithm = algorithm(kind, text("crv")?, text("alg")?)?;
-        let key = match kind {
+        let mut algorithms = algorithms(kind, text("crv")?, text("alg")?)?;
+        let (key, material, signature_len) = match kind {
             "oct" => {
                 let secret = bytes("k")?;
-                if secret.len() < algorithm.least_secret() {
-                    return Err(JwkError::Weak);
-                }
-                DecodingKey::from_secret(&secret)
+                algorithms.retain(|algorithm| secret.len() >= algorithm.least_secret());
+                (DecodingKey::from_secret(&secret), secret, 0)
             }
             "RSA" => {
                 let (modulus, exponent) = (bytes("n")?, bytes("e")?);
-                check_rsa(&modulus, &exponent)?;
-                DecodingKey::from_rsa_raw_components(&modulus, &exponent)
+                let (modulus, exponent) = (significant(&modulus), significant(&exponent));
+                check_rsa(modulus, exponent)?;
+                let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
+                (key, der::rsa_public_key(modulus, exponent), modulus.len())
             }
             "EC" => {
                 let (x, y) = (bytes("x")?, bytes("y")?);
-                let length = if algorithm == Algorithm::ES256 { 32 } else { 48 };
+                let p384 = algorithms.contains(&Algorithm::ES384);
+                let length = if p384 { 48 } else { 32 };
                 if x.len() != length || y.len() != length {
                     return Err(JwkError::Member("x"));
                 }
-                DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
-                    .map_err(|_| JwkError::Member("x"))?
+                let key = DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(&x), &URL_SAFE_NO_PAD.encode(&y))
+                    .map_err(|_| JwkError::Member("x"))?;
+                (key, der::ec_public_key(p384, &x, &y), length.saturating_mul(2))
             }
             _ => {
                 let x = bytes("x")?;
-                if x.len() != 32 {
-                    return Err(JwkError::Member("x"));
-                }
-                DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(x)).map_err(|_| JwkError::Member("x"))?
+                check_ed25519(&x)?;
+                let key =
+                    DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(&x)).map_err(|_| JwkError::Member("x"))?;
+                (key, der::ed25519_public_key(&x), 64)
             }
         };
-        let id = text("kid")?.map(str::to_owned);
+        if algorithms.is_empty() {
+            return Err(JwkError::Weak);
+        }
+        let verifiers = algorithms
+            .into_iter()
+            .map(|algorithm| Ok((algorithm, verifier(algorithm, &key)?)))
+            .collect::<Result<_, JwkError>>()?;
         Ok(Self {
-            id,
-            algorithm,
-            verifier: verifier(algorithm, &key)?,
+            id: text("kid")?.map(str::to_owned),
+            material: material.into(),
+            signature_len,
+            verifiers,
         })
     }
 
@@ -180,70 +232,145 @@ impl Key {
         self.id.as_deref()
     }
 
-    /// The one algorithm this key verifies.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    /// What this key verifies: the algorithm of its `alg`, or those of its kind.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.verifiers.iter().map(|(algorithm, _)| *algorithm)
     }
 
-    /// Whether this signature over this message was made with the key's other half.
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.verifier.verify(message, &signature.to_vec()).is_ok()
+    /// Whether this key verifies signatures of this algorithm.
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithms().any(|own| own == algorithm)
+    }
+
+    /// The key in bytes, for a verifier outside of this crate: the DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1) of a
+    /// public key, the secret itself of an HMAC key.
+    pub fn material(&self) -> &[u8] {
+        &self.material
+    }
+
+    /// The one length that a signature of this key has (RFC 7518 section 3, RFC 8032 section 5.1.6).
+    pub fn signature_len(&self, algorithm: Algorithm) -> usize {
+        match algorithm {
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => algorithm.least_secret(),
+            _ => self.signature_len,
+        }
+    }
+
+    /// Whether this signature over this message was made with the key's other half, found out by the code of this crate.
+    pub(crate) fn verifies_here(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        self.verifiers
+            .iter()
+            .find(|(own, _)| *own == algorithm)
+            .is_some_and(|(_, verifier)| verifier.verify(message, &signature.to_vec()).is_ok())
     }
 }
 
-/// The algorithm of a key: its own `alg`, or the usual one of its kind where the provider left it out.
-fn algorithm(kind: &str, curve: Option<&str>, name: Option<&str>) -> Result<Algorithm, JwkError> {
-    let by_kind = match (kind, curve) {
-        ("oct", None) => "HS256",
-        ("RSA", None) => "RS256",
-        ("EC", Some("P-256")) => "ES256",
-        ("EC", Some("P-384")) => "ES384",
-        ("OKP", Some("Ed25519")) => "EdDSA",
-        _ => return Err(JwkError::Kind),
+/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3).
+fn check_purpose(purpose: Option<&str>, operations: Option<&Value>) -> Result<(), JwkError> {
+    if purpose.is_some_and(|purpose| purpose != "sig") {
+        return Err(JwkError::Purpose);
+    }
+    let Some(operations) = operations else { return Ok(()) };
+    let operations = operations.as_array().ok_or(JwkError::Member("key_ops"))?;
+    if !operations.iter().all(Value::is_string) {
+        return Err(JwkError::Member("key_ops"));
+    }
+    if operations.iter().any(|operation| operation == "verify") {
+        Ok(())
+    } else {
+        Err(JwkError::Purpose)
+    }
+}
+
+/// The algorithms of a key: its own `alg`, or those of its kind where the provider left it out.
+fn algorithms(kind: &str, curve: Option<&str>, name: Option<&str>) -> Result<Vec<Algorithm>, JwkError> {
+    let named = match name {
+        Some(name) => Some(Algorithm::from_name(name).ok_or(JwkError::Kind)?),
+        None => None,
     };
-    let name = name.unwrap_or(by_kind);
-    // RFC 9864 gives Ed25519 a name of its own; tokens still say EdDSA.
-    let name = if name == "Ed25519" { "EdDSA" } else { name };
-    // On an elliptic curve there is only one algorithm.
-    if curve.is_some() && name != by_kind {
+    let algorithms: Vec<_> = ALGORITHMS
+        .iter()
+        .filter(|row| row.1 == kind && row.2 == curve && named.is_none_or(|named| named == row.3))
+        .map(|row| row.3)
+        .collect();
+    if algorithms.is_empty() {
         return Err(JwkError::Kind);
     }
-    ALGORITHMS
-        .iter()
-        .find(|row| row.0 == name && row.1 == kind)
-        .map(|row| row.2)
-        .ok_or(JwkError::Kind)
+    Ok(algorithms)
 }
 
-/// At least 2048 bits (RFC 7518 section 3.3), at most 4096 (what the library verifies), an odd exponent over 1.
+/// Without leading zeros, which some providers write.
+fn significant(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// At least 2048 bits (RFC 7518 section 3.3), at most 4096 (what the library verifies), odd; an odd exponent over 1 and
+/// under 2³². Without leading zeros.
 fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), JwkError> {
-    let significant = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .position(|&byte| byte != 0)
-            .map_or(0, |zeros| bytes.len().saturating_sub(zeros))
-    };
-    let (modulus_len, exponent_len) = (significant(modulus), significant(exponent));
-    let top = modulus.iter().find(|&&byte| byte != 0).copied().unwrap_or(0);
-    if modulus_len < 256 || (modulus_len == 256 && top < 0x80) {
+    let top = modulus.first().copied().unwrap_or(0);
+    if modulus.len() < 256 || (modulus.len() == 256 && top < 0x80) || roca(modulus) {
         return Err(JwkError::Weak);
     }
-    if modulus_len > 512 {
+    let even = |number: &[u8]| number.last().is_none_or(|last| last.is_multiple_of(2));
+    if modulus.len() > 512 || even(modulus) {
         return Err(JwkError::Member("n"));
     }
-    let last = exponent.last().copied().unwrap_or(0);
-    if exponent_len == 0 || exponent_len > 4 || last.is_multiple_of(2) || (exponent_len == 1 && last < 3) {
+    if exponent.is_empty() || exponent.len() > 4 || even(exponent) || exponent == [1] {
         return Err(JwkError::Member("e"));
     }
     Ok(())
 }
 
+/// Whether a modulus was made by the library of CVE-2017-15361: modulo every small prime it is a power of 65537. Of other
+/// moduli one in 2²⁷ is.
+fn roca(modulus: &[u8]) -> bool {
+    /// Those that were used for every length, of which 65537 is not a generator for some.
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    let below = |number: u32, prime: u32| number.checked_rem(prime).unwrap_or(0);
+    PRIMES.iter().all(|&prime| {
+        let rest = modulus.iter().fold(0u32, |rest, &byte| {
+            below(rest.wrapping_mul(256).wrapping_add(u32::from(byte)), prime)
+        });
+        let step = |power: &u32| Some(below(power.wrapping_mul(below(65537, prime)), prime));
+        // Every power has come up after as many steps as there are remainders.
+        std::iter::successors(Some(1), step)
+            .take(usize::try_from(prime).unwrap_or(0))
+            .any(|power| power == rest)
+    })
+}
+
+/// A point of the prime-order subgroup in its canonical encoding: on it every verifier says the same of every signature
+/// (RFC 8032 section 8.4 and after), and nobody can sign for a key of small order.
+fn check_ed25519(x: &[u8]) -> Result<(), JwkError> {
+    let encoded = CompressedEdwardsY::from_slice(x).map_err(|_| JwkError::Member("x"))?;
+    let point = encoded.decompress().ok_or(JwkError::Member("x"))?;
+    if point.compress() != encoded {
+        return Err(JwkError::Member("x"));
+    }
+    if point.is_identity() || !point.is_torsion_free() {
+        return Err(JwkError::Weak);
+    }
+    Ok(())
+}
+
 fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, JwkError> {
-    let name = ALGORITHMS
-        .iter()
-        .find(|row| row.2 == algorithm)
-        .map(|row| row.3)
-        .ok_or(JwkError::Kind)?;
     // The provider is named, not looked up: the library's default panics when a build turns on none or two of them.
-    (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&name, key).map_err(|_| JwkError::Member("x"))
+    (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm.row().4, key).map_err(|_| JwkError::Member("x"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_variants() {
+        for algorithm in Algorithm::all() {
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+            assert_eq!(format!("{algorithm:?}"), algorithm.name());
+        }
+    }
 }

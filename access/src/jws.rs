@@ -1,7 +1,7 @@
 //! Compact JWS (RFC 7515): from [`Unverified`] text to a [`Verified`] payload, by one function.
 //!
 //! Strict where the RFC leaves room: canonical base64url only, no key twice, bounded sizes, no `crit`, and no key that the
-//! token brings along (`jwk`, `jku`, `x5u`). The algorithm belongs to the key, never to the token.
+//! token brings along (`jwk`, `jku`, `x5u`, `x5c`). The algorithm belongs to the key, never to the token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::json;
 use crate::jwk::{Algorithm, Key};
+use crate::signature::Verifier;
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN: usize = 16 * 1024;
@@ -25,6 +26,20 @@ pub struct Unverified<'a> {
     signed: &'a str,
     payload: &'a str,
     signature: Vec<u8>,
+}
+
+/// Why no key is there for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoKey {
+    /// None has the token's `kid`; or the token names none, and none is of its algorithm.
+    #[error("no key has the id that the token names")]
+    Unknown,
+    /// The key that the token names is for another algorithm.
+    #[error("the key that the token names is for another algorithm")]
+    Algorithm,
+    /// Several keys could be meant. Trying them in turn would let a token choose among keys.
+    #[error("several keys could be the one that the token names")]
+    Ambiguous,
 }
 
 /// The payload of a token whose signature was verified: a claims set that its issuer wrote.
@@ -52,7 +67,7 @@ pub enum JwsError {
     /// `crit` (RFC 7515 section 4.1.11) or `b64` (RFC 7797): nothing of the kind is understood here.
     #[error("the token's header has a critical extension")]
     Critical,
-    /// `jwk`, `jku` or `x5u`: a token does not choose its own key.
+    /// `jwk`, `jku`, `x5u` or `x5c`: a token does not choose its own key.
     #[error("the token's header brings a key along")]
     EmbeddedKey,
     /// `typ` says that this is not an access token (RFC 8725 section 3.11).
@@ -67,8 +82,19 @@ pub enum JwsError {
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart.
+    /// Takes an access token apart.
     pub fn parse(token: &'a str) -> Result<Self, JwsError> {
+        let (token, header) = Self::take_apart(token)?;
+        check_type(&header)?;
+        Ok(token)
+    }
+
+    /// Takes a JWS apart that may be of any type and have any payload.
+    pub fn parse_any(token: &'a str) -> Result<Self, JwsError> {
+        Ok(Self::take_apart(token)?.0)
+    }
+
+    fn take_apart(token: &'a str) -> Result<(Self, Map<String, Value>), JwsError> {
         if token.len() > MAX_TOKEN {
             return Err(JwsError::TooLong);
         }
@@ -83,13 +109,17 @@ impl<'a> Unverified<'a> {
         let header = json::object(&decode(header)?).map_err(|_| JwsError::Header)?;
         let signature = decode(signature)?;
         let (algorithm, key_id) = read_header(&header)?;
-        Ok(Self {
+        if signature.is_empty() {
+            return Err(JwsError::NotCompact);
+        }
+        let token = Self {
             algorithm,
             key_id,
             signed,
             payload,
             signature,
-        })
+        };
+        Ok((token, header))
     }
 
     /// The algorithm that the header claims; a key with another one does not fit.
@@ -112,17 +142,41 @@ impl<'a> Unverified<'a> {
         }
     }
 
+    /// The one key that must have signed the token: the one it names, or, if it names none, the only one of its algorithm.
+    /// There is no falling back to another.
+    pub fn key<'k>(&self, keys: &'k [Key]) -> Result<&'k Key, NoKey> {
+        let named = |key: &&Key| self.key_id.is_none() || key.id() == self.key_id();
+        let mut fitting = keys.iter().filter(named).filter(|key| key.fits(self.algorithm));
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(NoKey::Ambiguous),
+            (None, _) if self.key_id.is_some() && keys.iter().any(|key| named(&key)) => Err(NoKey::Algorithm),
+            (None, _) => Err(NoKey::Unknown),
+        }
+    }
+
     /// The one way to a believable token: its signature, by this key and no other.
-    pub fn verify(&self, key: &Key) -> Result<Verified, JwsError> {
-        if key.algorithm() != self.algorithm {
-            return Err(JwsError::Algorithm);
-        }
-        if !key.verifies(self.signed.as_bytes(), &self.signature) {
-            return Err(JwsError::Signature);
-        }
+    pub fn verify(&self, key: &Key, verifier: &Verifier) -> Result<Verified, JwsError> {
+        self.verify_signature(key, verifier)?;
         Ok(Verified {
             claims: self.unverified_claims()?,
         })
+    }
+
+    /// The payload of any JWS, if this key signed it.
+    pub fn verify_payload(&self, key: &Key, verifier: &Verifier) -> Result<Vec<u8>, JwsError> {
+        self.verify_signature(key, verifier)?;
+        decode(self.payload)
+    }
+
+    fn verify_signature(&self, key: &Key, verifier: &Verifier) -> Result<(), JwsError> {
+        if !key.fits(self.algorithm) {
+            return Err(JwsError::Algorithm);
+        }
+        if !verifier.verifies(key, self.algorithm, self.signed.as_bytes(), &self.signature) {
+            return Err(JwsError::Signature);
+        }
+        Ok(())
     }
 
     fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
@@ -130,36 +184,47 @@ impl<'a> Unverified<'a> {
     }
 }
 
+/// The engine refuses padding, foreign characters and non-zero trailing bits: one token has one spelling.
 fn decode(part: &str) -> Result<Vec<u8>, JwsError> {
-    // The engine refuses padding, foreign characters and non-zero trailing bits: one token has one spelling.
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .ok()
-        .filter(|bytes| !bytes.is_empty())
-        .ok_or(JwsError::NotCompact)
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::NotCompact)
 }
 
 fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), JwsError> {
     if header.contains_key("crit") || header.contains_key("b64") {
         return Err(JwsError::Critical);
     }
-    if ["jwk", "jku", "x5u"].iter().any(|name| header.contains_key(*name)) {
+    if ["jwk", "jku", "x5u", "x5c"]
+        .iter()
+        .any(|name| header.contains_key(*name))
+    {
         return Err(JwsError::EmbeddedKey);
     }
-    let text = |name: &str| match header.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str())),
-        Some(_) => Err(JwsError::Header),
-    };
-    match text("typ")? {
-        None => {}
-        Some(typ)
-            if ["JWT", "at+jwt", "application/at+jwt"]
-                .iter()
-                .any(|good| typ.eq_ignore_ascii_case(good)) => {}
-        Some(_) => return Err(JwsError::Type),
+    // `enc` makes it a JWE (RFC 7516 section 9), `zip` has no meaning in a JWS, and a nested token is not one of ours.
+    if ["enc", "zip"].iter().any(|name| header.contains_key(*name)) {
+        return Err(JwsError::Header);
     }
-    let algorithm = text("alg")?.ok_or(JwsError::Header)?;
+    for name in ["typ", "cty"] {
+        text(header, name)?;
+    }
+    let algorithm = text(header, "alg")?.ok_or(JwsError::Header)?;
     let algorithm = Algorithm::from_name(algorithm).ok_or(JwsError::Algorithm)?;
-    Ok((algorithm, text("kid")?.map(str::to_owned)))
+    Ok((algorithm, text(header, "kid")?.map(str::to_owned)))
+}
+
+/// `typ`: none, or that of an access token (RFC 9068 section 2.1) or of a JWT of no particular kind. A name without a
+/// slash is short for one with `application/` (RFC 7515 section 4.1.9).
+fn check_type(header: &Map<String, Value>) -> Result<(), JwsError> {
+    const GOOD: [&str; 4] = ["JWT", "at+jwt", "application/jwt", "application/at+jwt"];
+    match text(header, "typ")? {
+        Some(typ) if !GOOD.iter().any(|good| typ.eq_ignore_ascii_case(good)) => Err(JwsError::Type),
+        _ => Ok(()),
+    }
+}
+
+fn text<'h>(header: &'h Map<String, Value>, name: &str) -> Result<Option<&'h str>, JwsError> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(JwsError::Header),
+    }
 }

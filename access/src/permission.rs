@@ -6,7 +6,7 @@ use crate::route::{self, Pattern, PatternError, Routes};
 use crate::snapshot::Permission;
 
 /// What a caller must have. With nothing in it, any good token will do.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Conditions {
     /// One of these, if there are any.
     pub any_authority: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Conditions {
 }
 
 /// A claim that must equal a text, or the segment of the path that the pattern names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimCondition {
     /// The claim.
     pub claim: String,
@@ -34,7 +34,7 @@ pub struct ClaimCondition {
 }
 
 /// What a claim must be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// This text.
     Text(String),

@@ -18,7 +18,7 @@ use crate::dpop::{self, Dpop, ProofError, Scheme};
 use crate::forwarded::Authorization;
 use crate::introspection::{self, AnswerError, Asked, Found as Answered, Question, Reading, UnknownToken};
 use crate::jwk::{JwkError, Key};
-use crate::jws::{JwsError, Unverified};
+use crate::jws::{JwsError, NoKey, Unverified};
 use crate::key_source::{Jwks, KeysAt, Url};
 use crate::path;
 use crate::permission::{Conditions, Lacks};
@@ -28,6 +28,7 @@ use crate::replay::UsedProof;
 use crate::request::{Certificate, Found, Place, Presented, Reader, Request, Shape, well_formed};
 use crate::revocation::Marks;
 use crate::state::{NoCaller, State};
+use crate::streamed;
 pub use crate::table::Decider;
 use crate::table::{Requirement, Table};
 
@@ -140,6 +141,9 @@ pub enum TokenError {
     /// The issuer has no such key.
     #[error("the issuer has no key that fits the token")]
     Key,
+    /// The issuer has several keys that the token could mean.
+    #[error("the issuer has several keys that fit the token")]
+    AmbiguousKey,
     /// It was good once.
     #[error("the token has been revoked")]
     Revoked,
@@ -180,7 +184,10 @@ const MIN_SECRET: usize = 16;
 impl Policy {
     /// Reads and compiles a plugin configuration.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        Self::compile(Self::read_config(json)?)
+        match streamed::read(json) {
+            Some((config, table)) => Self::compile_with(config, table),
+            None => Self::compile(Self::read_config(json)?),
+        }
     }
 
     /// Reads a configuration: its shape, not yet what it says.
@@ -197,14 +204,15 @@ impl Policy {
 
     /// Compiles a configuration.
     pub fn compile(mut config: Config) -> Result<Self, ConfigError> {
-        let mut compared: Vec<String> = config
-            .rules
-            .iter()
-            .flat_map(|rule| rule.claims.keys().cloned())
-            .collect();
-        compared.sort_unstable();
-        compared.dedup();
-        let table = Table::new(std::mem::take(&mut config.public), std::mem::take(&mut config.rules))?;
+        let mut table = Table::default();
+        table.add_rules(std::mem::take(&mut config.rules))?;
+        Self::compile_with(config, table)
+    }
+
+    /// Compiles the rest of a configuration whose rules are in the table.
+    fn compile_with(mut config: Config, mut table: Table) -> Result<Self, ConfigError> {
+        table.add_all_public(std::mem::take(&mut config.public))?;
+        let compared = table.compared().map(str::to_owned).collect();
         check_debug(&config)?;
         for (index, issuer) in config.issuers.iter().enumerate() {
             check_issuer(issuer).map_err(|(part, message)| ConfigError {
@@ -438,6 +446,7 @@ impl Policy {
             now,
             max_age: self.dpop.max_age.millis,
             leeway: self.config.leeway.millis,
+            verifier: &state.verifier,
         };
         dpop::verify(proof, &expected).map(Some).map_err(refused)
     }
@@ -485,6 +494,7 @@ impl Policy {
             compared: &self.compared,
             now,
             leeway: self.config.leeway.millis,
+            verifier: &state.verifier,
         };
         match introspection::read(answer, &reading)? {
             Ok(found) => drop(self.remember(question.token(), found, issuer.is_none(), state)),
@@ -551,6 +561,7 @@ impl Policy {
             Marks::default()
         };
         let more = jwt.as_ref().map_or(0, |jwt| jwt.len());
+        let ours = ours && !claims.foreign_user;
         let mut principal = Principal::new(claims, marks, ours, &self.config.forward);
         principal.until = until;
         principal.jwt = jwt;
@@ -568,19 +579,27 @@ impl Policy {
             let Some(keys) = known.keys(now) else {
                 return Err(Unproven::Keys(index, None));
             };
-            let candidates = candidates(keys, &unverified);
-            if candidates.is_empty() {
-                let key = NamedKey {
-                    algorithm: unverified.algorithm(),
-                    id: unverified.key_id().map(str::to_owned),
-                };
-                if state.key_may_come(index, &key, now) {
-                    return Err(Unproven::Keys(index, Some(key)));
+            let candidates = match candidates(keys, &unverified, state.is_ours(index)) {
+                Ok(candidates) => candidates,
+                Err(NoKey::Ambiguous) => return Err(TokenError::AmbiguousKey.into()),
+                Err(NoKey::Unknown) => {
+                    let key = NamedKey {
+                        algorithm: unverified.algorithm(),
+                        id: unverified.key_id().map(str::to_owned),
+                    };
+                    if state.key_may_come(index, &key, now) {
+                        return Err(Unproven::Keys(index, Some(key)));
+                    }
+                    error = TokenError::Key;
+                    continue;
                 }
-                error = TokenError::Key;
-            }
+                Err(NoKey::Algorithm) => {
+                    error = TokenError::Key;
+                    continue;
+                }
+            };
             for key in candidates {
-                match unverified.verify(key) {
+                match unverified.verify(key, &state.verifier) {
                     Ok(verified) => {
                         let leeway = self.config.leeway.millis;
                         let claims = Claims::read(&verified, &known.issuer, &self.compared, now, leeway)?;
@@ -594,31 +613,19 @@ impl Policy {
     }
 }
 
-/// The keys that may have signed a token: the one it names; or, if it names none, those without a name, or else the only
-/// one of its algorithm. There is no falling back from a named key to another.
-fn candidates<'k>(keys: &'k [Key], token: &Unverified<'_>) -> Vec<&'k Key> {
-    let fits = |key: &&Key| key.algorithm() == token.algorithm();
-    match token.key_id() {
-        Some(id) => keys
+/// The keys that may have signed a token: [`Unverified::key`]; but of our own auth server, whose legacy tokens name none,
+/// all that have no name either.
+fn candidates<'k>(keys: &'k [Key], token: &Unverified<'_>, ours: bool) -> Result<Vec<&'k Key>, NoKey> {
+    if ours && token.key_id().is_none() {
+        let unnamed = keys
             .iter()
-            .filter(fits)
-            .filter(|key| key.id() == Some(id))
-            .take(1)
-            .collect(),
-        None => {
-            let unnamed: Vec<_> = keys
-                .iter()
-                .filter(fits)
-                .filter(|key| key.id().is_none())
-                .take(MAX_TRIES)
-                .collect();
-            let mut named = keys.iter().filter(fits);
-            match (unnamed.is_empty(), named.next(), named.next()) {
-                (true, Some(only), None) => vec![only],
-                _ => unnamed,
-            }
+            .filter(|key| key.id().is_none() && key.fits(token.algorithm()));
+        let unnamed: Vec<_> = unnamed.take(MAX_TRIES).collect();
+        if !unnamed.is_empty() {
+            return Ok(unnamed);
         }
     }
+    token.key(keys).map(|key| vec![key])
 }
 
 enum Refused {

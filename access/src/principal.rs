@@ -14,7 +14,7 @@ pub struct Principal {
     pub claims: Claims,
     /// By what the token can be revoked.
     pub marks: Marks,
-    /// Whether it is a token of our own auth server, whose users our login service knows.
+    /// Whether it is a token of our own auth server, and its user one of our login service's.
     pub ours: bool,
     /// Unix milliseconds at which somebody must be asked again who this is; `None`: never.
     pub until: Option<u64>,

@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use crate::json;
 use crate::jwk::{self, Algorithm, Key};
 use crate::key_source::{KeysAt, RemoteJwks, Url, discovered, discovery_uri};
 use crate::state::FeedError;
@@ -201,7 +202,7 @@ impl RemoteKeys {
     pub(crate) fn arrived(&mut self, document: &[u8], now: u64) -> Result<bool, FeedError> {
         let changed = self.keys.is_none() || self.document != document;
         if changed {
-            let set: Value = serde_json::from_slice(document)?;
+            let set = Value::Object(json::object(document)?);
             self.keys = Some(jwk::key_set(&set)?);
             self.document = document.to_vec();
         }

@@ -315,14 +315,13 @@ fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w [u8]) -> impl Iterator<Item = &
         .filter_map(move |pair| pair.trim_ascii().strip_prefix(wanted)?.strip_prefix(b"="))
 }
 
-/// `Bearer <token>`, the scheme in any case (RFC 9110 section 11.1). A header of another name may hold the bare token.
+/// `Bearer <token>` with one space (RFC 6750 section 2.1), the scheme in any case (RFC 9110 section 11.1). A header of
+/// another name may hold the bare token.
 fn bearer(value: &[u8], scheme_needed: bool) -> Presented<'_> {
     match after_scheme(value.trim_ascii()) {
-        Some((Scheme::Bearer, token)) => bare(token),
-        Some((Scheme::Dpop, token)) => match bare(token) {
-            Presented::One(token) => Presented::Dpop(token),
-            other => other,
-        },
+        Some((_, b"")) => Presented::None,
+        Some((Scheme::Bearer, token)) => Presented::One(token),
+        Some((Scheme::Dpop, token)) => Presented::Dpop(token),
         None if joined(value) => Presented::Several,
         None if scheme_needed => Presented::None,
         None => bare(value),
@@ -344,17 +343,21 @@ pub fn well_formed(token: &[u8]) -> Shape<'_> {
     let (unpadded, _) = token.split_at(token.len().saturating_sub(padding));
     match std::str::from_utf8(token) {
         Ok(text) if !unpadded.is_empty() && unpadded.iter().all(good) => Shape::Token(text),
-        _ if joined(token) => Shape::Several,
+        // No token has a comma: some hosts join two headers into one with it.
+        _ if token.contains(&b',') => Shape::Several,
         _ => Shape::Malformed(String::from_utf8_lossy(token)),
     }
 }
 
-/// Whether a token stands after a comma or before one: some hosts join two headers into one.
+/// Whether further credentials stand after a comma, as some hosts join two headers into one: a scheme, a space and then
+/// something other than the `=` of a parameter.
 fn joined(value: &[u8]) -> bool {
-    value.contains(&b',')
-        && value
-            .split(|&byte| byte == b',')
-            .any(|part| after_scheme(part.trim_ascii()).is_some())
+    value.split(|&byte| byte == b',').skip(1).any(|part| {
+        let mut words = part.trim_ascii().splitn(2, |&byte| byte == b' ');
+        let scheme = words.next().unwrap_or_default();
+        let rest = words.next().map(<[u8]>::trim_ascii_start).unwrap_or_default();
+        !scheme.contains(&b'=') && !rest.is_empty() && !rest.starts_with(b"=")
+    })
 }
 
 /// How a header says what kind of token it has.
@@ -409,10 +412,20 @@ mod tests {
             ),
             (
                 &bearer_only,
-                &[("authorization", "bEARER  a.b.c ")],
+                &[("authorization", " bEARER a.b.c ")],
                 "",
                 "Token(\"a.b.c\")",
             ),
+            (
+                &bearer_only,
+                &[("authorization", "Bearer  a.b.c")],
+                "",
+                "Malformed(\" a.b.c\")",
+            ),
+            (&bearer_only, &[("authorization", "Bearer\ta.b.c")], "", "None"),
+            (&bearer_only, &[("authorization", "Bearer=a.b.c")], "", "None"),
+            (&bearer_only, &[("authorization", "Bearer a,b")], "", "Several"),
+            (&bearer_only, &[("authorization", "Basic a,Basic b")], "", "Several"),
             (&bearer_only, &[("authorization", "Basic abc")], "", "None"),
             (
                 &bearer_only,

@@ -59,7 +59,7 @@ impl Revocations {
         let hash = |id: &Option<String>| id.as_deref().map(|id| self.hash(id));
         Marks {
             token: hash(&claims.token_id),
-            user: hash(&claims.user_id),
+            user: hash(&claims.user_id).filter(|_| !claims.foreign_user),
             client: hash(&claims.client_id),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::introspection::AnswerError;
 use crate::json;
 use crate::jwk::{Algorithm, Key};
+use crate::signature::Verifier;
 
 /// The media type of such an answer, as it is asked for.
 pub const MEDIA_TYPE: &str = "application/token-introspection+jwt";
@@ -20,6 +21,7 @@ pub(crate) fn read(
     answer: &str,
     issuer: Option<&str>,
     keys: Option<&[Key]>,
+    verifier: &Verifier,
 ) -> Result<Map<String, Value>, AnswerError> {
     let unsigned = AnswerError::Signed;
     let object = |part: &str| {
@@ -41,11 +43,11 @@ pub(crate) fn read(
     let algorithm = text("alg").and_then(Algorithm::from_name).ok_or(unsigned)?;
     if let Some(keys) = keys {
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| unsigned)?;
-        let fits = |key: &&Key| key.algorithm() == algorithm && text("kid").is_none_or(|id| key.id() == Some(id));
+        let fits = |key: &&Key| key.fits(algorithm) && text("kid").is_none_or(|id| key.id() == Some(id));
         if !keys
             .iter()
             .filter(fits)
-            .any(|key| key.verifies(signed.as_bytes(), &signature))
+            .any(|key| verifier.verifies(key, algorithm, signed.as_bytes(), &signature))
         {
             return Err(unsigned);
         }

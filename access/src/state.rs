@@ -19,6 +19,7 @@ use crate::remote_keys::{KeysRequest, NamedKey, RemoteKeys};
 use crate::replay::{Remembered, UsedProof, UsedProofs};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
+use crate::signature::{Native, Verifier};
 use crate::snapshot::{Introspection, PermissionFeed, TokenFeed};
 use crate::token_cache::TokenCache;
 
@@ -28,6 +29,7 @@ pub struct State {
     /// Those of the configuration, which stay, and after them those of the feed.
     issuers: Vec<KnownIssuer>,
     configured: usize,
+    pub(crate) verifier: Verifier,
     pub(crate) revocations: Revocations,
     pub(crate) permissions: Routes<Conditions>,
     changed_users: HashMap<Box<str>, ChangedUser, foldhash::fast::FixedState>,
@@ -85,7 +87,7 @@ struct ChangedUser {
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// Not JSON of this shape.
-    #[error("the document cannot be read: {0}")]
+    #[error("the document cannot be read: {0} (a server may not be newer than its gateways)")]
     Malformed(#[from] serde_json::Error),
     /// A delta to a version that is not ours.
     #[error("a delta to version {0} came, but we have another")]
@@ -128,6 +130,7 @@ impl State {
         Ok(Self {
             configured: issuers.len(),
             issuers,
+            verifier: Verifier::default(),
             revocations: Revocations::new(seed),
             permissions: Routes::default(),
             changed_users: HashMap::default(),
@@ -141,6 +144,16 @@ impl State {
             permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
             max_stale: config.max_stale.millis,
         })
+    }
+
+    /// Lets the host look at signatures, as far as it shows that it can. See [`Verifier::adopt`].
+    pub fn adopt_native(&mut self, native: Native) {
+        self.verifier.adopt(native);
+    }
+
+    /// Who looks at signatures.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// The version of the token feed that we have, to be sent as `after`.

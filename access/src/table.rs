@@ -1,5 +1,11 @@
 //! `public` and `rules` of a configuration, compiled.
 
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
 use crate::config::{Mode, Public, Rule};
 use crate::host::HostPattern;
 use crate::permission::{ClaimCondition, Conditions, Expected};
@@ -7,13 +13,17 @@ use crate::policy::{ConfigError, at};
 use crate::route::{Pattern, Routes};
 
 /// Which of `public` and `rules` speaks of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Table {
     /// By place in `entries`.
     routes: Routes<usize>,
-    /// First those of `public`, then those of `rules`, in their order.
+    /// First those of `rules`, then those of `public`, in their order.
     entries: Vec<Entry>,
-    public: usize,
+    rules: usize,
+    /// What rules require, once each: many require the same.
+    requirements: HashSet<Rc<Conditions>, FixedState>,
+    /// The claims that rules compare.
+    compared: BTreeSet<String>,
 }
 
 /// One of `public` or `rules`.
@@ -30,7 +40,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) enum Requirement {
     Public,
-    Token(Conditions),
+    Token(Rc<Conditions>),
 }
 
 /// What decided about a request.
@@ -58,20 +68,20 @@ impl std::fmt::Display for Decider {
 }
 
 impl Table {
-    /// Compiles them. They are taken apart one by one: of a hundred thousand rules there is no room for two copies.
-    pub(crate) fn new(public: Vec<Public>, rules: Vec<Rule>) -> Result<Self, ConfigError> {
-        let mut table = Self {
-            routes: Routes::default(),
-            entries: Vec::with_capacity(public.len().saturating_add(rules.len())),
-            public: public.len(),
-        };
-        for (index, public) in public.into_iter().enumerate() {
-            table.add_public(index, public)?;
-        }
-        for (index, rule) in rules.into_iter().enumerate() {
-            table.add_rule(index, rule)?;
-        }
-        Ok(table)
+    /// Adds all rules.
+    pub(crate) fn add_rules(&mut self, rules: Vec<Rule>) -> Result<(), ConfigError> {
+        rules.into_iter().try_for_each(|rule| self.add_rule(rule))
+    }
+
+    /// Adds all of `public`, which come after the rules.
+    pub(crate) fn add_all_public(&mut self, public: Vec<Public>) -> Result<(), ConfigError> {
+        let mut public = public.into_iter().enumerate();
+        public.try_for_each(|(index, public)| self.add_public(index, public))
+    }
+
+    /// The claims that rules compare.
+    pub(crate) fn compared(&self) -> impl Iterator<Item = &str> {
+        self.compared.iter().map(String::as_str)
     }
 
     /// Whether some entry is for some hosts only.
@@ -85,15 +95,14 @@ impl Table {
     }
 
     pub(crate) fn name_of(&self, decider: Decider) -> Option<&str> {
-        let place = match decider {
-            Decider::Rule(index) => self.public.checked_add(index)?,
-            _ => return None,
-        };
-        self.entries.get(place)?.name.as_deref()
+        match decider {
+            Decider::Rule(index) => self.entries.get(index)?.name.as_deref(),
+            _ => None,
+        }
     }
 
     pub(crate) fn rules(&self) -> usize {
-        self.entries.len().saturating_sub(self.public)
+        self.rules
     }
 
     fn add_public(&mut self, index: usize, public: Public) -> Result<(), ConfigError> {
@@ -116,9 +125,10 @@ impl Table {
         self.put(&pattern, &hosts, &methods, &key)
     }
 
-    fn add_rule(&mut self, index: usize, mut rule: Rule) -> Result<(), ConfigError> {
+    /// Adds the next rule.
+    pub(crate) fn add_rule(&mut self, mut rule: Rule) -> Result<(), ConfigError> {
         let key = Key {
-            decider: Decider::Rule(index),
+            decider: Decider::Rule(self.rules),
             in_parts: true,
         };
         let pattern = Pattern::parse(&rule.path).map_err(|error| at(|| key.part("path"), error))?;
@@ -130,11 +140,15 @@ impl Table {
             return Err(at(|| key.part("name"), message));
         }
         let (hosts, methods) = (std::mem::take(&mut rule.hosts), std::mem::take(&mut rule.methods));
+        self.rules = self.rules.saturating_add(1);
+        self.compared.extend(rule.claims.keys().cloned());
+        let (shadow, name) = (rule.mode == Mode::Shadow, rule.name.take());
+        let conditions = Rc::new(conditions(rule, &pattern, &key)?);
         self.entries.push(Entry {
             decider: key.decider,
-            shadow: rule.mode == Mode::Shadow,
-            name: rule.name.take().map(String::into_boxed_str),
-            requirement: Requirement::Token(conditions(rule, &pattern, &key)?),
+            shadow,
+            name: name.map(String::into_boxed_str),
+            requirement: Requirement::Token(self.requirements.get_or_insert_with(&conditions, Rc::clone).clone()),
         });
         self.put(&pattern, &hosts, &methods, &key)
     }

@@ -557,6 +557,33 @@ fn what_our_servers_say_concerns_our_own_tokens_only() {
 }
 
 #[test]
+fn a_document_of_a_newer_server_is_refused_as_a_whole_and_names_what_is_new() {
+    let mut world = World::new(|_| {});
+    let good = token(&["ROLE_TEST"], |_| {});
+    let newer =
+        json!({ "version": "a-2", "since": "a-1", "revoked_tokens": [["t1", null]], "revoked_devices": ["d1"] });
+    let why = world.tokens(&newer).unwrap_err();
+    assert!(
+        why.contains("unknown field `revoked_devices`") && why.contains("newer"),
+        "{why}"
+    );
+    let mut marked = issuer(SECRET);
+    marked["only_on_mondays"] = json!(true);
+    let why = world
+        .tokens(&json!({ "version": "a-2", "issuers": [marked] }))
+        .unwrap_err();
+    assert!(why.contains("unknown field `only_on_mondays`"), "{why}");
+    let newer = json!({ "version": "p-2", "since": "p-1", "removed": [{ "name": "ROLE_TEST", "url": "/demo/test" }],
+        "suspended_users": ["u1"] });
+    let why = world.permissions(&newer).unwrap_err();
+    assert!(why.contains("unknown field `suspended_users`"), "{why}");
+    // Until it is too old, the last snapshot decides; then nobody passes.
+    assert_eq!(world.status("GET", "/demo/test", Some(&good)), 200);
+    world.now = NOW + 301_000;
+    assert_eq!(world.status("GET", "/demo/test", Some(&good)), 503);
+}
+
+#[test]
 fn a_large_snapshot_counts_when_its_last_part_has_come() {
     let mut world = World::new(|_| {});
     let token = token(&["ROLE_TEST"], |_| {});
@@ -804,7 +831,6 @@ fn nothing_is_asked_about_what_cannot_be_such_a_token() {
         "=",
         "t\u{f6}ken",
         "{\"a\":1}",
-        "a,b",
         &long,
         "a.b.c",
         "..",
@@ -812,6 +838,7 @@ fn nothing_is_asked_about_what_cannot_be_such_a_token() {
     ] {
         assert_eq!(world.status("GET", "/echo", Some(token)), 401, "{token}");
     }
+    assert_eq!(world.status("GET", "/echo", Some("a,b")), 400);
     assert_eq!(world.question(&long[1..]).token().len(), MAX_OPAQUE);
     // A public path looks at no token, a path that is no path neither.
     assert_eq!(world.status("GET", "/login/x", Some("unknown")), 200);
@@ -1008,6 +1035,7 @@ fn a_token_of_the_profile_principal_names_its_user_one_level_down() {
     nested["claims"] = json!({
         "user_id": "principal.id", "user_name": "principal.username", "authorities": ["principal.authorities"]
     });
+    nested["foreign_users"] = json!(true);
     world
         .tokens(&json!({ "version": "b-1", "issuers": [issuer(SECRET), nested] }))
         .unwrap();
@@ -1023,11 +1051,37 @@ fn a_token_of_the_profile_principal_names_its_user_one_level_down() {
     let headers: Vec<_> = caller.headers(&world.policy.config().forward).collect();
     assert_eq!(headers[..2], [("x-user-id", "1"), ("x-user-name", "admin")]);
     assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 403);
-    // What changes for the user with this id changes for the token.
+    // It describes a client: what happens to the login service's user of this id does not concern it.
+    for (version, active) in [("p-2", true), ("p-3", false)] {
+        world
+            .permissions(
+                &json!({ "version": version, "permissions": [{ "name": "ROLE_TEST", "url": "/demo/test" }],
+                "changed_users": [["1", NOW / 1000, active]] }),
+            )
+            .unwrap();
+        assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+        assert_eq!(world.status("GET", "/demo/test2", Some(&token)), 403);
+    }
     world
-        .permissions(&json!({ "version": "p-2", "since": "p-1", "changed_users": [["1", NOW / 1000, false]] }))
+        .tokens(&json!({ "version": "b-2", "since": "b-1", "revoked_users": [["1", NOW / 1000, null]] }))
+        .unwrap();
+    assert_eq!(world.status("GET", "/demo/test", Some(&token)), 200);
+    world
+        .tokens(&json!({ "version": "b-3", "since": "b-2", "revoked_tokens": [["t9", null]] }))
         .unwrap();
     assert_eq!(world.status("GET", "/demo/test", Some(&token)), 401);
+}
+
+#[test]
+fn an_introspected_user_of_others_is_not_ours_of_the_same_id() {
+    let mut world = World::introspecting(true, false);
+    world.introspect(OPAQUE, &active(|answer| answer["foreign_user"] = json!(true)));
+    for (from, to, active) in [("p-1", "p-2", true), ("p-2", "p-3", false)] {
+        world
+            .permissions(&json!({ "version": to, "since": from, "changed_users": [["u1", NOW / 1000, active]] }))
+            .unwrap();
+        assert_eq!(world.status("GET", "/demo/test", Some(OPAQUE)), 200);
+    }
 }
 
 #[test]
@@ -1312,7 +1366,7 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"{"public":["/b","GET /a"],"rules":[{"path":"/a","methods":["PUT","GET"]}]}"#,
-            "plugin configuration: rules[0].path: the same pattern, host and method stand in `public[1]`",
+            "plugin configuration: public[1]: the same pattern, host and method stand in `rules[0]`",
         ),
         (
             r#"{"rules":[{"path":"/a","hosts":["x.org","X.org"]}]}"#,
@@ -1345,6 +1399,14 @@ fn a_wrong_configuration_names_the_key() {
         (
             r#"{"public":[{"path":"a"}]}"#,
             "plugin configuration: public[0].path: pattern `a`",
+        ),
+        (
+            r#"{"rules":[],"mode":"shadow","rules":[{"path":"/b"}]}"#,
+            "plugin configuration: .: duplicate field `rules`",
+        ),
+        (
+            r#"{"rules":[],"public":[]} x"#,
+            "plugin configuration: .: trailing characters",
         ),
         (
             r#"{"debug":{"secret":"short"}}"#,

@@ -11,12 +11,15 @@ use crate::clock;
 use crate::config::{Compat, Config, Mount};
 use crate::cors::Origin;
 use crate::credentials::Credentials;
+use crate::current::{self, Current};
 use crate::db::{Database, change, server};
 use crate::feed::Feed;
 use crate::imported::Imports;
 use crate::imported_secret::ImportedSecrets;
+use crate::known_tokens::KnownTokens;
 use crate::login::LoginService;
 use crate::metrics::Metrics;
+use crate::new_tokens::{self, NewTokens};
 use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
 use crate::signing::{self, Signing};
@@ -30,6 +33,12 @@ pub struct App {
     pub clients: Clients,
     /// Keys, in memory.
     pub signing: Signing,
+    /// Tokens, in memory.
+    pub known_tokens: KnownTokens,
+    /// Keeps all of these current.
+    pub current: Current,
+    /// Where new tokens are put into the database together.
+    pub new_tokens: NewTokens,
     /// The key of the stored client secrets.
     pub secret_key: SecretKey,
     /// Checks secrets that were imported as bcrypt hashes.
@@ -76,10 +85,17 @@ impl App {
         signing.load(&mut read).await?;
         imports.load(&mut read, clock::now_ms()).await?;
         drop(read);
-        Ok(Arc::new(Self {
+        let known_tokens = KnownTokens::default();
+        known_tokens.apply(number, None);
+        let (current, questions) = Current::new();
+        let (new_tokens, waiting) = NewTokens::new();
+        let app = Arc::new(Self {
             database,
             clients,
             signing,
+            known_tokens,
+            current,
+            new_tokens,
             secret_key,
             imported_secrets: ImportedSecrets::default(),
             imports,
@@ -93,7 +109,10 @@ impl App {
             cors_origins: config.cors.origins,
             throttle: Arc::default(),
             mounts: config.mounts.into_iter().map(Arc::new).collect(),
-        }))
+        });
+        tokio::spawn(current::look(Arc::downgrade(&app), questions));
+        tokio::spawn(new_tokens::insert(Arc::downgrade(&app), waiting));
+        Ok(app)
     }
 
     /// Whether the contract of a profile is served anywhere.
@@ -134,7 +153,7 @@ mod tests {
 
     const SECRET: &str = "secret";
 
-    /// A server on the database of a folder, which does not follow what others write there.
+    /// A server on the database of a folder, which does not follow what others write there while nobody calls.
     async fn start(folder: &tempfile::TempDir) -> Arc<App> {
         let file = folder.path().join("auth.yaml");
         let text = "{ listen: 127.0.0.1:0, database: sqlite:auth.db, login_service: { url: http://127.0.0.1:1 }, \

@@ -3,10 +3,10 @@
 
 use crate::app::App;
 use crate::clock;
-use crate::db::access_token;
 use crate::error::{Presented, Refusal};
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
+use crate::known_tokens;
 use crate::profiles::spring::{self, Request};
 
 /// Lets a request pass whose living token of the mount's profile has the scope.
@@ -16,16 +16,21 @@ pub async fn authorize(app: &App, request: &Request, scope: &'static str) -> Res
         .filter(|token| !token.is_empty())
         .ok_or(Refusal::NoBearerToken)?;
     let presented = || Presented(token.to_owned());
-    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
+    let found = known_tokens::find(app, &token_hash(token)).await?;
     let profile = request.mount.profile.name();
     let (held, expires_at_ms) = match found.filter(|found| found.profile == profile) {
         Some(found) if found.revoked_with_client != 0 && lives(found.expires_at_ms, clock::now_ms()) => {
-            return Err(Refusal::ClientOfBearerGone(found.client_id));
+            return Err(Refusal::ClientOfBearerGone(found.client_id.clone()));
         }
-        Some(found) => (found.scope, found.expires_at_ms),
+        Some(found) => (found.scope.clone(), found.expires_at_ms),
         None => match imported::find(app, Kind::Access, token).await? {
             Some(imported) if imported.profile.name() == profile => {
-                (imported.claims.scope.join(" "), Some(imported.expires_at_ms))
+                // The other system may have given it to a client that is registered for no scope at all.
+                let client = app.clients.find(&imported.token.client_id);
+                let is_registered =
+                    |scope: &String| client.as_ref().is_some_and(|client| client.scopes.contains(scope));
+                let held: Vec<String> = imported.claims.scope.into_iter().filter(is_registered).collect();
+                (held.join(" "), Some(imported.expires_at_ms))
             }
             _ => return Err(Refusal::UnknownBearerToken(presented())),
         },

@@ -6,6 +6,7 @@ mod import;
 mod keys;
 mod serve;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -62,15 +63,15 @@ enum Command {
     /// second import of the same dump changes nothing.
     Import(import::Import),
     /// List every setting that is weaker than today's best practice, why, and what to do about it.
-    Doctor,
+    Doctor(doctor::Doctor),
 }
 
 /// Runs one command to its end.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     start_log(&arguments)?;
     if let Command::Schema = arguments.command {
-        println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?);
-        return Ok(());
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))?;
+        return print(&format!("{schema}\n"));
     }
     let config = Config::read(&arguments.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
@@ -86,9 +87,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Client(command) => client::run(command, open(&config).await?).await,
             Command::Keys(command) => keys::run(command, open(&config).await?).await,
             Command::Import(arguments) => import::run(arguments, open(&config).await?).await,
-            Command::Doctor => doctor::run(&config, open(&config).await?).await,
+            Command::Doctor(arguments) => doctor::run(&arguments, &config, open(&config).await?).await,
         }
     })
+}
+
+/// Prints what may be long. Who stops reading early, as `head` does, has read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 async fn open(config: &Config) -> anyhow::Result<Database> {

@@ -1,7 +1,9 @@
 //! `auth.yaml`: read once, typed, unknown keys refused; an error names file, line and key.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use postern_access::config::Duration;
 use schemars::JsonSchema;
@@ -84,6 +86,10 @@ pub struct Mount {
     /// Whether `check_token` answers callers that show no credentials of a client, as the original of profile `uaa` did.
     #[serde(default)]
     pub danger_open_check_token: bool,
+    /// Whether browsers send the cookies of the pages by https only: set `true` where everybody comes by https. Absent:
+    /// when `X-Forwarded-Proto` of the request says so, which a host between may overwrite.
+    #[serde(default)]
+    pub secure_cookies: Option<bool>,
 }
 
 /// Cross-origin requests of browsers.
@@ -115,6 +121,10 @@ pub struct Compat {
     pub token_store: TokenStore,
     /// What `/userinfo` of profile `tkey` says: the five members of the published sample, or the longer form.
     pub tkey_userinfo: TkeyUserinfo,
+    /// When the password grant will be gone, told to its clients in the header `Sunset` (RFC 8594), as an HTTP date:
+    /// `Wed, 30 Jun 2027 00:00:00 GMT`. The grant goes on working until the clients lose it.
+    #[schemars(with = "Option<String>")]
+    pub password_grant_sunset: Option<HttpDate>,
     /// Whether profile `uaa` answers a removal with the text `{clientId:acme}`, as the original did, or with JSON.
     pub literal_delete_body: bool,
 }
@@ -128,8 +138,31 @@ impl Default for Compat {
             client_entry_point: EntryPoint::Boot,
             token_store: TokenStore::Jdbc,
             tkey_userinfo: TkeyUserinfo::Sample,
+            password_grant_sunset: None,
             literal_delete_body: true,
         }
+    }
+}
+
+/// A moment, as HTTP headers write it (RFC 9110 section 5.6.7).
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HttpDate(SystemTime);
+
+impl TryFrom<String> for HttpDate {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let moment = httpdate::parse_http_date(&text);
+        moment
+            .map(Self)
+            .map_err(|_| "not a date of HTTP; write it as in `Wed, 30 Jun 2027 00:00:00 GMT`")
+    }
+}
+
+impl fmt::Display for HttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        httpdate::HttpDate::from(self.0).fmt(f)
     }
 }
 
@@ -230,6 +263,12 @@ impl Config {
             // Whatever stands there may hold a password.
             let message =
                 "database: write sqlite:FILE, as in sqlite:auth.db, or postgres://USER:PASSWORD@HOST/NAME".into();
+            return Err((database.referenced, message));
+        }
+        if db::Location::read(&database.value).is_some_and(|location| location.demands_tls()) {
+            let message = "database: sslmode (or PGSSLMODE) asks for TLS, which this program does not speak to \
+                           PostgreSQL; leave it out, and keep the way there private or put a TLS proxy between"
+                .into();
             return Err((database.referenced, message));
         }
         let url = &self.login_service.url;

@@ -6,6 +6,7 @@ pub mod access_token;
 pub mod authorization_code;
 pub mod change;
 pub mod client;
+pub mod imported_client;
 pub mod imported_token;
 pub mod login_session;
 pub mod observer;
@@ -26,13 +27,14 @@ use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Transaction};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Every SQLite connection starts with these. `synchronous=FULL`: an acknowledged write is never lost.
-const SQLITE_SETTINGS: &str =
-    "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;";
+/// Every SQLite connection starts with these. `synchronous=FULL`: an acknowledged write is never lost. What has been
+/// written ahead (up to some 32 MB) goes into the file itself seldom: many tokens change the same pages.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
+     PRAGMA wal_autocheckpoint=8000; PRAGMA foreign_keys=ON;";
 
 /// Every PostgreSQL connection starts with these, whatever the server's defaults are. An acknowledged write is never lost
 /// (stronger settings than `on` are left alone), and each statement sees what was committed before it: whoever has waited
@@ -46,6 +48,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How many turns PostgreSQL has in one process.
 const TURNS: usize = 256;
+
+/// So many connections are only ever read with: however many writers wait for others, what they are waited for by (the
+/// gateways' feed, checks of tokens) goes on.
+const FOR_READERS: u32 = 4;
+
+/// SQLite's lock is polled, at last every 100 ms: whoever writes batch after batch leaves it free for longer than that.
+const SQLITE_PAUSE: Duration = Duration::from_millis(150);
 
 /// What may stand behind the `?` of a URL. The driver would log the value of anything else, which may be a misspelt
 /// password.
@@ -95,6 +104,27 @@ impl Location {
         }
     }
 
+    /// Whether the URL, or the variable `PGSSLMODE`, insists on TLS: the driver is built without it.
+    pub fn demands_tls(&self) -> bool {
+        use PgSslMode::{Require, VerifyCa, VerifyFull};
+        let mode = self.postgres().map(|options| options.get_ssl_mode());
+        matches!(mode, Some(Require | VerifyCa | VerifyFull))
+    }
+
+    /// The host on the network where PostgreSQL is.
+    pub fn host(&self) -> Option<String> {
+        let options = self.postgres()?;
+        let is_folder = options.get_socket().is_some() || options.get_host().starts_with('/');
+        (!is_folder).then(|| options.get_host().to_owned())
+    }
+
+    fn postgres(&self) -> Option<PgConnectOptions> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(url) => PgConnectOptions::from_str(url).ok(),
+        }
+    }
+
     /// What every connection starts with.
     fn settings(&self) -> &'static str {
         match self {
@@ -125,9 +155,14 @@ pub struct Database {
     location: Location,
     options: AnyConnectOptions,
     pool: AnyPool,
+    /// SQLite takes one writer at a time. It always has the same connection: what that one has read of the file stays
+    /// true until the next time.
+    writers: AnyPool,
     /// Where writers wait in line. SQLite takes one at a time: to wait here is fair, to wait for its lock is polling. In
     /// PostgreSQL, clients and users share some turns: whoever waits for the same one waits here, not with a connection.
     turns: Arc<[Arc<Semaphore>]>,
+    /// A permit for each connection that may be written with.
+    may_write: Arc<Semaphore>,
     committed: Arc<Notify>,
 }
 
@@ -135,8 +170,21 @@ pub struct Database {
 /// happened.
 pub struct Write {
     transaction: Transaction<'static, Any>,
-    committed: Arc<Notify>,
+    /// Whom to tell when it is committed; `None`: there will be no change to tell of.
+    committed: Option<Arc<Notify>>,
     _turn: OwnedSemaphorePermit,
+    _writer: OwnedSemaphorePermit,
+}
+
+/// What a transaction keeps away from others.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Everything.
+    Alone,
+    /// What belongs to a client and a user, see [`pair`].
+    Of(i32),
+    /// Nothing; but those that want to be alone wait for it.
+    Shared,
 }
 
 impl Database {
@@ -159,19 +207,28 @@ impl Database {
             Location::Postgres(_) => (16, TURNS),
         };
         let settings = location.settings();
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(LONGEST_WAIT)
-            .after_connect(move |connection, _| {
-                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
-            });
+        let pool_of = |connections| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(LONGEST_WAIT)
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        let pool = pool_of(connections);
         let database = Self {
             location: location.clone(),
-            pool: pool.connect_lazy_with(options.clone()),
+            writers: match location {
+                Location::Sqlite(_) => pool_of(1),
+                Location::Postgres(_) => pool.clone(),
+            },
+            pool,
             options,
             turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(1)))
                 .take(turns)
                 .collect(),
+            may_write: Arc::new(Semaphore::new((connections - FOR_READERS) as usize)),
             committed: Arc::new(Notify::new()),
         };
         server::create_missing(&database)
@@ -202,31 +259,45 @@ impl Database {
     /// A transaction that no other one runs beside, so that what it reads stays true until it commits. Short by rule: no
     /// network call while it is open.
     pub async fn write(&self) -> sqlx::Result<Write> {
-        self.begin(None).await
+        self.begin(Turn::Alone).await
     }
 
     /// A transaction that no other one for the same client and user runs beside, nor one of [`Database::write`]. It may
     /// touch only what belongs to the two, and append changes. An empty user: what is the client's own.
     pub async fn write_for(&self, client_id: &str, user_name: &str) -> sqlx::Result<Write> {
-        self.begin(Some(pair(client_id, user_name))).await
+        self.begin(Turn::Of(pair(client_id, user_name))).await
     }
 
-    async fn begin(&self, pair: Option<i32>) -> sqlx::Result<Write> {
-        let line = pair.unwrap_or_default().cast_unsigned() as usize % self.turns.len();
+    /// A transaction that none of [`Database::write`] runs beside. It may only add tokens that nobody knows yet, and those
+    /// for the same client, user and scope must be kept apart by the table itself.
+    pub async fn write_new(&self) -> sqlx::Result<Write> {
+        self.begin(Turn::Shared).await
+    }
+
+    async fn begin(&self, turn_of: Turn) -> sqlx::Result<Write> {
+        let line = match turn_of {
+            Turn::Of(pair) => pair.cast_unsigned() as usize % self.turns.len(),
+            Turn::Alone | Turn::Shared => 0,
+        };
         let turn = self.turns[line].clone().acquire_owned().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        let writer = tokio::time::timeout(LONGEST_WAIT, self.may_write.clone().acquire_owned()).await;
+        let writer = writer.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let writer = writer.map_err(|_| sqlx::Error::PoolClosed)?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
         // an open transaction.
-        let (pool, location) = (self.pool.clone(), self.location.clone());
+        let (pool, location) = (self.writers.clone(), self.location.clone());
         let begun = tokio::spawn(async move {
             match location {
                 // The write lock from the first statement on: a deferred one would fail, not wait, when it upgrades.
                 Location::Sqlite(_) => pool.begin_with("BEGIN IMMEDIATE").await,
                 Location::Postgres(_) => {
                     let mut transaction = pool.begin().await?;
-                    let turn = match pair {
-                        Some(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
-                        None => sqlx::query("SELECT postern_turn_alone()"),
+                    let turn = match turn_of {
+                        Turn::Of(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
+                        Turn::Alone => sqlx::query("SELECT postern_turn_alone()"),
+                        // The half of `postern_turn_of` that keeps away who wants to be alone.
+                        Turn::Shared => sqlx::query("SELECT 1 FROM pg_advisory_xact_lock_shared(7331, 0)"),
                     };
                     turn.execute(&mut *transaction).await?;
                     Ok(transaction)
@@ -236,13 +307,22 @@ impl Database {
         let transaction = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
         Ok(Write {
             transaction,
-            committed: self.committed.clone(),
+            committed: (!matches!(turn_of, Turn::Shared)).then(|| self.committed.clone()),
             _turn: turn,
+            _writer: writer,
         })
+    }
+
+    /// For who writes one batch after the other: gives those who wait to write their turn. PostgreSQL keeps them in line.
+    pub async fn let_others_write(&self) {
+        if let Location::Sqlite(_) = self.location {
+            tokio::time::sleep(SQLITE_PAUSE).await;
+        }
     }
 
     /// Closes every connection. SQLite then folds its write-ahead log back into the file.
     pub async fn close(&self) {
+        self.writers.close().await;
         self.pool.close().await;
     }
 }
@@ -251,7 +331,9 @@ impl Write {
     /// Makes everything of this transaction true and tells the followers of the change table.
     pub async fn commit(self) -> sqlx::Result<()> {
         self.transaction.commit().await?;
-        self.committed.notify_one();
+        if let Some(committed) = self.committed {
+            committed.notify_one();
+        }
         Ok(())
     }
 }
@@ -424,6 +506,32 @@ mod tests {
             "postgres://u@db/auth?pasword=secret",
         ] {
             assert_eq!(Location::read(wrong), None);
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_is_reached_over_a_network() {
+        for (text, host) in [
+            ("postgres://auth@db.example.com/auth", Some("db.example.com")),
+            ("postgres://auth@ignored/auth?host=10.0.0.7", Some("10.0.0.7")),
+            ("postgres://auth@127.0.0.1:6000/auth", Some("127.0.0.1")),
+            ("postgres://auth@%2Frun%2Fpostgresql/auth", None),
+            ("sqlite:auth.db", None),
+        ] {
+            assert_eq!(Location::read(text).unwrap().host().as_deref(), host, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_modes_without_a_way_back_demand_tls() {
+        for (mode, demands) in [
+            ("disable", false),
+            ("prefer", false),
+            ("require", true),
+            ("verify-ca", true),
+        ] {
+            let text = format!("postgres://auth@db/auth?sslmode={mode}");
+            assert_eq!(Location::read(&text).unwrap().demands_tls(), demands, "{mode}");
         }
     }
 }

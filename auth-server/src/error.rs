@@ -1,6 +1,7 @@
 //! Why a request was refused. Variants state facts; the profile's one match picks the public answer.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::login::LoginError;
 
@@ -18,13 +19,13 @@ pub enum Refusal {
     /// The parameter `client_id` names another client than the one that authenticated.
     ClientMismatch,
     /// A scope that the client is not registered for.
-    InvalidScope { scope: String, registered: Vec<String> },
+    InvalidScope { scope: Presented, registered: Vec<String> },
     /// Nothing is left to grant.
     EmptyScope,
     /// No grant type.
     MissingGrantType,
     /// A grant type that the profile does not know.
-    UnsupportedGrantType(String),
+    UnsupportedGrantType(Presented),
     /// The implicit grant has no business at the token endpoint.
     ImplicitAtTokenEndpoint,
     /// The client is not registered for the grant.
@@ -40,14 +41,11 @@ pub enum Refusal {
     /// A refresh token that has expired.
     ExpiredRefreshToken(Presented),
     /// A refresh may not widen the scope.
-    WiderScope {
-        requested: Vec<String>,
-        granted: Vec<String>,
-    },
+    WiderScope { requested: Presented, granted: Vec<String> },
     /// No code was presented.
     MissingCode,
     /// Another response type than the client may use.
-    UnsupportedResponseType(String),
+    UnsupportedResponseType(Presented),
     /// Not a code that can be redeemed: unknown, expired, or redeemed already.
     InvalidCode(Presented),
     /// A code of another client.
@@ -101,9 +99,9 @@ pub enum Refusal {
     /// No client can have this id; the text says why.
     UnusableClientId(&'static str),
     /// A client of this id is registered already.
-    ClientExists(String),
+    ClientExists(Presented),
     /// No client of this id is registered.
-    NoSuchClient(String),
+    NoSuchClient(Presented),
     /// There is nothing at this path.
     NotFound,
     /// As many secrets as can be are being checked.
@@ -111,7 +109,7 @@ pub enum Refusal {
     /// The login service did not answer as it should.
     Login(LoginError),
     /// The database failed.
-    Storage(sqlx::Error),
+    Storage(Arc<sqlx::Error>),
     /// What was read from the database contradicts itself.
     Corrupt(&'static str),
 }
@@ -128,7 +126,8 @@ impl Refusal {
     }
 }
 
-/// A token as it was presented. Some answers must repeat it; no log may.
+/// A text as it was presented: a token, or something in whose place somebody may have pasted one. Some answers must repeat
+/// it; no log may.
 pub struct Presented(pub String);
 
 impl fmt::Debug for Presented {
@@ -139,6 +138,12 @@ impl fmt::Debug for Presented {
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}
+
+impl From<Arc<sqlx::Error>> for Refusal {
+    fn from(error: Arc<sqlx::Error>) -> Self {
         Self::Storage(error)
     }
 }

@@ -1,24 +1,23 @@
 //! What a dump of the tables of Spring Security OAuth brings: clients, and the tokens that still live.
 //!
-//! Everything is read and judged before the database is touched; what is taken is then written in one transaction. A
-//! second import of the same dump finds everything there and writes nothing.
+//! Everything is read and judged before the database is touched. What is taken is then written some rows at a time, so that
+//! a server beside it goes on writing; each of these transactions happens as a whole or not at all. A second import of the
+//! same dump finds everything there and writes nothing, and one that was cut short goes on where it stopped.
 
 mod clients;
 mod report;
 mod serialized;
 mod tokens;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::rc::Rc;
 
 use anyhow::Context as _;
 use postern_mysql_dump::{ColumnError, Row};
 
-use crate::db::change::{self, Kind};
-use crate::db::client;
-use crate::db::{Database, server};
+use crate::db::{Database, Write, server};
 use crate::import::report::Report;
+use crate::import::tokens::Tokens;
 use crate::profiles::Profile;
 use crate::secret::SecretKey;
 
@@ -36,12 +35,20 @@ pub const TABLES: &[&str] = &[
     "oauth_approvals",
 ];
 
+/// So many rows are written at a time: less than a second, also where the disk is slow.
+const BATCH: usize = 1000;
+
+/// So many times a turn to write is waited for; each time as long as a request would wait.
+const TURN_ATTEMPTS: usize = 12;
+
 /// How to import.
 pub struct Options {
     /// The contract that the clients were served by.
     pub profile: Profile,
     /// Whether the dump's word counts where a client is registered here already, but otherwise.
     pub overwrite: bool,
+    /// Whether the tokens of the dump are left out.
+    pub without_tokens: bool,
 }
 
 /// The file and the line in which a row begins.
@@ -99,29 +106,65 @@ impl<'d> Rows<'d> {
     }
 }
 
-/// Takes what can be taken, all of it or, if this fails, nothing.
-pub async fn import(database: &Database, rows: Rows<'_>, options: &Options, now_ms: i64) -> anyhow::Result<Report> {
+/// Takes what can be taken. `progress` is called with how many rows are written, and of how many.
+pub async fn import(
+    database: &Database,
+    rows: Rows<'_>,
+    options: &Options,
+    now_ms: i64,
+    mut progress: impl FnMut(usize, usize),
+) -> anyhow::Result<Report> {
+    const CUT_SHORT: &str = "what was written until then stays; import again, which goes on from there";
     let profile = options.profile;
     let mut report = rows.report;
-    let candidates = clients::read(&rows.clients, profile, &mut report);
-    let mut tokens = tokens::read(&rows.access_tokens, &rows.refresh_tokens, profile, now_ms, &mut report);
+    let mut clients = clients::read(&rows.clients, profile, &mut report);
+    let tokens = if options.without_tokens {
+        for (table, rows) in [
+            (ACCESS_TOKENS, &rows.access_tokens),
+            (REFRESH_TOKENS, &rows.refresh_tokens),
+        ] {
+            rows.iter().for_each(|_| report.leave_out(table));
+        }
+        Tokens::default()
+    } else {
+        tokens::read(&rows.access_tokens, &rows.refresh_tokens, profile, now_ms, &mut report)
+    };
 
-    let mut write = database.write().await?;
-    let key = SecretKey::from_stored(&server::client_secret_key(&mut write).await?)
+    let (total, mut written) = (clients.len() + tokens.len(), 0);
+    let mut wrote = |rows: usize| {
+        written += rows;
+        progress(written, total);
+    };
+    let key = SecretKey::from_stored(&server::client_secret_key(&mut *database.read().await?).await?)
         .context("the database's key of client secrets is damaged")?;
-    clients::store(&mut write, candidates, &key, options.overwrite, now_ms, &mut report).await?;
-    let registered = client::all(&mut write).await?;
-    let served = registered.iter().filter(|client| client.profile == profile);
-    let served: HashSet<&str> = served.map(|client| client.client_id.as_str()).collect();
-    tokens.retain(&mut report, |id| served.contains(id));
-    tokens.store(&mut write, &mut report).await?;
-    if report.took_tokens() {
-        change::append(&mut write, Kind::ImportsChanged, profile.name(), now_ms, None).await?;
+    while !clients.is_empty() {
+        let batch: Vec<_> = clients.drain(..clients.len().min(BATCH)).collect();
+        let rows = batch.len();
+        let stored = async {
+            let mut write = turn(database).await?;
+            clients::store(&mut write, batch, profile, &key, options.overwrite, now_ms, &mut report).await?;
+            write.commit().await
+        };
+        stored.await.context(CUT_SHORT)?;
+        wrote(rows);
+        database.let_others_write().await;
     }
-    if report.changed_something() {
-        write.commit().await?;
-    }
+    tokens
+        .store(database, profile, now_ms, &mut report, wrote)
+        .await
+        .context(CUT_SHORT)?;
     Ok(report)
+}
+
+/// A turn to write. Beside a busy server it may take longer than a request would wait for one.
+async fn turn(database: &Database) -> sqlx::Result<Write> {
+    let mut attempts = 1;
+    loop {
+        match database.write().await {
+            Err(_) if attempts < TURN_ATTEMPTS => attempts += 1,
+            turn => return turn,
+        }
+    }
 }
 
 /// A column that a table need not have, and that may be NULL or empty.

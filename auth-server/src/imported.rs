@@ -179,12 +179,15 @@ impl Imported {
 
     /// What the bearer may do today: of a user, what the login service says; of a client, what it is registered with, also
     /// where its token describes a `principal`. What the token itself says is older than the move.
-    pub async fn authorities(&self, app: &App) -> Result<Vec<String>, Refusal> {
+    /// `None`: the user is gone.
+    pub async fn authorities(&self, app: &App) -> Result<Option<Vec<String>>, Refusal> {
         match &self.claims.user {
             Some(user) if self.profile != Profile::Principal => Ok(app.login.authorities(&user.id).await?),
             _ => {
                 let client = app.clients.find(&self.token.client_id);
-                Ok(client.map(|client| client.sorted_authorities()).unwrap_or_default())
+                Ok(Some(
+                    client.map(|client| client.sorted_authorities()).unwrap_or_default(),
+                ))
             }
         }
     }

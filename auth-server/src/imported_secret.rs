@@ -1,9 +1,11 @@
 //! Client secrets that came as bcrypt hashes with an import.
 //!
-//! A check takes a core some tens of milliseconds, where that of our own hash takes a microsecond. So only so many run
-//! and wait at a time, and the first that succeeds puts our own hash in the place of the imported one.
+//! A check takes a core some tens of milliseconds, where that of our own hash takes a microsecond. So each client has one
+//! check run at a time and only so many wait, and whoever guesses at one client's secret keeps no other client waiting for
+//! longer than for one check. The first check that succeeds puts our own hash in the place of the imported one.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ use crate::db::change::{self, Kind};
 use crate::db::client::{self, Client};
 use crate::error::Refusal;
 
-/// How many checks may wait. With the usual cost of 10 and two cores, the last of them waits about three seconds.
-const MOST_WAITING: usize = 128;
+/// How many checks of one client's secret may run and wait. With the usual cost of 10 the last of them waits some seconds.
+const MOST_OF_A_CLIENT: usize = 128;
 
 /// Hashes that would take longer than some seconds each are not taken: each step doubles the work.
 const HIGHEST_COST: u32 = 15;
@@ -27,17 +29,35 @@ const LONGEST_REACH: Duration = Duration::from_secs(1);
 
 /// Checks secrets, a bounded number at a time.
 pub struct ImportedSecrets {
-    /// One permit for each check that runs or waits.
-    admitted: Arc<Semaphore>,
+    /// By client, and no more of them than have such a secret.
+    queues: Mutex<HashMap<String, Queue>>,
     /// One permit for each check that runs.
     running: Arc<Semaphore>,
+}
+
+/// The checks of one client's secret.
+#[derive(Clone)]
+struct Queue {
+    /// One permit for each that runs or waits.
+    admitted: Arc<Semaphore>,
+    /// The permit of the one that runs, or is the next to.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            admitted: Arc::new(Semaphore::new(MOST_OF_A_CLIENT)),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 impl Default for ImportedSecrets {
     fn default() -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
         Self {
-            admitted: Arc::new(Semaphore::new(cores + MOST_WAITING)),
+            queues: Mutex::default(),
             running: Arc::new(Semaphore::new(cores)),
         }
     }
@@ -46,11 +66,15 @@ impl Default for ImportedSecrets {
 impl ImportedSecrets {
     /// Whether `secret` is the one of a client with an imported hash; if so, the hash is replaced by one of ours.
     ///
-    /// Fails with [`Refusal::Saturated`] at once when as many checks as may wait are waiting.
+    /// Fails with [`Refusal::Saturated`] at once when as many checks of this client's as may wait are waiting.
     pub async fn verify(&self, app: &App, client: &Client, secret: &str) -> Result<bool, Refusal> {
-        let admitted = Arc::clone(&self.admitted)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::Saturated)?;
+        let queue = {
+            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            queues.entry(client.client_id.clone()).or_default().clone()
+        };
+        let admitted = queue.admitted.try_acquire_owned().map_err(|_| Refusal::Saturated)?;
+        let turn = queue.turn.acquire_owned().await.map_err(|_| Refusal::Saturated)?;
+        // In line with one check of each other client.
         let running = Arc::clone(&self.running)
             .acquire_owned()
             .await
@@ -68,9 +92,14 @@ impl ImportedSecrets {
         let check = tokio::task::spawn_blocking({
             let hash = hash.clone();
             // The permits live as long as the work: a caller that hangs up drops this future, but not the work.
-            move || (bcrypt::verify(presented, &hash).unwrap_or(false), admitted, running)
+            move || {
+                (
+                    bcrypt::verify(presented, &hash).unwrap_or(false),
+                    (admitted, turn, running),
+                )
+            }
         });
-        let (right, _admitted, _running) = check
+        let (right, _permits) = check
             .await
             .map_err(|_| Refusal::Corrupt("a check of a bcrypt hash died"))?;
         if right {

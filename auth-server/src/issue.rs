@@ -24,6 +24,7 @@ use crate::entropy;
 use crate::error::Refusal;
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::{Format, Profile};
+use crate::revoke;
 
 /// To whom and for what a token is given.
 pub struct Grantee {
@@ -74,15 +75,22 @@ pub struct Issued {
 pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, Refusal> {
     let key = Key::of(grantee);
     let repeats = grantee.client.profile.repeats();
-    // Most callers ask for what they already have: that needs no turn to write.
     if repeats {
+        let seen = app.current.reach().await?;
+        if let Some(issued) = issue_own(app, grantee, &key, seen, now_ms).await? {
+            return Ok(issued);
+        }
+        // Most callers ask for what they already have: that needs no turn to write.
         let mut read = app.database.read().await?;
         if let Some(token) = find_reusable(&mut read, &key)
             .await?
-            .filter(|token| lives(token.expires_at_ms, now_ms))
+            .filter(|token| token.user_id == key.user_id && lives(token.expires_at_ms, now_ms))
             && !authorities_moved(&mut read, &token, grantee).await?
         {
-            return again(app, &mut read, grantee.client.profile, token).await;
+            app.signing.know(&mut read, &token.key_id).await?;
+            let token = Arc::new(token);
+            app.known_tokens.keep(seen, &token);
+            return again(app, grantee.client.profile, &token);
         }
     }
 
@@ -95,14 +103,58 @@ pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, 
     Ok(issued)
 }
 
+/// The same for a client's own token without a refresh token, when memory is enough: the token is known, or there is none
+/// yet. `None`: the database has to be asked. Memory has seen the change of the number.
+async fn issue_own(
+    app: &App,
+    grantee: &Grantee,
+    key: &Key<'_>,
+    seen: i64,
+    now_ms: i64,
+) -> Result<Option<Issued>, Refusal> {
+    let client = &grantee.client;
+    let profile = client.profile;
+    // Memory may be newer than the request's look at the client.
+    let is_registered = app
+        .clients
+        .find(&client.client_id)
+        .is_some_and(|now| now.is_still(client));
+    if grantee.user.is_some() || profile.gives_refresh_token(grantee) || !is_registered {
+        return Ok(None);
+    }
+    let known = || {
+        let token = app.known_tokens.by_authentication(&key.authentication_id, now_ms)?;
+        key.is_of(&token).then_some(token)
+    };
+    if let Some(token) = known() {
+        return again(app, profile, &token).map(Some);
+    }
+    let Some(key_id) = app.signing.active_in_memory(profile, now_ms) else {
+        return Ok(None);
+    };
+    let (token, issued) = new_token(app, grantee, None, key_id, now_ms)?;
+    if app.new_tokens.insert(token, seen).await {
+        return Ok(Some(issued));
+    }
+    // Of many calls at once, another one was first.
+    known().map(|token| again(app, profile, &token)).transpose()
+}
+
 /// The same, as part of a transaction for the client and the user, which the caller commits.
 pub async fn issue_in(app: &App, write: &mut Write, grantee: &Grantee, now_ms: i64) -> Result<Issued, Refusal> {
     let profile = grantee.client.profile;
-    let earlier = if profile.repeats() {
-        find_reusable(write, &Key::of(grantee)).await?
-    } else {
-        None
-    };
+    let mut earlier = None;
+    if profile.repeats() {
+        let key = Key::of(grantee);
+        earlier = find_reusable(write, &key).await?;
+        if let Some(token) = earlier.take_if(|token| token.user_id != key.user_id) {
+            // Somebody else had this name when that was given: it is nobody's any more.
+            match &token.refresh_id {
+                Some(refresh_id) => revoke::refresh_token(write, refresh_id, now_ms).await?,
+                None => revoke::access_token(write, &token.token_id, token.expires_at_ms, now_ms).await?,
+            }
+        }
+    }
     if let Some(token) = &earlier
         && lives(token.expires_at_ms, now_ms)
     {
@@ -111,7 +163,8 @@ pub async fn issue_in(app: &App, write: &mut Write, grantee: &Grantee, now_ms: i
         {
             refresh_token::update_authorities(write, refresh_id, &authorities_text(&grantee.authorities)).await?;
         }
-        return again(app, write, profile, token.clone()).await;
+        app.signing.know(write, &token.key_id).await?;
+        return again(app, profile, token);
     }
 
     let mut refresh = None;
@@ -182,18 +235,30 @@ struct Key<'a> {
     profile: &'static str,
     client_id: &'a str,
     user_name: &'a str,
+    /// Not part of the legacy key: names may pass from one user to another, what one was given does not.
+    user_id: &'a str,
     authentication_id: String,
 }
 
 impl<'a> Key<'a> {
     fn of(grantee: &'a Grantee) -> Self {
         let user_name = grantee.user.as_ref().map(|user| user.name.as_str());
+        let user_id = grantee.user.as_ref().map(|user| user.id.as_str());
         Self {
             profile: grantee.client.profile.name(),
             client_id: &grantee.client.client_id,
             user_name: user_name.unwrap_or_default(),
+            user_id: user_id.unwrap_or_default(),
             authentication_id: authentication_id(user_name, &grantee.client.client_id, &grantee.scope),
         }
+    }
+
+    /// Whether a token was given for this.
+    fn is_of(&self, token: &AccessToken) -> bool {
+        token.profile == self.profile
+            && token.client_id == self.client_id
+            && token.user_name == self.user_name
+            && token.authentication_id == self.authentication_id
     }
 }
 
@@ -231,15 +296,9 @@ async fn authorities_moved(
     Ok(refresh.is_some_and(|refresh| refresh.authorities != authorities_text(&grantee.authorities)))
 }
 
-/// The token and its refresh token once more, from what was signed.
-async fn again(
-    app: &App,
-    connection: &mut sqlx::AnyConnection,
-    profile: Profile,
-    token: AccessToken,
-) -> Result<Issued, Refusal> {
+/// The token and its refresh token once more, from what was signed. The key is known.
+fn again(app: &App, profile: Profile, token: &AccessToken) -> Result<Issued, Refusal> {
     const GONE: Refusal = Refusal::Corrupt("the signing key of a living token is gone");
-    app.signing.know(connection, &token.key_id).await?;
     let refresh_token = match (&token.refresh_id, &token.refresh_claims) {
         (Some(id), Some(claims)) => Some(
             profile
@@ -251,11 +310,11 @@ async fn again(
     let access_token = profile.access_token(&app.signing, &token.key_id, &token.token_id, &token.claims);
     Ok(Issued {
         access_token: access_token.ok_or(GONE)?,
-        token_id: token.token_id,
+        token_id: token.token_id.clone(),
         refresh_token,
-        refresh_id: token.refresh_id,
+        refresh_id: token.refresh_id.clone(),
         scope: token.scope.split(' ').map(str::to_owned).collect(),
-        user_id: (!token.user_id.is_empty()).then_some(token.user_id),
+        user_id: (!token.user_id.is_empty()).then(|| token.user_id.clone()),
         issued_at_ms: token.issued_at_ms,
         expires_at_ms: token.expires_at_ms,
         repeated: true,
@@ -307,6 +366,26 @@ async fn make_access_token(
     refresh: Option<&RefreshToken>,
     now_ms: i64,
 ) -> Result<Issued, Refusal> {
+    let profile = grantee.client.profile;
+    let mut key_id = app.signing.active(write, profile, now_ms).await?;
+    if let Some(refresh) = refresh.filter(|_| profile.format() == Format::Opaque) {
+        // Both values are derived with the one key that this row names; a refresh token keeps its value.
+        key_id.clone_from(&refresh.first_key_id);
+        app.signing.know(write, &key_id).await?;
+    }
+    let (token, issued) = new_token(app, grantee, refresh, key_id, now_ms)?;
+    access_token::insert(write, &token).await?;
+    Ok(issued)
+}
+
+/// A new access token, as it is stored and as it is handed out. The key is known.
+fn new_token(
+    app: &App,
+    grantee: &Grantee,
+    refresh: Option<&RefreshToken>,
+    key_id: String,
+    now_ms: i64,
+) -> Result<(AccessToken, Issued), Refusal> {
     let Grantee {
         grant,
         client,
@@ -343,13 +422,6 @@ async fn make_access_token(
     };
     let payload = write_claims(&claims)?;
     let refresh_payload = refresh_claims.as_ref().map(write_claims).transpose()?;
-
-    let mut key_id = app.signing.active(write, profile, now_ms).await?;
-    if let Some(refresh) = refresh.filter(|_| profile.format() == Format::Opaque) {
-        // Both values are derived with the one key that this row names; a refresh token keeps its value.
-        key_id.clone_from(&refresh.first_key_id);
-        app.signing.know(write, &key_id).await?;
-    }
     let access_token = profile.access_token(&app.signing, &key_id, &claims.jti, &payload);
     let access_token = access_token.ok_or(KEY_GONE)?;
     let refresh_token = match (refresh, &refresh_payload) {
@@ -376,19 +448,21 @@ async fn make_access_token(
         key_id,
         issued_at_ms: now_ms,
         expires_at_ms,
+        reusable: 1,
+        revoked_with_client: 0,
     };
-    access_token::insert(write, &row).await?;
-    Ok(Issued {
+    let issued = Issued {
         access_token,
-        token_id: row.token_id,
+        token_id: row.token_id.clone(),
         refresh_token,
-        refresh_id: row.refresh_id,
+        refresh_id: row.refresh_id.clone(),
         scope: scope.clone(),
         user_id: user.as_ref().map(|user| user.id.clone()),
         issued_at_ms: now_ms,
         expires_at_ms,
         repeated: false,
-    })
+    };
+    Ok((row, issued))
 }
 
 /// When something made now expires; a validity of 0 or less seconds means never.

@@ -107,6 +107,8 @@ mod tests {
             key_id: key_id.clone(),
             issued_at_ms: 0,
             expires_at_ms: Some(500),
+            reusable: 1,
+            revoked_with_client: 0,
         };
         access_token::insert(&mut write, &access).await.unwrap();
         write.commit().await.unwrap();

@@ -14,6 +14,10 @@ use serde::de::DeserializeOwned;
 
 use crate::config;
 
+/// The header by which a login service tells whether the user it was asked about is there and enabled. The legacy ones do
+/// not send it: their users stay.
+const ACTIVE: &str = "x-user-active";
+
 /// No answer of the login service has reason to be longer, in bytes.
 const LONGEST_ANSWER: usize = 4 << 20;
 
@@ -76,7 +80,7 @@ impl LoginService {
             form_encoded(user_name),
             form_encoded(password)
         );
-        let answer: LoginAnswer = self.call("/login", Method::POST, "/login", form).await?;
+        let (_, answer): (bool, LoginAnswer) = self.call("/login", Method::POST, "/login", form).await?;
         Ok(match answer {
             LoginAnswer {
                 user_id: Some(Id::Text(id)),
@@ -93,26 +97,30 @@ impl LoginService {
     }
 
     /// `GET /getAllPermissionByUserId`: the distinct names of the user's permissions, sorted. These are the authorities
-    /// in a token.
-    pub async fn authorities(&self, user_id: &str) -> Result<Vec<String>, LoginError> {
+    /// in a token. `None`: there is no such user any more, or they may not log in, as [`ACTIVE`] says.
+    pub async fn authorities(&self, user_id: &str) -> Result<Option<Vec<String>>, LoginError> {
         let path = format!("/getAllPermissionByUserId?userId={}", form_encoded(user_id));
-        let rows: Vec<PermissionRow> = self
+        let (is_active, rows): (bool, Vec<PermissionRow>) = self
             .call("/getAllPermissionByUserId", Method::GET, &path, String::new())
             .await?;
+        if !is_active {
+            return Ok(None);
+        }
         // The original's SQL gives a user without permissions one row of nulls.
         let mut names: Vec<String> = rows.into_iter().filter_map(|row| row.name).collect();
         names.sort_unstable();
         names.dedup();
-        Ok(names)
+        Ok(Some(names))
     }
 
+    /// Whether the user is active, and the body.
     async fn call<T: DeserializeOwned>(
         &self,
         interface: &'static str,
         method: Method,
         path: &str,
         form: String,
-    ) -> Result<T, LoginError> {
+    ) -> Result<(bool, T), LoginError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if !form.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -124,11 +132,16 @@ impl LoginService {
             .body(Full::from(form))
             .map_err(|error| LoginError::Unreachable(error.to_string()))?;
         let answer = tokio::time::timeout(self.timeout, self.exchange(interface, request));
-        let body = answer.await.map_err(|_| LoginError::Timeout)??;
-        serde_json::from_slice(&body).map_err(|error| LoginError::Shape(interface, error))
+        let (is_active, body) = answer.await.map_err(|_| LoginError::Timeout)??;
+        let body = serde_json::from_slice(&body).map_err(|error| LoginError::Shape(interface, error))?;
+        Ok((is_active, body))
     }
 
-    async fn exchange(&self, interface: &'static str, request: Request<Full<Bytes>>) -> Result<Bytes, LoginError> {
+    async fn exchange(
+        &self,
+        interface: &'static str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(bool, Bytes), LoginError> {
         let unreachable = |error: &dyn std::error::Error| LoginError::Unreachable(with_sources(error));
         let response = self
             .client
@@ -146,10 +159,10 @@ impl LoginService {
             }
             status => return Err(LoginError::Status(status, interface)),
         }
+        let is_active = response.headers().get(ACTIVE).is_none_or(|value| value == "true");
         let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-        Ok(body
-            .map_err(|error| LoginError::Unreachable(error.to_string()))?
-            .to_bytes())
+        let body = body.map_err(|error| LoginError::Unreachable(error.to_string()))?;
+        Ok((is_active, body.to_bytes()))
     }
 }
 

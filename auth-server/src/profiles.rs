@@ -226,6 +226,8 @@ impl Profile {
             },
             // A refresh token is signed with the same key; `ati` is what tells it apart.
             forbidden_claims: vec!["ati".into()],
+            // A `principal` is what a client is registered with; the login service may have another user of that id.
+            foreign_users: self == Self::Principal,
         })
     }
 }

@@ -66,6 +66,16 @@ impl Signing {
         Ok(active)
     }
 
+    /// The same, as memory has it.
+    pub fn active_in_memory(&self, profile: Profile, now_ms: i64) -> Option<String> {
+        let keys = self.keys();
+        let of_profile = keys.values().filter(|key| key.profile == profile.name());
+        let active = of_profile
+            .filter(|key| key.active_from_ms <= now_ms)
+            .max_by_key(|key| key.active_from_ms);
+        active.map(|key| key.key_id.clone())
+    }
+
     /// Sees to it that a key is in memory, if it is in the database: another process may have drawn it a moment ago.
     pub async fn know(&self, connection: &mut AnyConnection, key_id: &str) -> sqlx::Result<()> {
         if self.keys().contains_key(key_id) {

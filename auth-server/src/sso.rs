@@ -2,29 +2,36 @@
 //! of it.
 //!
 //! Cookies are `HttpOnly` (no script needs them) and `SameSite=Lax` (no other site's form or frame carries them along). They are
-//! `Secure` when the request came by https as `X-Forwarded-Proto` has it: who lies there only changes their own cookie.
+//! `Secure` as the mount says; if it does not, when the request came by https as `X-Forwarded-Proto` has it: who lies
+//! there only changes their own cookie. A host between that does not trust the proxy in front overwrites that header.
 
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::app::App;
 use crate::clock;
+use crate::config::Mount;
 use crate::db::login_session::{self, LoginSession};
 use crate::entropy;
+use crate::error::Refusal;
 use crate::issue::{User, lives, token_hash};
 use crate::profiles::{Profile, tkey};
 
 /// The name of the cookie.
 const SESSION: &str = "tgc";
 
-/// Who is logged in; `None`: nobody.
-pub async fn user(app: &App, profile: Profile, headers: &HeaderMap) -> sqlx::Result<Option<User>> {
+/// Who is logged in; `None`: nobody, or somebody who was disabled or removed since.
+pub async fn user(app: &App, profile: Profile, headers: &HeaderMap) -> Result<Option<User>, Refusal> {
     let Some(value) = cookie(headers, SESSION) else {
         return Ok(None);
     };
     let found = login_session::find(&mut *app.database.read().await?, &token_hash(value)).await?;
     let is_good =
         |found: &LoginSession| found.profile == profile.name() && lives(Some(found.expires_at_ms), clock::now_ms());
-    Ok(found.filter(is_good).map(|found| User {
+    let Some(found) = found.filter(is_good) else {
+        return Ok(None);
+    };
+    let authorities = app.login.authorities(&found.user_id).await?;
+    Ok(authorities.map(|_| User {
         id: found.user_id,
         name: found.user_name,
     }))
@@ -33,7 +40,7 @@ pub async fn user(app: &App, profile: Profile, headers: &HeaderMap) -> sqlx::Res
 /// Logs a user in for so many seconds; returns the cookie. The login that the browser had before ends.
 pub async fn begin(
     app: &App,
-    profile: Profile,
+    mount: &Mount,
     headers: &HeaderMap,
     user: &User,
     lifetime_s: i64,
@@ -45,14 +52,14 @@ pub async fn begin(
     }
     let session = LoginSession {
         session_hash: token_hash(&value),
-        profile: profile.name().to_owned(),
+        profile: mount.profile.name().to_owned(),
         user_id: user.id.clone(),
         user_name: user.name.clone(),
         expires_at_ms: clock::now_ms() + lifetime_s * 1000,
     };
     login_session::insert(&mut write, &session).await?;
     write.commit().await?;
-    Ok(set_cookie(headers, SESSION, &value, Some(lifetime_s)))
+    Ok(set_cookie(is_secure(mount, headers), SESSION, &value, Some(lifetime_s)))
 }
 
 /// Ends the login of this browser, if there is one.
@@ -66,8 +73,8 @@ pub async fn end(app: &App, headers: &HeaderMap) -> sqlx::Result<()> {
 }
 
 /// What removes the cookie from the browser.
-pub fn removed_cookie(headers: &HeaderMap) -> HeaderValue {
-    set_cookie(headers, SESSION, "", Some(0))
+pub fn removed_cookie(mount: &Mount, headers: &HeaderMap) -> HeaderValue {
+    set_cookie(is_secure(mount, headers), SESSION, "", Some(0))
 }
 
 /// The value of a cookie of the request.
@@ -82,15 +89,20 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// A `Set-Cookie`; without `max_age_s` until the browser is closed.
-pub fn set_cookie(headers: &HeaderMap, name: &str, value: &str, max_age_s: Option<i64>) -> HeaderValue {
+pub fn set_cookie(is_secure: bool, name: &str, value: &str, max_age_s: Option<i64>) -> HeaderValue {
     let max_age = max_age_s
         .map(|seconds| format!("; Max-Age={seconds}"))
         .unwrap_or_default();
-    let secure = if came_by_https(headers) { "; Secure" } else { "" };
+    let secure = if is_secure { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/{max_age}; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
+}
+
+/// Whether a browser may send the cookies of a mount by https only.
+pub fn is_secure(mount: &Mount, headers: &HeaderMap) -> bool {
+    mount.secure_cookies.unwrap_or_else(|| came_by_https(headers))
 }
 
 fn came_by_https(headers: &HeaderMap) -> bool {
@@ -118,13 +130,13 @@ mod tests {
 
     #[test]
     fn cookies_are_secure_when_the_request_came_by_https() {
-        let plain = set_cookie(&HeaderMap::new(), "tgc", "v", Some(5));
+        let plain = set_cookie(came_by_https(&HeaderMap::new()), "tgc", "v", Some(5));
         assert_eq!(
             plain.to_str().unwrap(),
             "tgc=v; Path=/; Max-Age=5; HttpOnly; SameSite=Lax"
         );
         let https = headers("x-forwarded-proto", "https, http");
-        let secure = set_cookie(&https, "tgc", "v", None);
+        let secure = set_cookie(came_by_https(&https), "tgc", "v", None);
         assert_eq!(
             secure.to_str().unwrap(),
             "tgc=v; Path=/; HttpOnly; SameSite=Lax; Secure"

@@ -2,15 +2,15 @@
 
 use crate::app::App;
 use crate::clock;
-use crate::db::client::Client;
 use crate::error::Refusal;
 use crate::issue::User;
 use crate::login::Login;
 
 /// The user that name and password belong to. A wrong answer may take some seconds, see [`crate::throttle`].
-pub async fn authenticate(app: &App, client: &Client, user_name: &str, password: &str) -> Result<User, Refusal> {
-    // Login services may not tell capital letters from small ones.
-    let subject = ("user", &client.client_id, user_name.to_lowercase());
+pub async fn authenticate(app: &App, user_name: &str, password: &str) -> Result<User, Refusal> {
+    // Whichever client it is: anybody can reach the login pages of all of them. Login services may not tell capital
+    // letters from small ones, nor see blanks at the end.
+    let subject = ("user", user_name.trim().to_lowercase());
     let attempt = app.throttle.attempt(subject, clock::now_ms());
     let attempt = attempt.ok_or(Refusal::TooManyAttempts)?;
     match app.login.login(user_name, password).await? {

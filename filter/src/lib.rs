@@ -10,6 +10,7 @@
 //! | `proofs` | DPoP proofs that were used, and the client's certificate: what the host knows of a sender |
 //! | `headers` | the request headers in one host call |
 //! | `metrics` | what was counted, handed to the host now and then |
+//! | `signatures` | signatures that the host looks at |
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -20,6 +21,7 @@ mod headers;
 mod metrics;
 mod proofs;
 mod root;
+mod signatures;
 mod stream;
 
 use proxy_wasm::types::LogLevel;

@@ -20,6 +20,7 @@ use crate::feeds::{self, Poll, no_answer};
 use crate::gate::{Gate, Shared, now};
 use crate::metrics::Metrics;
 use crate::proofs;
+use crate::signatures;
 use crate::stream::{Stream, settle_waiting};
 
 /// The plugin in one VM.
@@ -146,12 +147,12 @@ const SWEEP: u64 = 30_000;
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn configure(json: Vec<u8>) -> Result<Shared, String> {
-    let config = Policy::read_config(&json).map_err(|error| error.to_string())?;
-    // The text of a hundred thousand rules takes as much room as what is made of them.
+    let policy = Policy::parse(&json).map_err(|error| error.to_string())?;
+    // Of a hundred thousand rules, the text takes as much room as what is made of them.
     drop(json);
-    let policy = Policy::compile(config).map_err(|error| error.to_string())?;
     let config = policy.config();
     let mut state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
+    signatures::adopt_natives(&mut state);
     if config.dpop.as_ref().is_some_and(|dpop| dpop.nonce) {
         state.set_nonce_secret(config, &proofs::nonce_secret(&secret()));
     }

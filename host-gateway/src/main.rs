@@ -1,5 +1,6 @@
 //! The command line of the gateway.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -82,6 +83,9 @@ fn envoy(file: &File) -> Result<(), String> {
 
 fn print(value: &impl serde::Serialize) -> Result<(), String> {
     let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
-    println!("{text}");
-    Ok(())
+    match writeln!(io::stdout(), "{text}") {
+        // Who stops reading early, as `head` does, has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| format!("cannot write to standard output: {error}")),
+    }
 }

@@ -7,6 +7,7 @@ mod role;
 mod table;
 mod user;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -75,8 +76,7 @@ enum Command {
 pub fn run(cli: Cli) -> Result<(), Error> {
     logging::start(cli.options.log_format, cli.options.log_level);
     if let Command::Schema = cli.command {
-        println!("{:#}", schemars::schema_for!(config::Config).to_value());
-        return Ok(());
+        return print(&format!("{:#}\n", schemars::schema_for!(config::Config).to_value()));
     }
     let loaded = config::load(&cli.options.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -98,6 +98,14 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             Command::Import(import) => import::run(import, &open(&loaded).await?).await,
         }
     })
+}
+
+/// Prints what may be long. Who stops reading early, as `head` does, has read enough.
+fn print(text: &str) -> Result<(), Error> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::Print),
+    }
 }
 
 async fn open(loaded: &Loaded) -> Result<Database, Error> {
@@ -150,6 +158,9 @@ pub enum Error {
     /// `--password-stdin` without a password.
     #[error("--password-stdin: {0}; give the password as one line on standard input")]
     Stdin(&'static str),
+    /// A full disk, say.
+    #[error("cannot write to standard output: {0}")]
+    Print(io::Error),
     /// A name that nobody could type or that would break a line.
     #[error("`{name}` cannot be the {kind}; write 1 to 255 bytes without control characters and spaces around")]
     BadName {

@@ -20,6 +20,7 @@ use crate::duration::Duration;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the service listens: an address and a port (port 0: any free one).
+    #[serde(deserialize_with = "address")]
     #[schemars(with = "String")]
     pub listen: Spanned<SocketAddr>,
     /// The database: `sqlite:FILE`, a relative file being relative to the folder of this configuration; or
@@ -65,6 +66,19 @@ impl Default for PasswordChecks {
             queue: 64,
         }
     }
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Spanned<SocketAddr>, D::Error> {
+    let text = Spanned::<String>::deserialize(deserializer)?;
+    let address = text.value.parse().map_err(|_| {
+        let text = &text.value;
+        serde::de::Error::custom(format!("`{text}` is no socket address; write it as in 127.0.0.1:8087"))
+    })?;
+    Ok(Spanned {
+        value: address,
+        referenced: text.referenced,
+        defined: text.defined,
+    })
 }
 
 fn thirty_days() -> Duration {

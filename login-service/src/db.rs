@@ -4,6 +4,7 @@
 
 pub mod changes;
 mod folder;
+pub mod imported_rows;
 pub mod location;
 pub mod permissions;
 pub mod roles;

@@ -2,6 +2,7 @@
 //!
 //! An import adds and brings up to date; it takes nothing away. What is there already is left as it is, above all the
 //! passwords of users, so that importing again is harmless, and an import that was cut short goes on where it stopped.
+//! Rows that were imported are remembered: what was removed or taken away here since, they do not bring back.
 
 mod encoding;
 mod report;
@@ -14,7 +15,7 @@ pub use self::report::Report;
 use self::rows::{Directory, Link};
 use crate::db::permissions::NewPermission;
 use crate::db::users::NewUser;
-use crate::db::{self, Database, Write, permissions, roles, users};
+use crate::db::{self, Database, Write, imported_rows, permissions, roles, users};
 use crate::{clock, password};
 
 /// The tables, in the order of the report.
@@ -25,6 +26,8 @@ const TABLES: &[&str] = &[
     "sys_permission",
     "sys_permission_role",
 ];
+
+const REMOVED: &str = "removed here since it was imported";
 
 /// So many users are stored at a time: some seconds of hashing, and a transaction that nobody waits long for.
 const BATCH: usize = 256;
@@ -97,6 +100,8 @@ async fn take_permissions(
             method: permissions::EVERY_METHOD,
             description: &row.description,
         };
+        let content = text_of(&[&row.name, &row.url, &row.description]);
+        let (known, is_known) = known(write, TABLE, row.id.to_string(), &content).await?;
         let Some(there) = permissions::by_id(write, row.id).await? else {
             if let Some(same) = permissions::same_as(write, new).await? {
                 report.same(
@@ -105,17 +110,26 @@ async fn take_permissions(
                     format!("says the same as permission {}, which stands for it", same.id),
                 );
                 ids.insert(row.id, same.id);
+            } else if is_known {
+                let why = format!("permission {} was {REMOVED}; `permission add` adds it again", row.id);
+                report.refused(row.place, TABLE, why);
+                continue;
             } else {
                 permissions::add(write, new, clock::now_ms()).await?;
                 report.taken(TABLE);
                 ids.insert(row.id, row.id);
             }
+            known.remember(write, &content).await?;
             continue;
         };
         // They knew no methods: what was set here stays.
         new.method = &there.method;
         if (new.name, new.url, new.description) == (&*there.name, &*there.url, &*there.description) {
             report.unchanged(TABLE);
+        } else if is_known {
+            // It was changed here; whatever else the dump says of it means another one.
+            report.unchanged(TABLE);
+            continue;
         } else if let Some(same) = permissions::same_as(write, new).await?.filter(|same| same.id != row.id) {
             report.refused(
                 row.place,
@@ -137,6 +151,7 @@ async fn take_permissions(
                 ),
             );
         }
+        known.remember(write, &content).await?;
         ids.insert(row.id, row.id);
     }
     Ok(ids)
@@ -148,14 +163,21 @@ async fn take_roles<'r>(
     rows: &'r [rows::Role],
     report: &mut Report,
 ) -> Result<HashMap<&'r str, &'r str>, Error> {
+    const TABLE: &str = "sys_role";
     let mut names = HashMap::new();
     for row in rows {
+        let (known, is_known) = known(write, TABLE, row.id.clone(), &row.name).await?;
         if roles::exists(write, &row.name).await? {
-            report.unchanged("sys_role");
+            report.unchanged(TABLE);
+        } else if is_known {
+            let why = format!("role {} was {REMOVED}; `role add` adds it again", row.name);
+            report.refused(row.place, TABLE, why);
+            continue;
         } else {
             roles::add(write, &row.name).await?;
-            report.taken("sys_role");
+            report.taken(TABLE);
         }
+        known.remember(write, &row.name).await?;
         names.insert(&*row.id, &*row.name);
     }
     Ok(names)
@@ -169,7 +191,19 @@ async fn grant_permission(
     report: &mut Report,
 ) -> Result<(), Error> {
     const TABLE: &str = "sys_permission_role";
-    let Some(role) = roles.get(&*link.role_id) else {
+    let role = roles.get(&*link.role_id).copied();
+    let (known, is_known) = known(
+        write,
+        TABLE,
+        text_of(&[&link.role_id, &link.to]),
+        role.unwrap_or_default(),
+    )
+    .await?;
+    if is_known {
+        report.unchanged(TABLE);
+        return Ok(());
+    }
+    let Some(role) = role else {
         report.refused(link.place, TABLE, no_role(link));
         return Ok(());
     };
@@ -186,7 +220,7 @@ async fn grant_permission(
     } else {
         report.unchanged(TABLE);
     }
-    Ok(())
+    known.remember(write, role).await
 }
 
 /// Stores users with their roles, whose rows are taken out of `links`.
@@ -214,18 +248,42 @@ async fn take_users(
             continue;
         }
         for link in links {
-            let Some(role) = roles.get(&*link.role_id) else {
-                report.refused(link.place, "sys_role_user", no_role(&link));
-                continue;
-            };
-            if users::grant(&mut write, &user.id, role, clock::now_ms()).await? {
-                report.taken("sys_role_user");
-            } else {
-                report.unchanged("sys_role_user");
-            }
+            grant_role(&mut write, &user.id, &link, roles, report).await?;
         }
     }
     Ok(db::commit(write).await?)
+}
+
+async fn grant_role(
+    write: &mut Write,
+    user_id: &str,
+    link: &Link,
+    roles: &HashMap<&str, &str>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    const TABLE: &str = "sys_role_user";
+    let role = roles.get(&*link.role_id).copied();
+    let (known, is_known) = known(
+        write,
+        TABLE,
+        text_of(&[user_id, &link.role_id]),
+        role.unwrap_or_default(),
+    )
+    .await?;
+    if is_known {
+        report.unchanged(TABLE);
+        return Ok(());
+    }
+    let Some(role) = role else {
+        report.refused(link.place, TABLE, no_role(link));
+        return Ok(());
+    };
+    if users::grant(write, user_id, role, clock::now_ms()).await? {
+        report.taken(TABLE);
+    } else {
+        report.unchanged(TABLE);
+    }
+    known.remember(write, role).await
 }
 
 /// Stores a user, or leaves as it is the one who is there. The inner error: why not.
@@ -235,12 +293,20 @@ async fn take_user(
     hash: Option<&String>,
     report: &mut Report,
 ) -> Result<Result<(), String>, Error> {
+    const TABLE: &str = "sys_user";
+    let known = imported_rows::content(write, TABLE, &user.id).await?;
     if let Some(there) = users::by_id(write, &user.id).await? {
         if there.name != user.name {
             return Ok(Err(format!("the id {} is that of the user {}", user.id, there.name)));
         }
-        report.unchanged("sys_user");
+        report.unchanged(TABLE);
+        if known.is_none() {
+            imported_rows::remember(write, TABLE, &user.id, &user.name).await?;
+        }
         return Ok(Ok(()));
+    }
+    if known.is_some() {
+        return Ok(Err(format!("was {REMOVED}; `user add` adds such a user again")));
     }
     if let Some(there) = users::by_name(write, &user.name).await? {
         return Ok(Err(format!(
@@ -257,7 +323,8 @@ async fn take_user(
         password_hash: hash,
     };
     users::add(write, new, clock::now_ms()).await?;
-    report.taken("sys_user");
+    imported_rows::remember(write, TABLE, &user.id, &user.name).await?;
+    report.taken(TABLE);
     Ok(Ok(()))
 }
 
@@ -270,6 +337,9 @@ async fn hash_new(database: &Database, batch: &[rows::User]) -> Result<HashMap<S
         if let Password::Plain(password) = &user.password
             && users::by_id(&mut connection, &user.id).await?.is_none()
             && users::by_name(&mut connection, &user.name).await?.is_none()
+            && imported_rows::content(&mut connection, "sys_user", &user.id)
+                .await?
+                .is_none()
         {
             ids.push(user.id.clone());
             passwords.push(password.clone());
@@ -283,6 +353,43 @@ async fn hash_new(database: &Database, batch: &[rows::User]) -> Result<HashMap<S
 
 fn no_role(link: &Link) -> String {
     format!("no role with the id {} was taken", link.role_id)
+}
+
+/// A row on its way to be remembered.
+struct Known {
+    table: &'static str,
+    id: String,
+    content: Option<String>,
+}
+
+/// What is remembered of a row, and whether that is what it says now. An empty content: the row refers to nothing any more,
+/// and says what it ever said.
+async fn known(write: &mut Write, table: &'static str, id: String, content: &str) -> Result<(Known, bool), Error> {
+    let known = imported_rows::content(write, table, &id).await?;
+    let is_known = known
+        .as_deref()
+        .is_some_and(|known| known == content || content.is_empty());
+    let known = Known {
+        table,
+        id,
+        content: known,
+    };
+    Ok((known, is_known))
+}
+
+impl Known {
+    /// Remembers that the row says this.
+    async fn remember(self, write: &mut Write, content: &str) -> Result<(), Error> {
+        if self.content.as_deref() != Some(content) {
+            imported_rows::remember(write, self.table, &self.id, content).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Several texts as one that no others make.
+fn text_of(parts: &[&str]) -> String {
+    serde_json::Value::from(parts.to_vec()).to_string()
 }
 
 /// Ids that a table has given so far, to find those that come again.

@@ -10,6 +10,7 @@ use postern_access::jwk::{Key, key_set};
 use postern_access::jws::Unverified;
 use postern_access::key_source::Jwks;
 use postern_access::policy::{Decision, Policy};
+use postern_access::signature::Verifier;
 use postern_access::state::State;
 use serde_json::{Map, Value, json};
 
@@ -224,6 +225,7 @@ impl Known {
                 expiry: Default::default(),
                 required_claims: Vec::new(),
                 forbidden_claims: Vec::new(),
+                foreign_users: false,
             }],
             unmatched: Unmatched::Authenticated,
             leeway: Duration { millis: asked.leeway },
@@ -257,17 +259,9 @@ impl Known {
     }
 
     fn signature(&self, token: &str) -> Result<(), String> {
-        let token = Unverified::parse(token).map_err(|error| error.to_string())?;
-        let named = |key: &&Key| token.key_id().is_none() || key.id() == token.key_id();
-        let mut fitting = self
-            .keys
-            .iter()
-            .filter(named)
-            .filter(|key| key.algorithm() == token.algorithm());
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => token.verify(key).map(drop).map_err(|error| error.to_string()),
-            (None, _) => Err("no key fits the token".into()),
-            (Some(_), Some(_)) => Err("several keys fit the token".into()),
-        }
+        let token = Unverified::parse_any(token).map_err(|error| error.to_string())?;
+        let key = token.key(&self.keys).map_err(|error| error.to_string())?;
+        let payload = token.verify_payload(key, &Verifier::default());
+        payload.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -421,3 +421,25 @@ fn a_batch_answers_every_line_in_order() {
         assert!(reason.starts_with(refused.unwrap_or_default()), "{line}: {answer}");
     }
 }
+
+#[test]
+fn signature_only_takes_any_payload_and_no_wrong_signature() {
+    // RFC 7520 section 4.4: the payload is no JSON.
+    let jwks = json!({ "keys": [ { "kty": "oct", "kid": "018c0ae5-4d9b-471b-bfd6-eef314bc7037", "use": "sig", "alg": "HS256",
+        "k": "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg" } ] });
+    let good = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4.s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0";
+    let forged = good.replace(".s0h6", ".t0h6");
+    let input: String = [good, &forged]
+        .iter()
+        .map(|token| format!("{}\n", json!({ "jwks": jwks, "token": token })))
+        .collect();
+    let ran = run_with(&["verify", "--batch", "--signature-only"], &input);
+    let accepted: Vec<_> = ran
+        .out
+        .lines()
+        .map(|line| line.contains(r#""accepted":true"#))
+        .collect();
+    assert_eq!(accepted, [true, false], "{}", ran.out);
+    let ran = run_with(&["verify", "--batch"], &input);
+    assert!(!ran.out.contains("true"), "{}", ran.out);
+}

@@ -2,7 +2,7 @@
 
 use postern_e2e::{
     client::{Request, Response},
-    visit::on_each_host,
+    visit::{Visit, on_each_host},
 };
 
 const UNAUTHORIZED: &str =
@@ -154,11 +154,7 @@ fn to_a_public_route_with_and_without_a_token() {
 fn to_what_only_gateways_and_operators_may_see() {
     on_each_host(|visit| {
         let token = visit.log_in(&visit.user("feed-reader", &["tester"])).access;
-        for path in ["/login/feed/tokens?wait=0", "/login/metrics", "/login/health/ready"] {
-            let gateway = Request::get(path).basic("gateway", "secret");
-            assert_eq!(visit.status(&gateway), 401, "{path}");
-            assert_eq!(visit.status(&Request::get(path).bearer(&token)), 403, "{path}");
-        }
+        assert_closed(visit, &token);
     });
 }
 
@@ -180,4 +176,25 @@ fn with_several_authorization_headers() {
             );
         }
     });
+}
+
+/// What the auth server has for gateways and operators cannot be reached through the host.
+pub fn assert_closed(visit: &Visit<'_>, token: &str) {
+    for path in [
+        "/login/feed/tokens?wait=0",
+        "/login/metrics",
+        "/login/health/ready",
+        "/login/oauth2/introspect",
+        "/oauth2/introspect",
+    ] {
+        for method in ["GET", "POST"] {
+            let call = Request::new(method, path).body("");
+            assert_eq!(
+                visit.status(&call.clone().basic("gateway", "secret")),
+                401,
+                "{method} {path}"
+            );
+            assert_eq!(visit.status(&call.bearer(token)), 403, "{method} {path}");
+        }
+    }
 }

@@ -241,3 +241,36 @@ fn an_expired_token_is_refused_in_every_contract() {
         }
     });
 }
+
+#[test]
+fn a_principal_is_not_the_user_of_the_same_id() {
+    on_each_host(|visit| {
+        let (client, id) = (visit.own_name("collides"), visit.own_name("7"));
+        let registered = format!("--principal {{\"id\":\"{id}\",\"username\":\"{client}\"}}");
+        let token = client_token(visit, "principal", &client, "/authorization-server", &registered);
+        let call = |path: &str| Request::get(path).bearer(&token);
+        let unchanged = |what: &str| {
+            for _ in 0..4 {
+                assert_eq!(visit.status(&call("/demo/test")), 200, "{what}");
+                assert_eq!(visit.status(&call("/demo/test2")), 403, "{what}");
+            }
+            let told = call("/demo/echo").send(visit.host.port).json()["headers"]["x-user-id"].clone();
+            assert_eq!(told, json!(id), "{what}");
+        };
+        unchanged("there is no such user");
+
+        // The user's own token shows when the gateway knows of a change.
+        let user = visit.own_name("collides-user");
+        visit
+            .servers
+            .login(&format!("user add {user} --id {id} --password password"));
+        visit.servers.login(&format!("user grant {user} tester2"));
+        let own = visit.log_in(&user).access;
+        let of_user = Request::get("/demo/test2").bearer(&own);
+        visit.until("a role given to a new user", 200, &of_user);
+        unchanged("the user may more");
+        visit.servers.login(&format!("user disable {user}"));
+        visit.until("the disabling of a new user", 401, &of_user);
+        unchanged("the user is disabled");
+    });
+}

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod calls;
+mod closed_by_default;
 mod contracts;
 mod cors;
 mod curl;
@@ -26,6 +27,8 @@ mod real_clients;
 mod refresh;
 mod replicas;
 mod samples;
+mod shipped_configuration;
+mod signatures;
 mod single_sign_on;
 mod streaming;
 mod trap;

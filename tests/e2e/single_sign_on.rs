@@ -3,7 +3,7 @@
 
 use postern_e2e::{
     client::{Request, Response},
-    visit::{Visit, on_each_host},
+    visit::{Visit, on_each_host, refresh_grant},
 };
 use serde_json::{Value, json};
 
@@ -231,5 +231,43 @@ fn the_other_grants_and_what_is_no_access_token() {
         ] {
             assert_refused(&post(visit, &format!("/sso/oauth/{path}"), &form), description);
         }
+    });
+}
+
+#[test]
+fn a_disabled_user_is_logged_in_nowhere() {
+    on_each_host(|visit| {
+        let user = visit.user("sso-disabled", &["tester"]);
+        let login = post(
+            visit,
+            &authorize("code", CALLBACK),
+            &format!("username={user}&password=password"),
+        );
+        let code = sent_to(&login, &format!("{CALLBACK}?code="));
+        let cookie = login.header("set-cookie").unwrap_or_default();
+        let session = cookie.split(';').next().unwrap_or_default().to_owned();
+        let form = format!("grant_type=password&username={user}&password=password&{CLIENT}");
+        let tokens = given(&post(visit, "/sso/oauth/token", &form));
+        let spring = visit.log_in(&user);
+
+        visit.servers.login(&format!("user disable {user}"));
+        let again = Request::get(authorize("code", CALLBACK)).header("cookie", &session);
+        assert_login_page(&again.send(visit.host.port));
+        let redeem = format!("grant_type=authorization_code&code={code}&redirect_uri={CALLBACK}&{CLIENT}");
+        assert_refused(&post(visit, "/sso/oauth/token", &redeem), "code 无效");
+        let form = format!(
+            "grant_type=refresh_token&refresh_token={}&{CLIENT}",
+            text(&tokens, "refresh_token")
+        );
+        assert_refused(&post(visit, "/sso/oauth/token", &form), "refresh_token 已失效");
+        let refused = refresh_grant(&spring.refresh).send(visit.host.port);
+        assert_eq!(refused.status, 400, "{refused:?}");
+        let said = format!("Invalid refresh token: {}", spring.refresh);
+        assert_eq!(
+            refused.json(),
+            json!({ "error": "invalid_grant", "error_description": said })
+        );
+        let call = Request::get("/demo/test").bearer(&spring.access);
+        visit.until("the disabling of a user", 401, &call);
     });
 }

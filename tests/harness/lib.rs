@@ -10,6 +10,7 @@
 
 pub mod auth_server;
 pub mod client;
+pub mod foreign_issuer;
 pub mod host;
 pub mod issuer;
 pub mod ports;

@@ -19,8 +19,11 @@ pub const OIDC_PROVIDER: &str = "oidc-provider@9.13.3";
 /// When there is no such benchmark, or a build or the measurement fails.
 pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result<()> {
     let measurement = match words {
-        ["gateway", ..] => {
+        [comparison @ ("gateway" | "filter"), ..] => {
             filter::build(workspace, progress)?;
+            if *comparison == "filter" {
+                filter::build_trivial(workspace)?;
+            }
             progress.step("building the gateway (release)");
             succeed(&mut workspace.cargo(&["build", "--release", "-p", "postern-gateway"]))?;
             "bench-gateway"
@@ -31,14 +34,27 @@ pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result
             install_oidc_provider(workspace, progress)?;
             "bench-auth"
         }
+        ["feeds", ..] => {
+            filter::build(workspace, progress)?;
+            progress.step("building the auth server and the gateway (release)");
+            let packages = ["-p", "postern-auth", "-p", "postern-gateway"];
+            succeed(&mut workspace.cargo(&[&["build", "--release"][..], &packages].concat()))?;
+            "bench-feeds"
+        }
         _ => bail!(
-            "`{}` does not exist; there are `cargo xtask bench gateway` and `cargo xtask bench auth`",
+            "`{}` does not exist; there are `cargo xtask bench gateway`, `filter`, `auth` and `feeds`",
             [&["bench"], words].concat().join(" ")
         ),
     };
     progress.step("building and running the measurement (release)");
     let run = ["run", "--release", "-p", "postern-e2e", "--bin", measurement, "--"];
-    succeed(&mut workspace.cargo(&[&run[..], &words[1..]].concat()))
+    // Which of its comparisons to make is the first word for `bench-gateway`.
+    let words = if measurement == "bench-gateway" {
+        words
+    } else {
+        &words[1..]
+    };
+    succeed(&mut workspace.cargo(&[&run[..], words].concat()))
 }
 
 /// Into the folder of the measurement, unless it is there.

@@ -41,6 +41,15 @@ pub fn build(workspace: &Workspace, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// Builds the filter that does next to nothing, which the benchmark compares ours with.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_trivial(workspace: &Workspace) -> Result<()> {
+    let example = ["--example", "trivial", "--target", TARGET, "--profile", "filter"];
+    succeed(&mut workspace.cargo(&[&["build", "-p", "postern-filter"], &example[..]].concat()))
+}
+
 /// Adds the wasm target to the toolchain when it is not there.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod demo;
 pub mod envoy;
 pub mod filter;
+pub mod fuzz;
 pub mod health;
 pub mod program;
 pub mod progress;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{bench, demo, envoy, filter, progress::Progress, real_clients, test, workspace::Workspace};
+use xtask::{bench, demo, envoy, filter, fuzz, progress::Progress, real_clients, test, workspace::Workspace};
 
 const USAGE: &str = "\
 cargo xtask <command>
@@ -15,10 +15,14 @@ cargo xtask <command>
   filter                                     build dist/postern_filter.wasm
   envoy                                      make sure that Envoy is there, and print where
   clients                                    make sure that the clients of the end-to-end suite are there
-  bench gateway [--seconds 10] [--repetitions 3] [--connections 64] [--only SUBJECT]
+  bench gateway|filter [--seconds 10] [--repetitions 3] [--connections 64] [--only SUBJECT,…]
                                              measure against peers, side by side; writes target/bench/gateway.json
   bench auth [--seconds 5] [--repetitions 3] [--connections 32] [--only SUBJECT]
                                              the same for the auth server; writes target/bench/auth.json
+  bench feeds [--gateways 1000] [--rounds 100]
+                                             how soon a logout is known everywhere; writes target/bench/feeds.json
+  fuzz [path|route|jws|snapshot|config] [--seconds 60 | --runs N]
+                                             libFuzzer on what the filter reads from strangers
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["filter"] => filter::build(&workspace, &progress)?,
         ["envoy"] => println!("{}", envoy::find_or_install(&workspace, &progress)?.display()),
         ["clients"] => real_clients::install(&workspace, &progress)?,
+        ["fuzz", rest @ ..] => fuzz::run(&workspace, &progress, rest)?,
         ["bench", rest @ ..] => bench::run(&workspace, &progress, rest)?,
         [] | ["help"] => print!("{USAGE}"),
         _ => bail!(

@@ -43,6 +43,8 @@ pub struct RealClients {
     pub node: Option<Node>,
     /// Chromium, and jQuery for its pages.
     pub browser: Option<Browser>,
+    /// Chromium alone.
+    pub chromium: Option<PathBuf>,
 }
 
 /// Node, and the folder with its packages.
@@ -69,6 +71,7 @@ pub fn find(workspace: &Workspace) -> RealClients {
     let npm = folder(workspace, "node");
     let modules = npm.join("node_modules");
     let has_npm = is_installed(&npm, NPM);
+    let chromium = in_path(CHROMIUM.0);
     RealClients {
         curl: in_path(CURL.0),
         python: is_installed(&python, PYTHON).then(|| python.join("bin/python")),
@@ -76,10 +79,11 @@ pub fn find(workspace: &Workspace) -> RealClients {
             program,
             modules: modules.clone(),
         }),
-        browser: in_path(CHROMIUM.0).filter(|_| has_npm).map(|program| Browser {
+        browser: chromium.clone().filter(|_| has_npm).map(|program| Browser {
             program,
             jquery: modules.join("jquery/dist/jquery.js"),
         }),
+        chromium,
     }
 }
 
@@ -102,6 +106,10 @@ impl RealClients {
             (
                 self.browser.is_none(),
                 "every scenario with jQuery in Chromium: it is not there; `cargo xtask clients` installs it",
+            ),
+            (
+                self.chromium.is_none(),
+                "every test of the login pages: Chromium is not there; install Debian's package chromium",
             ),
         ];
         lines

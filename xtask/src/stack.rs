@@ -180,8 +180,17 @@ impl Stack {
     /// # Errors
     /// When it cannot be started or does not become ready; for Envoy also when there is none.
     pub fn start_host(&self, name: &str, kind: HostKind, ports: HostPorts, plugin: &Plugin) -> Result<Program> {
+        let text = configuration::gateway(&self.ports, ports, plugin);
+        self.start_host_on(name, kind, ports.admin, &text)
+    }
+
+    /// The same with a `gateway.yaml` of somebody else's, which names this port for the admin interface.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn start_host_on(&self, name: &str, kind: HostKind, admin: u16, text: &str) -> Result<Program> {
         let file = format!("{name}.yaml");
-        self.write(&file, &configuration::gateway(&self.ports, ports, plugin))?;
+        self.write(&file, text)?;
         let gateway = self.workspace.program("postern-gateway");
         let (command, ready) = match kind {
             HostKind::Gateway => {
@@ -202,7 +211,7 @@ impl Stack {
             }
         };
         let mut host = self.spawn(name, command)?;
-        health::wait(&mut host, ports.admin, ready, 200, START, &self.stop)?;
+        health::wait(&mut host, admin, ready, 200, START, &self.stop)?;
         Ok(host)
     }
 

@@ -31,7 +31,8 @@ pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     if private_postgres::find().map_err(anyhow::Error::msg)?.is_none() {
         skipped.push("every test on PostgreSQL: it is not there; install Debian's package postgresql");
     }
-    skipped.extend(real_clients::find(workspace).missing());
+    let clients = real_clients::find(workspace);
+    skipped.extend(clients.missing());
     if let Some(what) = skipped.first()
         && std::env::var("CI").is_ok_and(|value| value == "true")
     {
@@ -41,8 +42,9 @@ pub fn run(workspace: &Workspace, progress: &Progress) -> Result<ExitCode> {
     let mut outcomes = vec![step("cargo xtask filter", || filter::build(workspace, progress))];
     for words in COMMANDS {
         let mut command = workspace.cargo(words);
-        // Tests of single crates know nothing of where Envoy was installed.
+        // Tests of single crates know nothing of where these were installed.
         command.envs(envoy.iter().map(|envoy| ("ENVOY_BIN", envoy)));
+        command.envs(clients.chromium.iter().map(|chromium| ("CHROMIUM_BIN", chromium)));
         let what = shown(&command);
         progress.step(&what);
         outcomes.push(step(&what, || succeed(&mut command)));

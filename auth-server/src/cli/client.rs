@@ -1,11 +1,13 @@
 //! `postern-auth client …`.
 
+use std::fmt::Write as _;
 use std::io::BufRead as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::print;
 use crate::clock;
 use crate::db::client::{self, Client};
 use crate::db::{Database, server, split};
@@ -151,8 +153,9 @@ async fn list(database: &Database) -> anyhow::Result<()> {
         // Not on stdout: there, every line is about a client.
         eprintln!("no client is registered yet; `client add` registers one");
     }
+    let mut listed = String::new();
     for client in clients {
-        println!("{} (profile {})", client.client_id, client.profile.name());
+        let _ = writeln!(listed, "{} (profile {})", client.client_id, client.profile.name());
         for (name, values) in [
             ("grants", &client.grants),
             ("scopes", &client.scopes),
@@ -161,16 +164,17 @@ async fn list(database: &Database) -> anyhow::Result<()> {
             ("redirect URIs", &client.redirect_uris),
         ] {
             if !values.is_empty() {
-                println!("  {name}: {}", values.join(", "));
+                let _ = writeln!(listed, "  {name}: {}", values.join(", "));
             }
         }
-        println!(
+        let _ = writeln!(
+            listed,
             "  lifetimes: access token {}, refresh token {}",
             lifetime(client.access_token_validity, client.profile.access_token_validity()),
             lifetime(client.refresh_token_validity, client.profile.refresh_token_validity())
         );
     }
-    Ok(())
+    print(&listed)
 }
 
 async fn remove(id: &str, database: &Database) -> anyhow::Result<()> {

@@ -1,7 +1,14 @@
 //! `postern-auth doctor`: what is weaker than today's best practice, why, and what to do about it.
 
-use std::net::IpAddr;
+mod other_files;
 
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::print;
 use crate::clock;
 use crate::config::{Config, SpringOauth};
 use crate::db::client::{self, Client};
@@ -9,6 +16,17 @@ use crate::db::signing_key::{self, SigningKey};
 use crate::db::{Database, server};
 use crate::profiles::{Format, Profile};
 use crate::secret::SecretKey;
+
+/// Which files of other programs to look at too.
+#[derive(Args)]
+pub struct Doctor {
+    /// The configuration of a host, for the filter's settings in it: `gateway.yaml`, or Envoy's bootstrap.
+    #[arg(long, value_name = "FILE")]
+    gateway: Vec<PathBuf>,
+    /// The configuration of the login service: `login.yaml`.
+    #[arg(long, value_name = "FILE")]
+    login: Option<PathBuf>,
+}
 
 /// One weakness.
 struct Finding {
@@ -23,10 +41,16 @@ const SHORT_PASSWORD: usize = 16;
 const OLD_KEY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Prints every finding; finding some is no failure.
-pub async fn run(config: &Config, database: Database) -> anyhow::Result<()> {
+pub async fn run(arguments: &Doctor, config: &Config, database: Database) -> anyhow::Result<()> {
     let mut read = database.read().await?;
     let secret_key = SecretKey::from_stored(&server::client_secret_key(&mut read).await?);
     let mut findings = of_config(config);
+    for file in &arguments.gateway {
+        findings.extend(other_files::of_gateway(file)?);
+    }
+    if let Some(file) = &arguments.login {
+        findings.extend(other_files::of_login_service(file)?);
+    }
     for client in client::all(&mut read).await? {
         findings.extend(of_client(&client, secret_key.as_ref()));
     }
@@ -37,18 +61,20 @@ pub async fn run(config: &Config, database: Database) -> anyhow::Result<()> {
         let active = keys.iter().find(|key| Some(&key.key_id) == active.as_ref());
         findings.extend(active.and_then(|key| of_key(key, now_ms)));
     }
+    let mut listed = String::new();
     for finding in &findings {
-        println!(
+        let _ = writeln!(
+            listed,
             "- {}\n    why: {}\n    do:  {}",
             finding.what, finding.why, finding.remedy
         );
     }
-    match findings.len() {
-        0 => println!("nothing found that is weaker than today's best practice"),
-        1 => println!("1 finding"),
-        count => println!("{count} findings"),
-    }
-    Ok(())
+    listed += &match findings.len() {
+        0 => "nothing found that is weaker than today's best practice\n".to_owned(),
+        1 => "1 finding\n".to_owned(),
+        count => format!("{count} findings\n"),
+    };
+    print(&listed)
 }
 
 fn of_config(config: &Config) -> Vec<Finding> {
@@ -88,6 +114,20 @@ fn of_config(config: &Config) -> Vec<Finding> {
             remedy: "set it to false when every caller sends the credentials of a client".into(),
         });
     }
+    // Only this profile's pages keep somebody logged in.
+    for mount in config.mounts.iter().filter(|mount| mount.profile == Profile::Tkey) {
+        let what = match mount.secure_cookies {
+            Some(true) => continue,
+            Some(false) => "false",
+            None if config.listen.ip().is_loopback() => continue,
+            None => "not set, so that X-Forwarded-Proto decides",
+        };
+        findings.push(Finding {
+            what: format!("mounts: secure_cookies of profile tkey at {}/: {what}", mount.path.value),
+            why: "whoever sits on the network between takes the login out of a request by plain HTTP, and is that user (ASVS 3.3.1)",
+            remedy: "set secure_cookies: true, and let browsers come by HTTPS only".into(),
+        });
+    }
     if config.compat.query_credentials {
         findings.push(Finding {
             what: "compat.query_credentials: true".into(),
@@ -114,7 +154,7 @@ fn of_config(config: &Config) -> Vec<Finding> {
     if config.compat.reuse_refresh_token {
         findings.push(Finding {
             what: "compat.reuse_refresh_token: true".into(),
-            why: "a stolen refresh token works until it expires, and its use beside the owner's is not noticed (RFC 9700 section 2.2.2)",
+            why: "a stolen refresh token works until it expires, beside the owner's; with rotation the second of the two to use it is refused, and notices (RFC 9700 section 2.2.2)",
             remedy: "set it to false when every client stores the refresh token of each answer".into(),
         });
     }
@@ -156,6 +196,15 @@ fn of_config(config: &Config) -> Vec<Finding> {
             ),
             why: "passwords of users cross the network in the clear",
             remedy: "run both on one machine, or put a TLS or mesh proxy between".into(),
+        });
+    }
+    if let Some(host) = config.database_location().host()
+        && !is_loopback(&host)
+    {
+        findings.push(Finding {
+            what: format!("database: PostgreSQL at {host} is reached without TLS"),
+            why: "signing keys, and with them every token of the legacy profiles, cross the network in the clear",
+            remedy: "keep that network to the two machines, or put a TLS proxy or a tunnel between".into(),
         });
     }
     if !config.listen.ip().is_loopback() {

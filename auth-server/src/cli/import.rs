@@ -7,13 +7,15 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use postern_mysql_dump::Reader;
 
+use super::print;
 use crate::clock;
 use crate::db::Database;
 use crate::import::{self, Options, Rows, TABLES};
 use crate::profiles::Profile;
 
-/// Every so many rows a line tells how far the reading is.
+/// Every so many rows a line tells how far the reading is, and the writing.
 const ROWS_PER_LINE: u64 = 100_000;
+const WRITTEN_PER_LINE: usize = 5_000;
 
 /// What to import.
 #[derive(Args)]
@@ -24,16 +26,20 @@ pub struct Import {
     /// Take what the dump says of clients that are registered here already, but otherwise.
     #[arg(long)]
     overwrite: bool,
+    /// Take no tokens: they are those of the last dump, after which the old server issues and takes back no more.
+    #[arg(long)]
+    without_tokens: bool,
     /// Dumps of the tables of Spring Security OAuth, written by mysqldump or by hand.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// Reads every file, then takes what can be taken in one transaction. Prints the report.
+/// Reads every file, then takes what can be taken. Prints the report.
 pub async fn run(arguments: Import, database: Database) -> anyhow::Result<()> {
     let Import {
         profile,
         overwrite,
+        without_tokens,
         files,
     } = arguments;
     if profile == Profile::Tkey {
@@ -62,8 +68,20 @@ pub async fn run(arguments: Import, database: Database) -> anyhow::Result<()> {
         );
     }
     eprintln!("{} rows read; writing", rows.count);
-    let report = import::import(&database, rows, &Options { profile, overwrite }, clock::now_ms()).await?;
-    print!("{report}");
+    let options = Options {
+        profile,
+        overwrite,
+        without_tokens,
+    };
+    let mut told = 0;
+    let progress = |written: usize, total: usize| {
+        if written == total || written - told >= WRITTEN_PER_LINE {
+            told = written;
+            eprintln!("{written} of {total} rows written");
+        }
+    };
+    let report = import::import(&database, rows, &options, clock::now_ms(), progress).await?;
+    print(&report.to_string())?;
     eprintln!("done");
     Ok(())
 }

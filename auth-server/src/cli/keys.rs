@@ -1,8 +1,11 @@
 //! `postern-auth keys …`.
 
+use std::fmt::Write as _;
+
 use anyhow::bail;
 use clap::Subcommand;
 
+use super::print;
 use crate::clock;
 use crate::db::{Database, signing_key};
 use crate::profiles::Profile;
@@ -44,6 +47,7 @@ async fn list(database: &Database) -> anyhow::Result<()> {
     if keys.is_empty() {
         bail!("there are no keys yet; `serve` draws them for the mounted profiles");
     }
+    let mut listed = String::new();
     for key in keys {
         let active = signing_key::active(&mut read, &key.profile, now_ms).await?;
         let state = match () {
@@ -52,7 +56,8 @@ async fn list(database: &Database) -> anyhow::Result<()> {
             () => "only verifies",
         };
         let days = (now_ms - key.created_at_ms) / 86_400_000;
-        println!(
+        let _ = writeln!(
+            listed,
             "{} profile {} {} {} bits, {days} days old, {state}",
             key.key_id,
             key.profile,
@@ -64,5 +69,5 @@ async fn list(database: &Database) -> anyhow::Result<()> {
             key.secret.len() * 8
         );
     }
-    Ok(())
+    print(&listed)
 }

@@ -1,6 +1,10 @@
 //! Access tokens: what was signed, never the signed token.
 
-use sqlx::AnyConnection;
+use std::fmt::Write as _;
+
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::db::change::Kind;
 
 /// An access token as it was issued.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -35,6 +39,10 @@ pub struct AccessToken {
     pub issued_at_ms: i64,
     /// `None`: never.
     pub expires_at_ms: Option<i64>,
+    /// Not 0: it is the one to give again.
+    pub reusable: i64,
+    /// Not 0: its client was removed meanwhile.
+    pub revoked_with_client: i64,
 }
 
 /// The token that is given again for the same client, user and scope, whether it has expired or not.
@@ -47,7 +55,7 @@ pub async fn reusable(
 ) -> sqlx::Result<Option<AccessToken>> {
     sqlx::query_as(
         "SELECT token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, grant_type, claims, refresh_id, \
-         refresh_claims, key_id, issued_at_ms, expires_at_ms FROM access_token \
+         refresh_claims, key_id, issued_at_ms, expires_at_ms, reusable, revoked_with_client FROM access_token \
          WHERE profile = $1 AND client_id = $2 AND user_name = $3 AND authentication_id = $4 AND reusable = 1",
     )
     .bind(profile)
@@ -58,40 +66,11 @@ pub async fn reusable(
     .await
 }
 
-/// What a presented token is known to be.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Presented {
-    /// The `jti`.
-    pub token_id: String,
-    /// The profile it was made in.
-    pub profile: String,
-    /// The client it was given to.
-    pub client_id: String,
-    /// The user's id; empty: the client's own token.
-    pub user_id: String,
-    /// The user's name; empty: the client's own token.
-    pub user_name: String,
-    /// Space-separated, in the order of the answer.
-    pub scope: String,
-    /// The grant it was issued by.
-    pub grant_type: String,
-    /// The payload that was signed.
-    pub claims: String,
-    /// When it was made.
-    pub issued_at_ms: i64,
-    /// The refresh token it was given with.
-    pub refresh_id: Option<String>,
-    /// `None`: never.
-    pub expires_at_ms: Option<i64>,
-    /// Not 0: its client was removed meanwhile.
-    pub revoked_with_client: i64,
-}
-
 /// The token whose SHA-256 this is, of any profile, whether it has expired or not.
-pub async fn find(connection: &mut AnyConnection, token_hash: &[u8]) -> sqlx::Result<Option<Presented>> {
+pub async fn find(connection: &mut AnyConnection, token_hash: &[u8]) -> sqlx::Result<Option<AccessToken>> {
     sqlx::query_as(
-        "SELECT token_id, profile, client_id, user_id, user_name, scope, grant_type, claims, issued_at_ms, refresh_id, \
-         expires_at_ms, revoked_with_client FROM access_token WHERE token_hash = $1",
+        "SELECT token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, grant_type, claims, refresh_id, \
+         refresh_claims, key_id, issued_at_ms, expires_at_ms, reusable, revoked_with_client FROM access_token WHERE token_hash = $1",
     )
     .bind(token_hash.to_vec())
     .fetch_optional(connection)
@@ -133,6 +112,48 @@ pub async fn insert(connection: &mut AnyConnection, token: &AccessToken) -> sqlx
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Stores new tokens without refresh tokens, each as the one to give again unless there is an earlier one; none at all, if
+/// anything but a revoked token has changed since the change of that number. Returns how many are stored.
+pub async fn insert_first(connection: &mut AnyConnection, tokens: &[&AccessToken], seen: i64) -> sqlx::Result<usize> {
+    const COLUMNS: usize = 13;
+    let mut sql = String::from(
+        "INSERT INTO access_token (token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, \
+         grant_type, claims, key_id, issued_at_ms, expires_at_ms, reusable) SELECT * FROM (VALUES ",
+    );
+    for row in 0..tokens.len() {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..COLUMNS {
+            let _ = write!(sql, "${}, ", row * COLUMNS + column + 3);
+        }
+        sql.push_str("1)");
+    }
+    sql.push_str(
+        ") AS new WHERE NOT EXISTS (SELECT 1 FROM change WHERE number > $1 AND kind <> $2) ON CONFLICT DO NOTHING",
+    );
+    // Nothing but numbers of parameters was added to it.
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(seen)
+        .bind(Kind::TokenRevoked.name());
+    for token in tokens {
+        query = query
+            .bind(token.token_id.as_str())
+            .bind(token.token_hash.clone())
+            .bind(token.authentication_id.as_str())
+            .bind(token.profile.as_str())
+            .bind(token.client_id.as_str())
+            .bind(token.user_id.as_str())
+            .bind(token.user_name.as_str())
+            .bind(token.scope.as_str())
+            .bind(token.grant_type.as_str())
+            .bind(token.claims.as_str())
+            .bind(token.key_id.as_str())
+            .bind(token.issued_at_ms)
+            .bind(token.expires_at_ms);
+    }
+    let done = query.execute(connection).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(0))
 }
 
 /// When a token expires (`Some(None)`: never); `None`: there is no such token (any more).

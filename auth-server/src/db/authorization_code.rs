@@ -19,6 +19,8 @@ pub struct AuthorizationCode {
     pub scope: String,
     /// The redirect URI of the authorization request; empty: it named none.
     pub redirect_uri: String,
+    /// Where it was sent: that one, or the only one of the client.
+    pub sent_to: String,
     /// The S256 challenge of RFC 7636; empty: none.
     pub code_challenge: String,
     /// The access token it was exchanged for; `None`: not yet.
@@ -34,7 +36,7 @@ pub struct AuthorizationCode {
 /// The code of that hash, whether it is still good or not.
 pub async fn find(connection: &mut AnyConnection, code_hash: &[u8]) -> sqlx::Result<Option<AuthorizationCode>> {
     sqlx::query_as(
-        "SELECT code_hash, profile, client_id, user_id, user_name, scope, redirect_uri, code_challenge, token_id, \
+        "SELECT code_hash, profile, client_id, user_id, user_name, scope, redirect_uri, sent_to, code_challenge, token_id, \
          refresh_id, redeemed_at_ms, expires_at_ms FROM authorization_code WHERE code_hash = $1",
     )
     .bind(code_hash.to_vec())
@@ -46,7 +48,8 @@ pub async fn find(connection: &mut AnyConnection, code_hash: &[u8]) -> sqlx::Res
 pub async fn insert(connection: &mut AnyConnection, code: &AuthorizationCode) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO authorization_code (code_hash, profile, client_id, user_id, user_name, scope, redirect_uri, \
-         code_challenge, token_id, refresh_id, expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         sent_to, code_challenge, token_id, refresh_id, expires_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(code.code_hash.clone())
     .bind(code.profile.as_str())
@@ -55,6 +58,7 @@ pub async fn insert(connection: &mut AnyConnection, code: &AuthorizationCode) ->
     .bind(code.user_name.as_str())
     .bind(code.scope.as_str())
     .bind(code.redirect_uri.as_str())
+    .bind(code.sent_to.as_str())
     .bind(code.code_challenge.as_str())
     .bind(code.token_id.clone())
     .bind(code.refresh_id.clone())

@@ -21,7 +21,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// As it stands in the table.
+    pub fn name(self) -> &'static str {
         match self {
             Self::TokenRevoked => "token_revoked",
             Self::ClientRevoked => "client_revoked",
@@ -97,11 +98,32 @@ pub async fn kinds(connection: &mut AnyConnection, after: i64, up_to: i64) -> sq
     names.iter().map(|name| Kind::named(name)).collect()
 }
 
-/// The numbers of the oldest change that is kept and of the newest; 0 and 0 when nothing ever changed.
+/// What changed after one number, up to and including another, with the subjects; so many at most.
+pub async fn after(
+    connection: &mut AnyConnection,
+    after: i64,
+    up_to: i64,
+    most: usize,
+) -> sqlx::Result<Vec<(Kind, String)>> {
+    let changes: Vec<(String, String)> =
+        sqlx::query_as("SELECT kind, subject FROM change WHERE number > $1 AND number <= $2 LIMIT $3")
+            .bind(after)
+            .bind(up_to)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(connection)
+            .await?;
+    let typed = |(name, subject): (String, String)| Ok((Kind::named(&name)?, subject));
+    changes.into_iter().map(typed).collect()
+}
+
+/// The numbers of the oldest change that is kept and of the newest; 0 and 0 when nothing ever changed. (Each is found by
+/// itself: asked for both together, SQLite would read the whole table.)
 pub async fn range(connection: &mut AnyConnection) -> sqlx::Result<(i64, i64)> {
-    sqlx::query_as("SELECT COALESCE(MIN(number), 0), COALESCE(MAX(number), 0) FROM change")
-        .fetch_one(connection)
-        .await
+    sqlx::query_as(
+        "SELECT COALESCE((SELECT MIN(number) FROM change), 0), COALESCE((SELECT MAX(number) FROM change), 0)",
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Forgets changes before a time, but never the newest: the version must not fall back.

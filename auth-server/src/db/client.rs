@@ -1,5 +1,7 @@
 //! Registered OAuth clients.
 
+use std::collections::HashSet;
+
 use sqlx::AnyConnection;
 
 use crate::db::{join, split};
@@ -131,6 +133,15 @@ pub async fn find(connection: &mut AnyConnection, client_id: &str) -> sqlx::Resu
     .fetch_optional(connection)
     .await?;
     row.map(Client::try_from).transpose()
+}
+
+/// The ids of a profile's clients.
+pub async fn ids(connection: &mut AnyConnection, profile: Profile) -> sqlx::Result<HashSet<String>> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT client_id FROM client WHERE profile = $1")
+        .bind(profile.name())
+        .fetch_all(connection)
+        .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// Whether the client is still registered.

@@ -2,6 +2,8 @@
 //! for that: to be taken for such a token, a forgery would need the MD5 of a value that was random (a second preimage),
 //! not a mere collision.
 
+use std::collections::HashSet;
+
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::profiles::Profile;
@@ -40,11 +42,18 @@ pub async fn find(connection: &mut AnyConnection, token_md5: &str) -> sqlx::Resu
     .await
 }
 
-/// Stores tokens, except those that are there already, also revoked. Returns how many are new.
+/// Stores tokens, except those that are there already, also revoked, and except new encodings of a refresh token that was
+/// revoked. Returns how many are new.
 pub async fn insert(connection: &mut AnyConnection, tokens: &[ImportedToken]) -> sqlx::Result<u64> {
     let mut new = 0;
     // Many at a time, for others wait until the import commits; SQLite takes 32,766 parameters in one statement.
     for tokens in tokens.chunks(1000) {
+        let revoked = revoked_refresh_tokens(&mut *connection, tokens).await?;
+        let good = |token: &&ImportedToken| token.refresh == 0 || !revoked.contains(&token.token_id);
+        let tokens: Vec<&ImportedToken> = tokens.iter().filter(good).collect();
+        if tokens.is_empty() {
+            continue;
+        }
         let rows: Vec<String> = (0..tokens.len()).map(placeholders).collect();
         let statement = format!(
             "INSERT INTO imported_token (token_md5, token_id, refresh, profile, client_id, user_name, refresh_id, scope, \
@@ -68,6 +77,33 @@ pub async fn insert(connection: &mut AnyConnection, tokens: &[ImportedToken]) ->
         new += insert.execute(&mut *connection).await?.rows_affected();
     }
     Ok(new)
+}
+
+/// The ids of those refresh tokens of which an encoding is revoked.
+async fn revoked_refresh_tokens(
+    connection: &mut AnyConnection,
+    tokens: &[ImportedToken],
+) -> sqlx::Result<HashSet<String>> {
+    let ids: HashSet<&str> = tokens
+        .iter()
+        .filter(|token| token.refresh != 0)
+        .map(|token| token.token_id.as_str())
+        .collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let numbers: Vec<String> = (1..=ids.len()).map(|number| format!("${number}")).collect();
+    // Made of nothing but numbers.
+    let statement = AssertSqlSafe(format!(
+        "SELECT DISTINCT token_id FROM imported_token WHERE refresh <> 0 AND revoked = 1 AND token_id IN ({})",
+        numbers.join(", ")
+    ));
+    let mut select = sqlx::query_scalar(statement);
+    for id in ids {
+        select = select.bind(id);
+    }
+    let revoked: Vec<String> = select.fetch_all(connection).await?;
+    Ok(revoked.into_iter().collect())
 }
 
 /// `($1, …, $9)` for the first row, and so on.

@@ -12,7 +12,7 @@ use http::StatusCode;
 use crate::app::App;
 use crate::db::client::Client;
 use crate::endpoints::token::effective_scope;
-use crate::error::Refusal;
+use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::{self, Authorization};
 use crate::login::form_encoded;
 use crate::pages::form_cookie::{self, FormCookie};
@@ -124,7 +124,7 @@ impl<'a> Asked<'a> {
         let parameter = |name| request.parameters.get(name).unwrap_or_default();
         let response_type = parameter("response_type");
         if response_type != "code" || !client.response_types.iter().any(|name| name == "code") {
-            return Err(Refusal::UnsupportedResponseType(response_type.to_owned()));
+            return Err(Refusal::UnsupportedResponseType(Presented(response_type.to_owned())));
         }
         let code_challenge = parameter("code_challenge");
         authorization_code::check_challenge(code_challenge, parameter("code_challenge_method"))?;
@@ -150,12 +150,13 @@ async fn allow(
         value.ok_or(Refusal::MissingParameter(name))
     };
     let (user_name, password) = (entered("username")?, entered("password")?);
-    let user = user_auth::authenticate(app, &destination.client, user_name, password).await?;
+    let user = user_auth::authenticate(app, user_name, password).await?;
     let authorization = Authorization {
         client: &destination.client,
         user: &user,
         scope: &asked.scope,
         redirect_uri: destination.named.unwrap_or_default(),
+        sent_to: &destination.uri,
         code_challenge: asked.code_challenge,
     };
     authorization_code::authorize(app, &authorization).await
@@ -163,7 +164,7 @@ async fn allow(
 
 /// The login page, with what went wrong before.
 fn ask(request: &Request, destination: &Destination<'_>, failure: Option<Failure>) -> Response {
-    let cookie = FormCookie::of(&request.headers);
+    let cookie = FormCookie::of(&request.mount, &request.headers);
     let parameters = PARAMETERS
         .iter()
         .filter_map(|name| Some((*name, request.parameters.get(name)?)));

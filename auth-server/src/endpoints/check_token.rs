@@ -11,10 +11,10 @@ use crate::app::App;
 use crate::client_auth;
 use crate::clock;
 use crate::config::{SpringOauth, TokenStore};
-use crate::db::access_token;
 use crate::error::Refusal;
 use crate::imported::{self, Imported, Kind, Payload};
 use crate::issue::{lives, token_hash};
+use crate::known_tokens;
 use crate::profiles::Profile;
 use crate::profiles::spring::claims::Claims;
 use crate::profiles::spring::{self, Request};
@@ -46,7 +46,7 @@ async fn check(app: &App, request: &Request) -> Result<Payload, Refusal> {
         .get("token")
         .ok_or(Refusal::MissingParameter("token"))?;
     let active = (version >= SpringOauth::V2_3).then_some(true);
-    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
+    let found = known_tokens::find(app, &token_hash(token)).await?;
     let found = found.filter(|found| found.profile == profile.name());
     let Some(found) = found else {
         return match imported::find(app, Kind::Access, token).await? {
@@ -58,7 +58,7 @@ async fn check(app: &App, request: &Request) -> Result<Payload, Refusal> {
         return Err(Refusal::ExpiredToken);
     }
     if found.revoked_with_client != 0 {
-        return Err(Refusal::ClientGone(found.client_id));
+        return Err(Refusal::ClientGone(found.client_id.clone()));
     }
     let claims: Claims =
         serde_json::from_str(&found.claims).map_err(|_| Refusal::Corrupt("the claims of a token cannot be read"))?;

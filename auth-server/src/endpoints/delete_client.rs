@@ -10,7 +10,7 @@ use http::Method;
 use crate::app::App;
 use crate::clock;
 use crate::db::client;
-use crate::error::Refusal;
+use crate::error::{Presented, Refusal};
 use crate::profiles::spring::Request;
 use crate::profiles::uaa;
 use crate::{bearer_auth, revoke};
@@ -35,7 +35,7 @@ async fn delete(app: &App, request: &Request, client_id: &str) -> Result<(), Ref
     if ![Method::GET, Method::POST].contains(&request.method) {
         return Err(Refusal::NeitherGetNorPost(request.method.to_string()));
     }
-    let unknown = || Refusal::NoSuchClient(client_id.to_owned());
+    let unknown = || Refusal::NoSuchClient(Presented(client_id.to_owned()));
     let mut write = app.database.write().await?;
     // Clients of other contracts are none of this mount's.
     let found = client::profile_of(&mut write, client_id).await?;

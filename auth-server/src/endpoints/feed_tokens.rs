@@ -8,8 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::app::App;
-use crate::credentials;
-use crate::follow;
+use crate::reader_auth;
 
 /// Seconds a request is held when it does not say.
 const WAIT: u64 = 25;
@@ -18,12 +17,8 @@ const LONGEST_WAIT: u64 = 60;
 
 /// 200 with a document, 304 when nothing changed, 401 for a stranger, 400 for a `wait` that is no number.
 pub async fn feed_tokens(State(app): State<Arc<App>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    if !credentials::presented(&headers, &app.feed_credentials) {
-        let challenge = [(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static(r#"Basic realm="postern feed""#),
-        )];
-        return (StatusCode::UNAUTHORIZED, challenge).into_response();
+    if let Err(refused) = reader_auth::authenticate(&app, &headers).await {
+        return refused;
     }
     let query = query.unwrap_or_default();
     let parameter = |name: &str| {
@@ -38,7 +33,7 @@ pub async fn feed_tokens(State(app): State<Arc<App>>, headers: HeaderMap, RawQue
     let mut after = parameter("after").and_then(|version| app.feed.position(version));
     if after.is_none() && parameter("after").is_some() {
         // Perhaps another replica has told of a change that is not known here yet.
-        if let Err(error) = follow::catch_up(&app).await {
+        if let Err(error) = app.current.reach().await {
             return unreadable(&error);
         }
         after = parameter("after").and_then(|version| app.feed.position(version));

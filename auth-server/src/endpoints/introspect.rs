@@ -4,25 +4,25 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::clock;
-use crate::credentials;
-use crate::db::access_token;
 use crate::error::Refusal;
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
+use crate::known_tokens;
+use crate::profiles::Profile;
 use crate::profiles::spring::{self, Parameters};
+use crate::reader_auth;
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
 /// reader of the feed.
 pub async fn introspect(State(app): State<Arc<App>>, headers: HeaderMap, body: String) -> Response {
-    if !credentials::presented(&headers, &app.feed_credentials) {
-        let challenge = HeaderValue::from_static(r#"Basic realm="postern feed""#);
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+    if let Err(refused) = reader_auth::authenticate(&app, &headers).await {
+        return refused;
     }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let parameters = Parameters::read(None, content_type, body.as_bytes());
@@ -61,7 +61,7 @@ fn signed(app: &App, answer: &serde_json::Value) -> Response {
 /// Of a signed answer, as it is asked for and sent.
 const MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
-/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`.
+/// The members of RFC 7662 section 2.2 and `authorities`, by their names in the tokens of profile `spring`; and whose user it is.
 #[derive(Serialize)]
 struct Identity {
     active: bool,
@@ -71,6 +71,9 @@ struct Identity {
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
+    /// The user is none of the login service's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    foreign_user: bool,
     scope: String,
     authorities: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,24 +85,25 @@ struct Identity {
 
 /// Who a living token speaks of; `None`: it is none, or no longer good.
 async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
-    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
+    let found = known_tokens::find(app, &token_hash(token)).await?;
     if found.is_none() {
         return identify_imported(app, token).await;
     }
     let living = found.filter(|found| lives(found.expires_at_ms, clock::now_ms()) && found.revoked_with_client == 0);
     let Some(found) = living else { return Ok(None) };
-    let text = |text: String| (!text.is_empty()).then_some(text);
+    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
     Ok(Some(Identity {
         active: true,
         token_type: "Bearer",
         authorities: authorities(&found.claims)?,
-        client_id: found.client_id,
-        username: text(found.user_name),
-        sub: text(found.user_id),
-        scope: found.scope,
+        client_id: found.client_id.clone(),
+        username: text(&found.user_name),
+        sub: text(&found.user_id),
+        foreign_user: found.profile == Profile::Principal.name(),
+        scope: found.scope.clone(),
         exp: found.expires_at_ms.map(|ms| ms / 1000),
         iat: Some(found.issued_at_ms / 1000),
-        jti: found.token_id,
+        jti: found.token_id.clone(),
     }))
 }
 
@@ -109,7 +113,9 @@ async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, R
     let Some(imported) = imported.filter(|imported| imported.lives(clock::now_ms())) else {
         return Ok(None);
     };
-    let authorities = imported.authorities(app).await?;
+    let Some(authorities) = imported.authorities(app).await? else {
+        return Ok(None);
+    };
     let (sub, username) = imported.claims.user.map(|user| (user.id, user.name)).unzip();
     Ok(Some(Identity {
         active: true,
@@ -117,6 +123,7 @@ async fn identify_imported(app: &App, token: &str) -> Result<Option<Identity>, R
         client_id: imported.token.client_id,
         username,
         sub,
+        foreign_user: imported.profile == Profile::Principal,
         scope: imported.claims.scope.join(" "),
         authorities,
         exp: Some(imported.expires_at_ms / 1000),

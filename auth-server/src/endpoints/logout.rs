@@ -1,15 +1,15 @@
-//! `/logout`: takes back the presented access token and the refresh token it was given with. Any method; the body is
-//! never read, whatever its content type says (clients send `multipart/form-data` without a body).
+//! `/logout`: takes back the presented access token and the refresh token it was given with, whichever profile issued it:
+//! who shows it wants it gone. Any method; the body is never read, whatever its content type says (clients send
+//! `multipart/form-data` without a body).
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::clock;
-use crate::config::Mount;
 use crate::db::access_token;
 use crate::error::{Presented, Refusal};
 use crate::imported::{self, Kind};
@@ -18,29 +18,22 @@ use crate::profiles::spring;
 use crate::revoke;
 
 /// Answers 200 without a body, also when there was nothing left to take back.
-pub async fn logout(
-    State(app): State<Arc<App>>,
-    Extension(mount): Extension<Arc<Mount>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
+pub async fn logout(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {
     let no_store = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
     ];
-    match log_out(&app, &mount, &headers).await {
+    match log_out(&app, &headers).await {
         Ok(()) => (StatusCode::OK, no_store).into_response(),
         Err(refusal) => spring::refuse(&app, uri.path(), refusal),
     }
 }
 
-async fn log_out(app: &App, mount: &Mount, headers: &HeaderMap) -> Result<(), Refusal> {
+async fn log_out(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = spring::bearer(headers).ok_or(Refusal::NoBearerToken)?;
     let hash = token_hash(token);
-    let of_profile =
-        |found: Option<access_token::Presented>| found.filter(|found| found.profile == mount.profile.name());
     let found = access_token::find(&mut *app.database.read().await?, &hash).await?;
-    match of_profile(found) {
+    match found {
         Some(found) => {
             let mut write = app.database.write_for(&found.client_id, &found.user_name).await?;
             let now_ms = clock::now_ms();
@@ -56,8 +49,7 @@ async fn log_out(app: &App, mount: &Mount, headers: &HeaderMap) -> Result<(), Re
             Ok(())
         }
         None => {
-            let imported = imported::find(app, Kind::Access, token).await?;
-            match imported.filter(|imported| imported.profile == mount.profile) {
+            match imported::find(app, Kind::Access, token).await? {
                 Some(imported) => imported::log_out(app, &imported).await,
                 // A JWT that is not known (any more) is logged out already.
                 None if token.split('.').count() == 3 => Ok(()),

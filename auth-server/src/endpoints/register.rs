@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::clock;
 use crate::db::client::{self, Client};
-use crate::error::Refusal;
+use crate::error::{Presented, Refusal};
 use crate::profiles::spring::{self, Request};
 use crate::profiles::uaa;
 use crate::{bearer_auth, registration};
@@ -71,7 +71,7 @@ async fn register_client<'a>(app: &App, request: &'a Request) -> Result<(&'a str
     };
     let mut write = app.database.write().await?;
     if client::exists(&mut write, client_id).await? {
-        return Err(Refusal::ClientExists(client_id.to_owned()));
+        return Err(Refusal::ClientExists(Presented(client_id.to_owned())));
     }
     registration::register(&mut write, &client, clock::now_ms()).await?;
     write.commit().await?;

@@ -10,14 +10,16 @@ use crate::app::App;
 use crate::client_auth;
 use crate::clock;
 use crate::db::client::Client;
-use crate::error::Refusal;
+use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
+use crate::profiles::Profile;
 use crate::profiles::spring::{self, Request};
+use crate::profiles::uaa::ADMIN_SCOPE;
 
 /// Since RFC 9700 nobody should use the password grant (RFC 9745: 1 January 2025).
-pub const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
+const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");
 
 /// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -25,12 +27,25 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
             let mut response = spring::token_answer(request.mount.profile, &issued, clock::now_ms());
-            if grant == "password" {
-                response.headers_mut().insert("deprecation", DEPRECATED);
-            }
+            note_deprecation(&app, grant, &mut response);
             response
         }
         Err(refusal) => request.refuse(&app, refusal),
+    }
+}
+
+/// Says in the answer to a password grant that nobody should use it any more, and when it will be gone, if that is set
+/// (RFC 8594).
+pub fn note_deprecation(app: &App, grant: &str, response: &mut Response) {
+    if grant != "password" {
+        return;
+    }
+    let headers = response.headers_mut();
+    headers.insert("deprecation", DEPRECATED);
+    if let Some(date) = app.compat.password_grant_sunset
+        && let Ok(value) = HeaderValue::from_str(&date.to_string())
+    {
+        headers.insert("sunset", value);
     }
 }
 
@@ -78,21 +93,24 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             };
             Ok((grant, authorization_code::grant(app, client, &shown).await?))
         }
-        other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
+        other => Err(Refusal::UnsupportedGrantType(Presented(other.to_owned()))),
     }
 }
 
-/// What is asked for, or everything the client is registered for. A client without registered scopes may ask for any.
+/// What is asked for, or everything the client is registered for. A client without registered scopes may ask for any, but
+/// for the one that opens the endpoints of ours.
 pub fn effective_scope(client: &Client, requested: &[String]) -> Result<Vec<String>, Refusal> {
     let scope = if requested.is_empty() {
         &client.scopes
     } else {
         requested
     };
-    let unregistered = |scope: &&String| !client.scopes.is_empty() && !client.scopes.contains(scope);
+    let opens_ours = |scope: &str| client.profile == Profile::Uaa && scope == ADMIN_SCOPE;
+    let unregistered =
+        |scope: &&String| !client.scopes.contains(scope) && (!client.scopes.is_empty() || opens_ours(scope.as_str()));
     if let Some(foreign) = scope.iter().find(unregistered) {
         return Err(Refusal::InvalidScope {
-            scope: foreign.clone(),
+            scope: Presented(foreign.clone()),
             registered: client.scopes.clone(),
         });
     }

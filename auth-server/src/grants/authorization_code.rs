@@ -33,6 +33,8 @@ pub struct Authorization<'a> {
     pub scope: &'a [String],
     /// As the request named it; empty: it named none.
     pub redirect_uri: &'a str,
+    /// Where the code is sent.
+    pub sent_to: &'a str,
     /// The S256 challenge; empty: none.
     pub code_challenge: &'a str,
 }
@@ -61,6 +63,7 @@ pub async fn authorize(app: &App, authorization: &Authorization<'_>) -> Result<S
         user_name: user.name.clone(),
         scope: authorization.scope.join(" "),
         redirect_uri: authorization.redirect_uri.to_owned(),
+        sent_to: authorization.sent_to.to_owned(),
         code_challenge: authorization.code_challenge.to_owned(),
         token_id: None,
         refresh_id: None,
@@ -80,7 +83,8 @@ pub async fn grant(app: &App, client: Arc<Client>, shown: &Shown<'_>) -> Result<
     let found = authorization_code::find(&mut *app.database.read().await?, &code_hash).await?;
     let found = admit(found, &client, shown)?;
     let authorities = if found.token_id.is_none() && lives(Some(found.expires_at_ms), clock::now_ms()) {
-        app.login.authorities(&found.user_id).await?
+        let authorities = app.login.authorities(&found.user_id).await?;
+        authorities.ok_or_else(|| invalid(shown))?
     } else {
         Vec::new()
     };
@@ -146,11 +150,13 @@ fn admit(found: Option<AuthorizationCode>, client: &Client, shown: &Shown<'_>) -
     let found = found
         .filter(|found| found.profile == client.profile.name())
         .ok_or_else(|| invalid(shown))?;
+    // In the order of the original. Where the request named no URI, the one that the code was sent to may be named here.
+    let named_later = !shown.redirect_uri.is_empty() && found.sent_to == shown.redirect_uri;
+    if found.redirect_uri != shown.redirect_uri && !named_later {
+        return Err(Refusal::RedirectMismatch);
+    }
     if found.client_id != client.client_id {
         return Err(Refusal::ForeignCode);
-    }
-    if found.redirect_uri != shown.redirect_uri {
-        return Err(Refusal::RedirectMismatch);
     }
     let verified = match (found.code_challenge.as_str(), shown.code_verifier) {
         ("", "") => true,

@@ -10,7 +10,8 @@ use crate::error::Refusal;
 use crate::issue::{Grantee, Issued, issue};
 use crate::user_auth;
 
-/// Asks the login service who the user is and what the user may do, then issues.
+/// Asks the login service who the user is and what the user may do, then issues. Each use is logged, for who wants to know
+/// which clients still take passwords; never with the name that was entered, which may be a misplaced password.
 pub async fn grant(
     app: &App,
     client: Arc<Client>,
@@ -18,8 +19,22 @@ pub async fn grant(
     user_name: &str,
     password: &str,
 ) -> Result<Issued, Refusal> {
-    let user = user_auth::authenticate(app, &client, user_name, password).await?;
+    let user = match user_auth::authenticate(app, user_name, password).await {
+        Ok(user) => user,
+        Err(refusal) => {
+            if matches!(refusal, Refusal::BadUserCredentials(_)) {
+                tracing::info!(client_id = client.client_id, "password grant: wrong user or password");
+            }
+            return Err(refusal);
+        }
+    };
+    tracing::info!(
+        client_id = client.client_id,
+        user_id = user.id,
+        "password grant: user authenticated"
+    );
     let authorities = app.login.authorities(&user.id).await?;
+    let authorities = authorities.ok_or_else(|| Refusal::BadUserCredentials("User is disabled".into()))?;
     issue(
         app,
         &Grantee {

@@ -39,7 +39,8 @@ pub async fn grant(app: &App, client: Arc<Client>, requested: Vec<String>, token
     let (found, imported) = (admit(found)?, imported.flatten());
     let authorities = if lives(found.expires_at_ms, clock::now_ms()) {
         narrowed(&found, &requested)?;
-        Some(authorities(app, &client, &found).await?)
+        // Whose user is gone is refused as if it had never been; should they come back, so does it.
+        Some(authorities(app, &client, &found).await?.ok_or_else(unknown)?)
     } else {
         None
     };
@@ -118,11 +119,11 @@ async fn find(app: &App, profile: Profile, token: &str) -> Result<Option<(Refres
     Ok(Some((adopted.unwrap_or_else(|| imported.as_ours()), Some(imported))))
 }
 
-/// What the user is allowed now; a client's own token has the client's authorities.
-async fn authorities(app: &App, client: &Client, token: &RefreshToken) -> Result<Vec<String>, Refusal> {
+/// What the user is allowed now; a client's own token has the client's authorities. `None`: the user is gone.
+async fn authorities(app: &App, client: &Client, token: &RefreshToken) -> Result<Option<Vec<String>>, Refusal> {
     match user_of(token) {
         Some(user) => Ok(app.login.authorities(&user.id).await?),
-        None => Ok(client.sorted_authorities()),
+        None => Ok(Some(client.sorted_authorities())),
     }
 }
 
@@ -140,6 +141,9 @@ fn narrowed(presented: &RefreshToken, requested: &[String]) -> Result<Vec<String
     match () {
         () if requested.is_empty() => Ok(granted),
         () if requested.iter().all(|scope| granted.contains(scope)) => Ok(requested),
-        () => Err(Refusal::WiderScope { requested, granted }),
+        () => Err(Refusal::WiderScope {
+            requested: Presented(requested.join(", ")),
+            granted,
+        }),
     }
 }

@@ -9,6 +9,7 @@ use super::report::Report;
 use super::{CLIENTS, Place, optional};
 use crate::db::change::{self, Kind};
 use crate::db::client::{self, Client};
+use crate::db::imported_client;
 use crate::db::{Write, split};
 use crate::imported_secret;
 use crate::profiles::Profile;
@@ -52,10 +53,11 @@ pub fn read(rows: &[(Place, Row<'_>)], profile: Profile, report: &mut Report) ->
 }
 
 /// Registers what is new. What is registered here already is left alone, also where the dump says otherwise, unless
-/// `overwrite`.
+/// `overwrite`. What was imported once and is gone stays gone.
 pub async fn store(
     write: &mut Write,
     candidates: Vec<Candidate>,
+    profile: Profile,
     key: &SecretKey,
     overwrite: bool,
     now_ms: i64,
@@ -63,6 +65,7 @@ pub async fn store(
 ) -> sqlx::Result<()> {
     let all = client::all(write).await?.into_iter();
     let mut registered: HashMap<String, Client> = all.map(|client| (client.client_id.clone(), client)).collect();
+    let mut known = imported_client::ids(write, profile).await?;
     for Candidate {
         place,
         mut client,
@@ -72,6 +75,13 @@ pub async fn store(
         let id = client.client_id.clone();
         let subject = format!("client {id}");
         let Some(registered) = registered.get_mut(&id) else {
+            if known.contains(&id) {
+                let reason = "it was removed here since it was imported; `client add` registers it again";
+                report.refuse(CLIENTS, &place, &subject, reason);
+                continue;
+            }
+            imported_client::remember(write, profile, &id).await?;
+            known.insert(id.clone());
             secret.keep_in(&mut client, key);
             registration::register(write, &client, now_ms).await?;
             registered.insert(id, client);
@@ -95,6 +105,10 @@ pub async fn store(
             differences.insert(0, "secret");
         }
         let differences = differences.join(", ");
+        // Also one that was registered before this was remembered; but not one that the dump describes as another.
+        if (differences.is_empty() || overwrite) && known.insert(id.clone()) {
+            imported_client::remember(write, profile, &id).await?;
+        }
         match overwrite {
             _ if differences.is_empty() => report.keep(CLIENTS),
             false => {
@@ -146,12 +160,16 @@ fn candidate(place: &Place, row: &Row<'_>, profile: Profile, notes: &mut Vec<Str
     if text("autoapprove")?.is_some_and(|scopes| scopes != "false") {
         notes.push("its autoapprove is not needed: no page asks users for approval".into());
     }
+    let scopes = scopes(list("scope")?, notes);
+    if scopes.is_empty() && profile == Profile::Uaa {
+        notes.push("it has no scopes, and may ask for any but ADMIN; register it anew if it needs that".into());
+    }
     let client = Client {
         profile,
         secret_mac: Vec::new(),
         imported_secret: None,
         grants,
-        scopes: scopes(list("scope")?, notes),
+        scopes,
         authorities: list("authorities")?,
         resource_ids: list("resource_ids")?,
         redirect_uris,

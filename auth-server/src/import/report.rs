@@ -93,15 +93,6 @@ impl Report {
             .any(|table| table.taken + table.encodings + table.changed > 0)
     }
 
-    /// Whether there are new tokens in the database.
-    pub fn took_tokens(&self) -> bool {
-        let tables = [ACCESS_TOKENS, REFRESH_TOKENS].map(|table| self.0.get(table));
-        tables
-            .into_iter()
-            .flatten()
-            .any(|table| table.taken + table.encodings > 0)
-    }
-
     fn remark(&mut self, table: &'static str, place: &Place, subject: &str, text: String) {
         self.table(table).remarks.push(Remark {
             place: place.to_string(),
@@ -179,6 +170,7 @@ fn why_left_out(table: &str) -> &'static str {
     match table {
         "oauth_client_token" => " (tokens that other servers gave to the old one)",
         "oauth_code" => " (codes live for minutes; whoever has one logs in again)",
+        ACCESS_TOKENS | REFRESH_TOKENS => " (--without-tokens)",
         "oauth_approvals" => " (no page asks users for approval, so there is none to remember)",
         _ => "",
     }

@@ -9,13 +9,16 @@ use postern_mysql_dump::{ColumnError, Row, Value};
 
 use super::report::Report;
 use super::serialized::{self, SerializedToken};
-use super::{ACCESS_TOKENS, Place, REFRESH_TOKENS, optional};
-use crate::db::Write;
+use super::{ACCESS_TOKENS, BATCH, Place, REFRESH_TOKENS, optional, turn};
+use crate::db::Database;
+use crate::db::change::{self, Kind};
+use crate::db::client;
 use crate::db::imported_token::{self, ImportedToken};
 use crate::imported::{ImportedClaims, md5_of};
 use crate::profiles::{Format, Profile};
 
 /// The tokens that can be taken.
+#[derive(Default)]
 pub struct Tokens {
     access: Vec<(Place, ImportedToken)>,
     refresh: Vec<(Place, ImportedToken)>,
@@ -24,30 +27,68 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Leaves out those whose client is not registered.
-    pub fn retain(&mut self, report: &mut Report, is_registered: impl Fn(&str) -> bool) {
-        for (table, tokens) in [(ACCESS_TOKENS, &mut self.access), (REFRESH_TOKENS, &mut self.refresh)] {
-            tokens.retain(|(place, token)| {
-                let registered = is_registered(&token.client_id);
-                if !registered {
-                    let subject = format!("client {}", token.client_id);
-                    report.refuse(table, place, &subject, "the client is not registered here");
-                }
-                registered
-            });
-        }
-        self.encodings.retain(|token| is_registered(&token.client_id));
+    /// How many there are, each encoding one.
+    pub fn len(&self) -> usize {
+        self.access.len() + self.refresh.len() + self.encodings.len()
     }
 
-    /// Stores them.
-    pub async fn store(self, write: &mut Write, report: &mut Report) -> sqlx::Result<()> {
-        for (table, tokens) in [(ACCESS_TOKENS, self.access), (REFRESH_TOKENS, self.refresh)] {
-            let tokens: Vec<ImportedToken> = tokens.into_iter().map(|(_, token)| token).collect();
-            let taken = imported_token::insert(write, &tokens).await?;
-            report.count_tokens(table, taken, tokens.len() as u64);
+    /// Stores those whose clients are registered, some at a time. `wrote` is called with how many more are done.
+    pub async fn store(
+        self,
+        database: &Database,
+        profile: Profile,
+        now_ms: i64,
+        report: &mut Report,
+        mut wrote: impl FnMut(usize),
+    ) -> sqlx::Result<()> {
+        let mut batches = 0;
+        let encodings = self.encodings.into_iter().map(|token| (None, token)).collect();
+        let rows = |tokens: Vec<(Place, ImportedToken)>| -> Vec<_> {
+            let tokens = tokens.into_iter().map(|(place, token)| (Some(place), token));
+            tokens.collect()
+        };
+        for (table, are_encodings, mut tokens) in [
+            (ACCESS_TOKENS, false, rows(self.access)),
+            (REFRESH_TOKENS, false, rows(self.refresh)),
+            (REFRESH_TOKENS, true, encodings),
+        ] {
+            while !tokens.is_empty() {
+                let batch: Vec<_> = tokens.drain(..tokens.len().min(BATCH)).collect();
+                let rows = batch.len();
+                let mut write = turn(database).await?;
+                // In each turn, for a client may be removed between two of them.
+                let registered = client::ids(&mut write, profile).await?;
+                let mut taken = Vec::new();
+                for (place, token) in batch {
+                    if registered.contains(&token.client_id) {
+                        taken.push(token);
+                    } else if let Some(place) = place {
+                        let subject = format!("client {}", token.client_id);
+                        report.refuse(table, &place, &subject, "the client is not registered here");
+                    }
+                }
+                let new = imported_token::insert(&mut write, &taken).await?;
+                // The first ones make the servers look for such tokens at all.
+                if new > 0 && batches == 0 {
+                    change::append(&mut write, Kind::ImportsChanged, profile.name(), now_ms, None).await?;
+                }
+                write.commit().await?;
+                batches += usize::from(new > 0);
+                if are_encodings {
+                    report.count_encodings(table, new);
+                } else {
+                    report.count_tokens(table, new, taken.len() as u64);
+                }
+                wrote(rows);
+                database.let_others_write().await;
+            }
         }
-        let taken = imported_token::insert(write, &self.encodings).await?;
-        report.count_encodings(REFRESH_TOKENS, taken);
+        if batches > 1 {
+            // Once more for the gateways: one may have asked about a token before it was there.
+            let mut write = turn(database).await?;
+            change::append(&mut write, Kind::ImportsChanged, profile.name(), now_ms, None).await?;
+            write.commit().await?;
+        }
         Ok(())
     }
 }
@@ -61,11 +102,7 @@ pub fn read(
     report: &mut Report,
 ) -> Tokens {
     let judge = Judge { profile, now_ms };
-    let mut tokens = Tokens {
-        access: Vec::new(),
-        refresh: Vec::new(),
-        encodings: Vec::new(),
-    };
+    let mut tokens = Tokens::default();
     let mut given: Vec<(Place, Stored)> = Vec::new();
     for (place, row) in access {
         match Stored::read(row, true) {

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use subtle::ConstantTimeEq as _;
 
+use crate::config::Mount;
 use crate::entropy;
 use crate::sso;
 
@@ -20,13 +21,13 @@ pub struct FormCookie {
 
 impl FormCookie {
     /// The one that the browser has, or a new one.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(mount: &Mount, headers: &HeaderMap) -> Self {
         if let Some(known) = sso::cookie(headers, NAME) {
             let value = known.to_owned();
             return Self { value, set: None };
         }
         let value = entropy::hex(&entropy::bytes::<16>());
-        let set = Some(sso::set_cookie(headers, NAME, &value, None));
+        let set = Some(sso::set_cookie(sso::is_secure(mount, headers), NAME, &value, None));
         Self { value, set }
     }
 

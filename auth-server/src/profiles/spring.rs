@@ -294,7 +294,7 @@ impl Answer {
                 &OAuthError {
                     error: self.error,
                     error_description: escape(version, self.description),
-                    scope: self.scope.map(|scope| escape(version, scope)),
+                    scope: self.scope,
                 },
             ),
             Kind::Boot { exception } => json(
@@ -370,7 +370,7 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
             "Given client ID does not match authenticated client",
         ),
         Refusal::InvalidScope { scope, registered } => {
-            Answer::oauth(400, "invalid_scope", format!("Invalid scope: {scope}")).scope(&registered)
+            Answer::oauth(400, "invalid_scope", format!("Invalid scope: {}", scope.0)).scope(&registered)
         }
         Refusal::EmptyScope => Answer::oauth(
             400,
@@ -383,7 +383,7 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
             "unsupported_grant_type",
             match version {
                 SpringOauth::V2_5 => "Unsupported grant type".to_owned(),
-                _ => format!("Unsupported grant type: {grant}"),
+                _ => format!("Unsupported grant type: {}", grant.0),
             },
         ),
         Refusal::ImplicitAtTokenEndpoint => Answer::oauth(
@@ -416,15 +416,17 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
             r#"Bearer error="invalid_token", error_description="Invalid refresh token (expired)""#,
         )),
         Refusal::WiderScope { requested, granted } => {
-            let requested = requested.join(", ");
-            let text = format!("Unable to narrow the scope of the client authentication to [{requested}].");
+            let text = format!(
+                "Unable to narrow the scope of the client authentication to [{}].",
+                requested.0
+            );
             Answer::oauth(400, "invalid_scope", text).scope(&granted)
         }
         Refusal::MissingCode => Answer::oauth(400, "invalid_request", "An authorization code must be supplied."),
         Refusal::UnsupportedResponseType(name) => Answer::oauth(
             400,
             "unsupported_response_type",
-            format!("Unsupported response types: [{name}]"),
+            format!("Unsupported response types: [{}]", name.0),
         ),
         Refusal::InvalidCode(code) => Answer::oauth(
             400,
@@ -512,12 +514,12 @@ fn answer_to(compat: &Compat, refusal: Refusal) -> Answer {
             Answer::boot(StatusCode::BAD_REQUEST, "invalid_request", format!("clientId {why}"))
         }
         Refusal::ClientExists(client) => {
-            let message = format!("Client already exists: {client}");
+            let message = format!("Client already exists: {}", client.0);
             Answer::boot(StatusCode::INTERNAL_SERVER_ERROR, "client_exists", message)
                 .thrown("org.springframework.security.oauth2.provider.ClientAlreadyExistsException")
         }
         Refusal::NoSuchClient(client) => {
-            let message = format!("No client with requested id: {client}");
+            let message = format!("No client with requested id: {}", client.0);
             Answer::boot(StatusCode::INTERNAL_SERVER_ERROR, "no_such_client", message)
                 .thrown("org.springframework.security.oauth2.provider.NoSuchClientException")
         }
@@ -601,7 +603,7 @@ mod tests {
         let refresh = || Refusal::InvalidRefreshToken(crate::error::Presented("t".into()));
         assert_eq!(description(SpringOauth::V2_0_13, refresh()), "Invalid refresh token: t");
         assert_eq!(description(SpringOauth::V2_5, refresh()), "Invalid refresh token");
-        let grant = || Refusal::UnsupportedGrantType("x".into());
+        let grant = || Refusal::UnsupportedGrantType(crate::error::Presented("x".into()));
         assert_eq!(description(SpringOauth::V2_3, grant()), "Unsupported grant type: x");
         assert_eq!(description(SpringOauth::V2_5, grant()), "Unsupported grant type");
         let get = answer_to(&compat(SpringOauth::V2_0_7), Refusal::MethodNotAllowed("GET".into()));

@@ -159,12 +159,12 @@ fn a_wrong_configuration_names_file_line_and_key() {
         (
             "compat: {}",
             "cors: { origins: [ \"https://a.example.com\", \"https://b.example.com/\" ] }",
-            "auth.yaml:6:45: origins: `https://b.example.com/` is more than scheme, host and port",
+            "auth.yaml:6:45: origins: `https://b.example.com/` is no origin: the host is not written as browsers write it",
         ),
         (
             "compat: {}",
             "cors:\n  origins:\n    - \"null\"",
-            "auth.yaml:8:7: origins: `null` stands for pages of strangers; write an origin as in https://app.example.com",
+            "auth.yaml:8:7: origins: `null` is no origin: it would let every page call; write https://app.example.com, or http://localhost:* where the port may be any",
         ),
         (
             "listen: 127.0.0.1:0",
@@ -232,6 +232,9 @@ mounts:
   - { profile: spring, path: /login, danger_open_check_token: true }
   - { profile: principal, path: /authorization-server }
   - { profile: uaa, path: /uaa, danger_open_check_token: true }
+  - { profile: tkey, path: /sso }
+  - { profile: tkey, path: /old, secure_cookies: false }
+  - { profile: tkey, path: /new, secure_cookies: true }
 compat: { query_credentials: true, reuse_refresh_token: true, spring_oauth: "2.0.7" }
 cors: { origins: [ "http://app.example.com", "https://app.example.com:*" ] }
 "#;
@@ -266,6 +269,8 @@ fn the_doctor_names_every_switch_that_is_on_with_why_and_what_to_do() {
         "- mounts: profile principal signs with HS256",
         "- mounts: danger_open_check_token of profile spring at /login/",
         "- mounts: danger_open_check_token of profile uaa at /uaa/",
+        "- mounts: secure_cookies of profile tkey at /sso/: not set, so that X-Forwarded-Proto decides",
+        "- mounts: secure_cookies of profile tkey at /old/: false",
         "- compat.spring_oauth: errors repeat the presented token in their body",
         "- compat.query_credentials: true",
         "- compat.reuse_refresh_token: true",
@@ -293,6 +298,73 @@ fn the_doctor_names_every_switch_that_is_on_with_why_and_what_to_do() {
     assert!(!findings.contains("gateway:secret"), "{findings}");
     assert!(!findings.contains("http://127.0.0.1:3000"), "{findings}");
     assert_eq!(findings.matches("why: ").count(), findings.matches("do:  ").count());
+}
+
+#[test]
+fn the_doctor_names_switches_in_the_files_of_the_other_programs_too() {
+    let folder = folder();
+    std::fs::write(folder.path().join("auth.yaml"), CLOSED).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let settings = r#"{ "auth_server": { "credentials": "gateway:secret" }, "token": { "query": "access_token" } }"#;
+    write(
+        "gateway.yaml",
+        &format!("plugins: [ {{ name: auth, configuration: {settings} }} ]\n"),
+    );
+    write(
+        "bootstrap.yaml",
+        &format!("filters:\n  - configuration: {{ value: '{settings}' }}\n"),
+    );
+    write(
+        "shut.yaml",
+        "plugins: [ { configuration: { issuers: [], token: { query: null } } } ]\n",
+    );
+    write(
+        "login.yaml",
+        "credentials: [ \"gateway:secret\" ]\ndanger_open_reserved: true\n",
+    );
+    let findings = success(
+        &folder,
+        &[
+            "doctor",
+            "--gateway",
+            "gateway.yaml",
+            "--gateway",
+            "bootstrap.yaml",
+            "--gateway",
+            "shut.yaml",
+            "--login",
+            "login.yaml",
+        ],
+    );
+    for expected in [
+        "- gateway.yaml: token.query: access_token",
+        "- bootstrap.yaml: token.query: access_token",
+        "- login.yaml: danger_open_reserved: true",
+        "3 findings",
+    ] {
+        assert!(
+            findings.lines().any(|line| line == expected),
+            "{expected} in {findings}"
+        );
+    }
+    write("none.yaml", "plugins: []\n");
+    for (option, file, said) in [
+        (
+            "--gateway",
+            "none.yaml",
+            "none.yaml: there are no settings of the filter in it",
+        ),
+        (
+            "--login",
+            "gateway.yaml",
+            "gateway.yaml: it is no configuration of postern-login",
+        ),
+        ("--login", "missing.yaml", "missing.yaml cannot be read"),
+    ] {
+        let output = run_in(folder.path().to_owned(), &["doctor", option, file]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(said), "{error}");
+    }
 }
 
 #[test]
@@ -361,6 +433,42 @@ fn what_profile_tkey_asks_of_a_client() {
             "--response-types token --redirect-uris https://app.example.com/cb",
         ),
     );
+}
+
+#[test]
+fn who_stops_reading_early_sees_no_error() {
+    let folder = folder();
+    success(
+        &folder,
+        &[
+            "client",
+            "add",
+            "demo",
+            "--secret",
+            "s",
+            "--profile",
+            "spring",
+            "--grants",
+            "password",
+            "--scopes",
+            "all",
+        ],
+    );
+    for command in [&["schema"][..], &["doctor"], &["client", "list"]] {
+        let mut child = std::process::Command::new(BINARY)
+            .args(command)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert!(
+            ended.status.success() && ended.stderr.is_empty(),
+            "{command:?}: {ended:?}"
+        );
+    }
 }
 
 #[test]

@@ -83,6 +83,27 @@ fn a_url_that_cannot_be_read_is_one_line_without_the_password() {
 }
 
 #[test]
+fn to_insist_on_tls_is_refused_before_anything_is_sent() {
+    for database in [
+        "postgres://ann:geheim@127.0.0.1:1/auth?sslmode=require",
+        "postgres://ann:geheim@127.0.0.1:1/auth?sslmode=verify-full",
+        "postgres://ann:geheim@127.0.0.1:1/auth?ssl-mode=verify-ca",
+    ] {
+        for command in [&["check"][..], &["serve"], &["client", "list"]] {
+            let output = run_in(folder_with(database).path().to_owned(), command);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(
+                said.contains("auth.yaml:2:11: database: sslmode (or PGSSLMODE) asks for TLS")
+                    && said.lines().count() == 1,
+                "{said}"
+            );
+            assert!(!said.contains("geheim"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_check_reaches_for_the_database_and_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("auth.yaml"), yaml("http://127.0.0.1:8087", "{}")).unwrap();
@@ -144,6 +165,52 @@ fn many_may_start_at_once_on_an_empty_database() {
             assert_eq!(snapshot["issuers"], first["issuers"], "with one key");
             assert_eq!(server.refresh("x").status, 400, "the client is registered");
         }
+    });
+}
+
+#[test]
+fn tokens_are_told_and_feeds_served_while_many_wait_to_write() {
+    let Some(postgres) = engine::postgres() else { return };
+    let server = Server::with_clients(&[
+        "a --secret s --profile spring --grants password --scopes all",
+        "b --secret s --profile spring --grants password --scopes all",
+        "c --secret s --profile spring --grants password --scopes all",
+        "d --secret s --profile spring --grants password --scopes all",
+        "e --secret s --profile spring --grants password --scopes all",
+        "f --secret s --profile spring --grants password --scopes all",
+    ]);
+    let location = engine::location(server.folder.path());
+    let mut logins = Vec::new();
+    for client in ["a", "b", "c", "d", "e", "f"] {
+        for user in ["u0", "u1", "u2"] {
+            let form = format!("grant_type=password&username={user}&password=password");
+            let answer = server.post("/oauth/token", (client, "s"), &form);
+            logins.push(text(&answer.json(), "access_token").to_owned());
+        }
+    }
+    let tokens = server.log_in("u1");
+    let access = text(&tokens, "access_token");
+    std::thread::scope(|scope| {
+        // Another process has its turn, for longer than anybody waits for a connection.
+        let held = scope.spawn(|| postgres.sql(&location, "SELECT pg_advisory_lock(7331, 0), pg_sleep(8)"));
+        let locks = |condition: &str| {
+            let count = format!(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7331 AND {condition} \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            );
+            postgres.sql(&location, &count).trim().parse::<u32>().unwrap()
+        };
+        until("the lock", || locks("granted") == 1);
+        let server = &server;
+        for login in &logins {
+            scope.spawn(move || server.log_out(login));
+        }
+        until("the waiting", || locks("NOT granted") >= 12);
+        for _ in 0..10 {
+            assert_eq!(server.check_token(access).status, 200);
+            assert_eq!(server.feed(None, 0).status, 200);
+        }
+        assert!(!held.is_finished(), "they were answered meanwhile");
     });
 }
 

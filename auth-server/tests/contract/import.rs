@@ -1,6 +1,8 @@
 //! `postern-auth import`: what is taken of a dump, what is not, and what the report says of it.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use crate::harness::dump::{Column, Dump, Token, bcrypt_of, now_s};
 use crate::harness::*;
@@ -221,6 +223,153 @@ fn a_second_import_changes_nothing_and_says_so() {
         let version = server.snapshot()["version"].clone();
         assert!(server.report(&dump, form, &[]).ends_with("nothing changed\n"));
         assert_eq!(server.snapshot()["version"], version);
+    }
+}
+
+#[test]
+fn a_client_that_was_removed_since_does_not_come_back() {
+    let server = Server::start();
+    let token = Token::access("u1", "a1", 3600);
+    let dump = clients().access_token(&token, "u1", "shop", None);
+    server.report(&dump, Form::Mysqldump, &[]);
+    server.succeed(&["client", "remove", "shop"]);
+    let version = server.snapshot()["version"].clone();
+    for again in [&[][..], &["--overwrite"]] {
+        let report = server.report(&dump, Form::Mysqldump, again);
+        assert!(
+            report.starts_with("oauth_client_details: 4 unchanged, 6 refused\n"),
+            "{report}"
+        );
+        assert!(
+            report.contains("client shop: refused: it was removed here since it was imported; `client add` registers"),
+            "{report}"
+        );
+        assert!(report.ends_with("nothing changed\n"), "{report}");
+    }
+    assert_eq!(server.snapshot()["version"], version);
+    assert_eq!(server.status("shop", "it's a \"secret\"\\"), 401);
+    // Nor with another secret; but an operator may have it again.
+    let report = server.report(
+        &Dump::default().client("shop", "another", "password"),
+        Form::ByHand,
+        &[],
+    );
+    assert!(report.contains("refused: it was removed here"), "{report}");
+    server.succeed(&[
+        "client",
+        "add",
+        "shop",
+        "--secret",
+        "s",
+        "--profile",
+        "spring",
+        "--grants",
+        "password",
+        "--scopes",
+        "all",
+    ]);
+    let report = server.report(&dump, Form::Mysqldump, &["--overwrite"]);
+    assert!(report.contains("client shop: changed: secret"), "{report}");
+}
+
+#[test]
+fn a_server_goes_on_beside_an_import_which_goes_on_where_it_was_cut_short() {
+    let server = Server::start();
+    let tokens: Vec<Token> = (0..6000)
+        .map(|number| Token::access("u1", &format!("a{number}"), 36_000))
+        .collect();
+    let dump = Dump::default().client("shop", "secret", "password");
+    let dump = tokens
+        .iter()
+        .fold(dump, |dump, token| dump.access_token(token, "u1", "shop", None));
+    let file = server.dump(&dump, Form::Mysqldump);
+    let mut import = Command::new(BINARY)
+        .args(["import", file.to_str().unwrap()])
+        .current_dir(server.folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(import.stderr.take().unwrap()).lines();
+    let mut told = false;
+    for line in lines.map_while(Result::ok) {
+        if line.contains("rows read; writing") {
+            for round in 0..10 {
+                let token = server.log_in("u1");
+                assert_eq!(
+                    server.log_out(text(&token, "access_token")).status,
+                    200,
+                    "round {round}"
+                );
+            }
+        }
+        if line.ends_with(" of 6001 rows written") {
+            // Unless it was faster.
+            told = true;
+            import.kill().unwrap();
+        }
+    }
+    import.wait().unwrap();
+    assert!(told, "progress");
+    // What was written is there, and counts.
+    assert_eq!(server.check_token(&tokens[0].value).status, 200);
+    let report = server.report(&dump, Form::Mysqldump, &[]);
+    let counts = report.lines().nth(1).unwrap();
+    let count = |what: &str| {
+        let part = counts.split([':', ',']).find_map(|part| part.strip_suffix(what));
+        part.map_or(0, |number| number.trim().parse::<u32>().unwrap())
+    };
+    assert!(count(" unchanged") >= 4999, "{report}");
+    assert_eq!(count(" taken") + count(" unchanged"), 6000, "{report}");
+    assert_eq!(server.check_token(&tokens[5999].value).status, 200);
+}
+
+#[test]
+fn tokens_can_be_left_for_the_last_dump() {
+    let server = Server::start();
+    let token = Token::access("u1", "a1", 3600);
+    let refresh = Token::refresh("u1", "r1", "a1", 7200);
+    let dump = Dump::default()
+        .client("shop", "secret", "password")
+        .access_token(&token, "u1", "shop", Some(&refresh))
+        .refresh_token(&refresh);
+    assert_eq!(
+        server.report(&dump, Form::Mysqldump, &["--without-tokens"]),
+        "oauth_client_details: 1 taken\noauth_access_token: 1 not taken (--without-tokens)\n\
+         oauth_refresh_token: 1 not taken (--without-tokens)\n"
+    );
+    assert_eq!(server.check_token(&token.value).status, 400);
+    // Logged out at the old server meanwhile: not in the last dump.
+    let last = Dump::default().client("shop", "secret", "password");
+    assert!(
+        server
+            .report(&last, Form::Mysqldump, &[])
+            .ends_with("nothing changed\n")
+    );
+    assert_eq!(server.check_token(&token.value).status, 400);
+}
+
+#[test]
+fn another_encoding_of_a_refresh_token_that_was_logged_out_here_is_not_taken() {
+    let server = Server::start();
+    let (token, later) = (Token::access("u1", "a1", 3600), Token::access("u1", "a2", 3600));
+    let refresh = Token::refresh("u1", "r1", "a1", 7200);
+    let encoded_again = Token::refresh("u1", "r1", "a2", 7200);
+    let dump = Dump::default().client("shop", "secret", "password,refresh_token");
+    let first = dump
+        .access_token(&token, "u1", "shop", Some(&refresh))
+        .refresh_token(&refresh);
+    server.import(&first, Form::Mysqldump, &[]);
+    assert_eq!(server.log_out(&token.value).status, 200);
+    let last = Dump::default()
+        .client("shop", "secret", "password,refresh_token")
+        .access_token(&later, "u1", "shop", Some(&encoded_again))
+        .refresh_token(&refresh);
+    server.import(&last, Form::Mysqldump, &[]);
+    for refresh in [&refresh, &encoded_again] {
+        let form = format!("grant_type=refresh_token&refresh_token={}", refresh.value);
+        let answer = server.post("/oauth/token", ("shop", "secret"), &form);
+        assert!(answer.body.contains("Invalid refresh token"), "{answer:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secrets that came as bcrypt hashes: checked as such until the client has shown its secret once.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::import::Form;
@@ -48,6 +49,24 @@ fn the_hash_is_replaced_at_the_first_success() {
 }
 
 #[test]
+fn the_doctor_names_a_client_that_has_not_shown_its_secret_since() {
+    let server = server(&bcrypt_of("till-secret", 5));
+    let finding = "- client till: imported bcrypt secret, not shown since\n";
+    let findings = server.succeed(&["doctor"]);
+    assert!(findings.contains(finding), "{findings}");
+    assert!(
+        findings.contains("do:  let it authenticate once, or `client remove till`"),
+        "{findings}"
+    );
+    assert_eq!(server.status("till", "wrong"), 401);
+    assert!(server.succeed(&["doctor"]).contains(finding));
+    assert_eq!(server.status("till", "till-secret"), 200);
+    let findings = server.succeed(&["doctor"]);
+    assert!(!findings.contains(finding), "{findings}");
+    assert!(findings.contains("- client till: password grant"), "{findings}");
+}
+
+#[test]
 fn the_first_64_at_once_all_succeed_with_the_same_token() {
     let server = server(&bcrypt_of("till-secret", 8));
     let answers = together(64, || server.post("/oauth/token", ("till", "till-secret"), LOGIN));
@@ -80,4 +99,34 @@ fn more_guesses_than_can_be_checked_are_turned_away_with_503() {
         others.collect::<Vec<_>>()
     );
     assert_eq!(server.status("till", "till-secret"), 200);
+}
+
+#[test]
+fn guesses_at_one_client_turn_no_other_away() {
+    let server = Server::start();
+    let dump = Dump::default()
+        .client("attacked", &bcrypt_of("attacked-secret", 10), "password")
+        .client("other", &bcrypt_of("other-secret", 10), "password");
+    server.import(&dump, Form::Mysqldump, &[]);
+    server.snapshot();
+    let (turned_away, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..300 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    if server.status("attacked", "wrong") == 503 {
+                        turned_away.fetch_add(1, Ordering::Relaxed);
+                        thread::sleep(std::time::Duration::from_millis(100));
+                    }
+                }
+            });
+        }
+        while turned_away.load(Ordering::Relaxed) < 100 {
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let wrong = server.status("other", "wrong");
+        let right = server.status("other", "other-secret");
+        done.store(true, Ordering::Relaxed);
+        assert_eq!((wrong, right), (401, 200));
+    });
 }

@@ -87,3 +87,37 @@ fn what_is_no_token_of_ours_is_401() {
     let challenge = r#"Bearer realm="oauth2-resource", error="invalid_token""#;
     assert_eq!(answer.header("www-authenticate"), Some(challenge));
 }
+
+#[test]
+fn an_opaque_token_of_ours_is_taken_back_too() {
+    let server = Server::with(Setup {
+        mounts: ", { profile: tkey, path: /sso }, { profile: uaa, path: /uaa }, { profile: principal, path: /authorization-server }",
+        clients: &[
+            "sso --secret s --profile tkey --grants password,refresh_token --scopes all",
+            "acme --secret s --profile uaa --grants client_credentials --scopes CLIENT",
+            "platform --secret s --profile principal --grants client_credentials --scopes read",
+        ],
+        ..Setup::default()
+    });
+    let get = |base: &str, client: &str, form: &str| {
+        let answer = server.post(&format!("{base}/oauth/token"), (client, "s"), form);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let is_active = |token: &str| {
+        let answer = server.post("/oauth2/introspect", ("gateway", "secret"), &format!("token={token}"));
+        answer.json()["active"].as_bool().unwrap()
+    };
+    let sso = get("/sso", "sso", "grant_type=password&username=u1&password=password");
+    let uaa = get("/uaa", "acme", "grant_type=client_credentials");
+    let platform = get("/authorization-server", "platform", "grant_type=client_credentials");
+    for tokens in [&sso, &uaa, &platform] {
+        let token = text(tokens, "access_token");
+        assert!(is_active(token));
+        let answer = server.log_out(token);
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+        assert!(!is_active(token));
+    }
+    let form = format!("grant_type=refresh_token&refresh_token={}", text(&sso, "refresh_token"));
+    assert_eq!(server.post("/sso/oauth/token", ("sso", "s"), &form).status, 400);
+}

@@ -149,6 +149,10 @@ fn the_gateways_read_who_it_is_from_the_principal() {
         .unwrap_or_else(|| panic!("{snapshot}"));
     assert_eq!(issuer["claims"]["user_name"], "principal.username");
     assert_eq!(issuer["required_claims"], serde_json::json!(["principal"]));
+    // Whoever the login service knows by the same id is somebody else.
+    assert_eq!(issuer["foreign_users"], true);
+    let others = issuers.iter().filter(|issuer| issuer["foreign_users"] == true);
+    assert_eq!(others.count(), 1, "{snapshot}");
 }
 
 #[test]

@@ -347,6 +347,46 @@ fn a_login_after_a_logout_never_gives_the_dead_token() {
     });
 }
 
+/// Tokens of clients are told from memory: what one server takes back, the other must not know better.
+#[test]
+fn a_logout_at_one_server_is_known_at_the_other_at_once() {
+    let setup = || {
+        // A scope for each: nobody takes back the token of another.
+        let scopes: Vec<String> = (0..MANY).map(|index| format!("s{index}")).collect();
+        let robot = format!(
+            "robot --secret s --profile spring --grants client_credentials --scopes {}",
+            scopes.join(",")
+        );
+        let robot: &'static str = robot.leak();
+        Setup {
+            clients: vec![robot].leak(),
+            ..Setup::default()
+        }
+    };
+    Servers::race(setup, |servers| {
+        at_once(|index| {
+            let (one, other) = (servers.at(index), servers.at(index + 1));
+            let form = format!("grant_type=client_credentials&scope=s{index}");
+            let mut dead = Vec::new();
+            for _ in 0..4 {
+                let [given, again] = [one, other].map(|server| {
+                    let answer = server.post("/oauth/token", ("robot", "s"), &form);
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    text(&answer.json(), "access_token").to_owned()
+                });
+                assert_eq!(given, again, "the same token while valid");
+                assert!(!dead.contains(&given), "it was logged out");
+                for server in [one, other, one, other] {
+                    assert_eq!(server.check_token(&given).status, 200);
+                }
+                assert_eq!(one.log_out(&given).status, 200);
+                assert_eq!(other.check_token(&given).status, 400, "it was logged out");
+                dead.push(given);
+            }
+        });
+    });
+}
+
 #[test]
 fn clients_that_hang_up_leave_nothing_behind() {
     Servers::race(Setup::default, |servers| {

@@ -172,6 +172,15 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
         "/authorization-server/oauth/token?grant_type=client_credentials&client_id=platform&client_secret=wrong-s3cr3t",
         "",
     ),
+    // In the wrong place.
+    ("robot", "POST", "/login/oauth/token", "grant_type=wrong-s3cr3t"),
+    (
+        "robot",
+        "POST",
+        "/login/oauth/token",
+        "grant_type=password&username=u1&password=password&scope=wrong-s3cr3t",
+    ),
+    ("sso", "POST", "/sso/oauth/token", "grant_type=wrong-s3cr3t"),
 ];
 
 const MOUNTS: [(&str, &str); 4] = [

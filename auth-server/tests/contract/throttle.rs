@@ -44,6 +44,57 @@ fn guesses_at_a_user_are_turned_away_and_the_user_is_not_locked_out() {
 }
 
 #[test]
+fn another_client_or_another_spelling_is_no_fresh_start() {
+    let server = Server::with_clients(&[
+        "second --secret s --profile spring --grants password --scopes all",
+        "third --secret s --profile spring --grants password --scopes all",
+    ]);
+    let spellings = ["u1", "U1", "u1%20", "%20u1%09", "u1++"];
+    let clients = [DEMO_CLIENT, ("second", "s"), ("third", "s")];
+    let form = |spelling: &str| format!("grant_type=password&username={spelling}&password=wrong");
+    for guess in 0..10 {
+        let answer = server.post("/oauth/token", clients[guess % 3], &form(spellings[guess % 5]));
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    for (client, spelling) in clients.into_iter().zip(spellings) {
+        let answers = together(8, || server.post("/oauth/token", client, &form(spelling)).status);
+        assert!(answers.contains(&429), "{client:?} {spelling} {answers:?}");
+    }
+    assert_eq!(server.log_in("u2")["userId"], "u2-id");
+}
+
+#[test]
+fn guesses_at_the_credentials_of_gateways_are_slow_and_gateways_are_not_turned_away() {
+    let server = Server::start();
+    let ask = |path: &str, password: &str| match path {
+        "/feed/tokens" => {
+            server
+                .get(
+                    "/feed/tokens?wait=0",
+                    &[("authorization", &basic(("gateway", password)))],
+                )
+                .status
+        }
+        path => server.post(path, ("gateway", password), "token=x").status,
+    };
+    let paths = ["/feed/tokens", "/oauth2/introspect"];
+    for guess in 0..10 {
+        assert_eq!(ask(paths[guess % 2], "wrong"), 401);
+    }
+    let began = now();
+    for path in paths {
+        assert_eq!(ask(path, "wrong"), 401, "{path}");
+    }
+    assert!(
+        began.elapsed() >= std::time::Duration::from_secs(3),
+        "one second and two"
+    );
+    assert_eq!(paths.map(|path| ask(path, "secret")), [200; 2]);
+    // Who shows nothing guesses nothing.
+    assert_eq!(server.get("/feed/tokens?wait=0", &[]).status, 401);
+}
+
+#[test]
 fn who_is_turned_away_is_told_when_to_come_back() {
     let server = Server::start();
     for _ in 0..10 {

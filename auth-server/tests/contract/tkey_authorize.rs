@@ -249,10 +249,24 @@ fn what_is_wrong_with_the_request_is_told_on_a_page() {
         // Neither a visitor nor a logged-in user nor somebody who logs in is sent anywhere.
         assert_page(&server.get(&path(&query), &[]), text);
         assert_page(&server.get(&path(&query), &[("cookie", &session)]), text);
-        assert_page(&log_in(&server, &path(&query)), text);
+        // The form need not say it again, see below.
+        if !text.starts_with("response_type 参数不能为空") {
+            assert_page(&log_in(&server, &path(&query)), text);
+        }
     }
     let page = server.get(&path("client_id=nobody"), &[ENGLISH]);
     assert_page(&page, "no client has this client_id");
+}
+
+#[test]
+fn a_form_without_a_response_type_gets_a_code() {
+    let server = start();
+    let path = format!("/sso/oauth/authorize?client_id=test_client_id_1&redirect_uri={CALLBACK}");
+    let answer = log_in(&server, &path);
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let location = answer.header("location").unwrap();
+    let code = location.strip_prefix("http://app.example.com/cb?code=").unwrap();
+    assert_eq!(redeem(&server, code, "").status, 200);
 }
 
 #[test]
@@ -322,5 +336,50 @@ fn a_browser_must_send_our_own_form() {
         let answer = post(headers, token);
         assert_eq!(answer.status, 200, "{headers:?}");
         assert_page(&answer, "登录页面已过期");
+    }
+}
+
+#[test]
+fn a_user_who_is_gone_is_shown_the_page_and_gets_nothing_for_an_earlier_code() {
+    let server = start();
+    let login = log_in(&server, &authorize_path(""));
+    let (_, code) = login.header("location").unwrap().split_once("?code=").unwrap();
+    let session = cookie(&login, "tgc");
+    let come_back = || server.get(&authorize_path(""), &[("cookie", &session)]);
+    assert_eq!(come_back().status, 302);
+
+    server.login.disable("u1-id");
+    let page = come_back();
+    assert_eq!(page.status, 200);
+    assert_page(&page, r#"name="password""#);
+    let refused = redeem(&server, code, "");
+    assert_eq!((refused.status, refused.body), (400, error("code 无效")));
+    server.login.enable("u1-id");
+    assert_eq!(come_back().status, 302);
+}
+
+#[test]
+fn cookies_are_secure_as_the_mount_says() {
+    for (configured, https, expected) in [
+        ("true", "http", true),
+        ("true", "https", true),
+        ("false", "https", false),
+    ] {
+        let mut server = start();
+        let mount = "{ profile: tkey, path: /sso }";
+        server.reconfigure(
+            mount,
+            &format!("{{ profile: tkey, path: /sso, secure_cookies: {configured} }}"),
+        );
+        server.restart();
+        let forwarded = [("content-type", FORM), ("x-forwarded-proto", https)];
+        let page = server.get(&authorize_path(""), &[("x-forwarded-proto", https)]);
+        let login = server.request("POST", &authorize_path(""), &forwarded, "username=u1&password=password");
+        let logout = server.get("/sso/logout", &[("x-forwarded-proto", https)]);
+        for (answer, name) in [(&page, "login_form="), (&login, "tgc=TGC-"), (&logout, "tgc=;")] {
+            let cookie = answer.header("set-cookie").unwrap();
+            assert!(cookie.starts_with(name), "{cookie}");
+            assert_eq!(cookie.ends_with("; Secure"), expected, "{configured}: {cookie}");
+        }
     }
 }

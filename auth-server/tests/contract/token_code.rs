@@ -80,6 +80,22 @@ fn without_a_redirect_uri_in_the_request_none_is_needed() {
 }
 
 #[test]
+fn without_a_redirect_uri_in_the_request_the_one_that_was_used_may_be_named() {
+    let server = server();
+    let code = code(&server, "single", "");
+    let other = redeem(
+        &server,
+        "single",
+        &format!("code={code}&redirect_uri=http://localhost:3000/other"),
+    );
+    assert_refused(&other, 400, "invalid_grant", "Redirect URI mismatch.");
+    assert_eq!(
+        redeem(&server, "single", &format!("code={code}&{REDIRECT}")).status,
+        200
+    );
+}
+
+#[test]
 fn code_missing() {
     let answer = redeem(&server(), "page", REDIRECT);
     assert_refused(
@@ -121,6 +137,10 @@ fn code_client_mismatch() {
     let code = code(&server, "page", REDIRECT);
     let answer = redeem(&server, "single", &format!("code={code}&{REDIRECT}"));
     assert_refused(&answer, 401, "invalid_client", "Client ID mismatch");
+    // The URI is looked at first.
+    let other = format!("code={code}&redirect_uri=http://localhost:3000/other");
+    let answer = redeem(&server, "single", &other);
+    assert_refused(&answer, 400, "invalid_grant", "Redirect URI mismatch.");
 }
 
 #[test]

@@ -111,6 +111,14 @@ fn scope_not_registered() {
 }
 
 #[test]
+fn in_a_scope_error_only_the_description_is_escaped() {
+    let server = Server::with_clients(&["odd --secret s --profile spring --grants password --scopes a&b,c"]);
+    let answer = server.post("/oauth/token", ("odd", "s"), &format!("{LOGIN}&scope=%3Cx"));
+    let body = r#"{"error":"invalid_scope","error_description":"Invalid scope: &lt;x","scope":"a&b c"}"#;
+    assert_refused(&answer, 400, None, body);
+}
+
+#[test]
 fn empty_scope() {
     let server = server();
     let answer = server.post("/oauth/token", ("loose", "s"), LOGIN);

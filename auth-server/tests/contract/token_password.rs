@@ -1,5 +1,6 @@
 //! `POST /oauth/token`, grant_type=password: the answer, the claims, "the same token while valid".
 
+use crate::harness::tkey;
 use crate::harness::*;
 
 #[test]
@@ -19,6 +20,57 @@ fn the_sample_request_gets_the_sample_answer() {
             r#"{"access_token":"<access_token>","token_type":"bearer","refresh_token":"<refresh_token>","expires_in":43199,"scope":"all","userId":"u1-id","jti":"<jti>"}"#
         );
     }
+}
+
+#[test]
+fn the_end_of_the_grant_is_told_where_it_is_set() {
+    let setup = |compat| Setup {
+        compat,
+        ..tkey::setup()
+    };
+    let form = "grant_type=password&username=u1&password=password";
+    for (compat, sunset) in [
+        ("{}", None),
+        (
+            r#"{ password_grant_sunset: "Wed, 30 Jun 2027 00:00:00 GMT" }"#,
+            Some("Wed, 30 Jun 2027 00:00:00 GMT"),
+        ),
+    ] {
+        let server = Server::with(setup(compat));
+        let given = server.token(form);
+        for answer in [&given, &tkey::token(&server, form)] {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.header("deprecation"), Some("@1735689600"));
+            assert_eq!(answer.header("sunset"), sunset);
+        }
+        let given = given.json();
+        for answer in [
+            server.refresh(text(&given, "refresh_token")),
+            tkey::token(&server, "grant_type=client_credentials"),
+        ] {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!((answer.header("deprecation"), answer.header("sunset")), (None, None));
+        }
+    }
+}
+
+#[test]
+fn each_use_of_the_grant_is_logged_without_what_was_entered() {
+    let server = Server::start();
+    server.log_in("u1");
+    let log = server.log_with("password grant: user authenticated");
+    let line = log.lines().find(|line| line.contains("password grant: user")).unwrap();
+    assert!(
+        line.contains("INFO") && line.contains("demo") && line.contains("u1-id"),
+        "{line}"
+    );
+    let wrong = server.token("grant_type=password&username=misplaced-secret&password=wrong-secret");
+    assert_eq!(wrong.status, 400);
+    let log = server.log_with("password grant: wrong user or password");
+    assert!(
+        !log.contains("misplaced-secret") && !log.contains("wrong-secret"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -80,6 +132,52 @@ fn the_same_call_gives_the_same_tokens_while_they_are_valid() {
     std::thread::sleep(std::time::Duration::from_millis(1200));
     server.restart();
     assert_eq!(server.log_in("u1")["access_token"], first["access_token"]);
+}
+
+#[test]
+fn a_name_that_passed_to_another_user_brings_no_tokens_with_it() {
+    let server = Server::with_clients(&[
+        "short --secret s --profile spring --grants password,refresh_token --scopes all --access-token-validity 1",
+        "plain --secret s --profile spring --grants password --scopes all",
+    ]);
+    let form = "grant_type=password&username=u1&password=password";
+    let log_in = |client: (&str, &str)| {
+        let answer = server.post("/oauth/token", client, form);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let clients = [DEMO_CLIENT, ("short", "s"), ("plain", "s")];
+    let before = clients.map(log_in);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    server.login.set_id("u1", "another-id");
+    for (client, before) in clients.into_iter().zip(&before) {
+        let after = log_in(client);
+        assert_eq!(after["userId"], "another-id", "{client:?}");
+        assert_ne!(after["jti"], before["jti"]);
+        assert_eq!(claims(text(&after, "access_token"))["userId"], "another-id");
+        // And what the one before had is good for nobody.
+        assert_eq!(server.check_token(text(before, "access_token")).status, 400);
+        assert_eq!(log_in(client)["userId"], "another-id");
+        let Some(refresh) = before["refresh_token"].as_str() else {
+            continue;
+        };
+        assert_ne!(
+            claims(text(&after, "refresh_token"))["jti"],
+            claims(refresh)["jti"],
+            "{client:?}"
+        );
+        let refused = server.post(
+            "/oauth/token",
+            client,
+            &format!("grant_type=refresh_token&refresh_token={refresh}"),
+        );
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(refused.body.contains("Invalid refresh token"), "{refused:?}");
+    }
+    let revoked = server.snapshot()["revoked_tokens"].to_string();
+    for living in [&before[0], &before[2]] {
+        assert!(revoked.contains(text(living, "jti")), "{revoked}");
+    }
 }
 
 #[test]

@@ -240,3 +240,25 @@ fn a_refresh_token_outlives_a_rotation_of_keys() {
         2
     );
 }
+
+#[test]
+fn a_refresh_token_of_a_user_who_is_gone_is_refused_as_an_unknown_one() {
+    let server = Server::start();
+    let tokens = server.log_in("u1");
+    let presented = text(&tokens, "refresh_token");
+    server.login.disable("u1-id");
+    let answer = server.refresh(presented);
+    assert_eq!(
+        (answer.status, answer.body),
+        (
+            400,
+            format!(r#"{{"error":"invalid_grant","error_description":"Invalid refresh token: {presented}"}}"#)
+        )
+    );
+    server.login.enable("u1-id");
+    assert_eq!(
+        server.refresh(presented).status,
+        200,
+        "what the user had before comes back with them"
+    );
+}

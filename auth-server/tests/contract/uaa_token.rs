@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::import::Form;
+use crate::harness::dump::{Dump, Token};
 use crate::harness::*;
 
 pub const ADMIN: (&str, &str) = ("admin", "secret");
@@ -168,4 +170,41 @@ fn check_token_is_closed_unless_the_mount_opens_it() {
     let form = format!("token={}", admin_token(&server));
     assert_eq!(server.post_form("/uaa/oauth/check_token", &form).status, 401);
     assert_eq!(server.post("/uaa/oauth/check_token", ADMIN, &form).status, 200);
+}
+
+#[test]
+fn a_client_without_scopes_may_not_ask_for_the_one_that_registers_clients() {
+    let server = server(&[]);
+    let dump = Dump::default().client_of(&[
+        ("client_id", "loose"),
+        ("client_secret", "loose-secret"),
+        ("authorized_grant_types", "client_credentials"),
+    ]);
+    // Given by the other system, which let such a client ask for anything.
+    let token = Token::opaque("2777a567-1c64-4d5b-a03e-37de5d33ca4e", "ADMIN", 600);
+    let dump = dump.access_token(&token, "", "loose", None);
+    let report = server.import(&dump, Form::Mysqldump, &["--profile", "uaa"]);
+    assert!(
+        report.contains("client loose: it has no scopes, and may ask for any but ADMIN; register it anew if it needs"),
+        "{report}"
+    );
+    server.snapshot();
+    let ask = |scope: &str| {
+        let form = format!("grant_type=client_credentials&scope={scope}");
+        server.post("/uaa/oauth/token", ("loose", "loose-secret"), &form)
+    };
+    assert_eq!(ask("CLIENT").status, 200);
+    for scope in ["ADMIN", "CLIENT+ADMIN"] {
+        let answer = ask(scope);
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (
+                400,
+                r#"{"error":"invalid_scope","error_description":"Invalid scope: ADMIN","scope":""}"#
+            )
+        );
+    }
+    let form = format!("access_token={}&clientId=evil&clientSecret=evil", token.value);
+    let answer = server.post_form("/uaa/register", &form);
+    assert_eq!(answer.status, 403, "{answer:?}");
 }

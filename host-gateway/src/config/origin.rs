@@ -1,4 +1,5 @@
-//! Origins that may call from a browser: `https://app.example.com`, or with any port `http://localhost:*`.
+//! Origins that may call from a browser: `https://app.example.com`, or with any port `http://localhost:*`. The rules are
+//! those of `cors` in `auth.yaml`, so that one list does for both files.
 
 use serde::Deserialize;
 
@@ -147,6 +148,9 @@ mod tests {
             "http://app.example.com:80",
             "https://app.example.com:0",
             "https://app.example.com:x",
+            "https://app.example.com:0443",
+            "https://app.example.com:123456",
+            "https://app.example.com:80:*",
             "https://user@app.example.com",
             "https://[::1",
             "https://[0:0:0:0:0:0:0:1]",

@@ -20,14 +20,14 @@ pub struct Limits {
     /// Linear memory of one VM, for example `64MiB` (the default). A guest that asks for more is told no.
     pub memory: ByteSize,
     /// Longest single call into the guest, for example `100ms` (the default). A longer one poisons the VM. To start and to
-    /// take its configuration, which may hold a hundred thousand rules, a guest has thirty times as long.
+    /// take its configuration, which may hold a hundred thousand rules, a guest has a hundred times as long.
     pub call: CallTime,
 }
 
 impl Limits {
     /// The limit of a call at the start, in epochs: nobody waits for an answer then, and there is more to do.
     pub(crate) fn start_epochs(&self) -> u64 {
-        self.call_epochs().saturating_mul(30)
+        self.call_epochs().saturating_mul(100)
     }
 
     /// The call limit in epochs. One more than the time divides to, because the running epoch counts as a whole one.

@@ -12,6 +12,7 @@ mod bodies;
 mod contexts;
 mod failures;
 mod fields;
+mod foreign_functions;
 mod http_calls;
 mod local_responses;
 mod metrics;

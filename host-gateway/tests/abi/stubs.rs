@@ -16,7 +16,7 @@ fn what_is_not_offered_says_so() {
             (format!("resolve_shared_queue{}", zeros(5)), "01"),
             (format!("enqueue_shared_queue{}", zeros(3)), "01"),
             (format!("dequeue_shared_queue{}", zeros(3)), "01"),
-            (format!("call_foreign_function {{verify_signature}} {}", zeros(4)), "01"),
+            (format!("call_foreign_function {{sign}} {}", zeros(4)), "01"),
             ("continue_stream (i32.const 3)".to_owned(), "12"),
             ("continue_stream (i32.const 4)".to_owned(), "02"),
             ("close_stream (i32.const 2)".to_owned(), "12"),

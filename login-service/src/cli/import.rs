@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Error, table};
+use super::{Error, print, table};
 use crate::db::Database;
 use crate::import::{self, Dump};
 
@@ -40,10 +40,11 @@ pub async fn run(import: Import, database: &Database) -> Result<(), Error> {
         }
     })
     .await?;
-    table::print(["TABLE", "TAKEN", "UNCHANGED", "CHANGED", "REFUSED"], &report.tables());
+    let mut told = table::lines(["TABLE", "TAKEN", "UNCHANGED", "CHANGED", "REFUSED"], &report.tables());
     for line in report.lines() {
-        println!("{line}");
+        told += &format!("{line}\n");
     }
+    print(&told)?;
     if report.is_empty() {
         return Err(Error::NothingToImport);
     }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Error, table};
+use super::{Error, print, table};
 use crate::db::permissions::{EVERY_METHOD, NewPermission, Permission};
 use crate::db::{self, Database, Write, permissions};
 use crate::{clock, permission_url};
@@ -95,8 +95,7 @@ async fn list(database: &Database) -> Result<(), Error> {
         .into_iter()
         .map(|row| [row.id.to_string(), row.name, row.method, row.url, row.description])
         .collect();
-    table::print(["ID", "NAME", "METHOD", "URL", "DESCRIPTION"], &rows);
-    Ok(())
+    print(&table::lines(["ID", "NAME", "METHOD", "URL", "DESCRIPTION"], &rows))
 }
 
 async fn remove(database: &Database, id: i64) -> Result<(), Error> {

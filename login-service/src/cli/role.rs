@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use clap::Subcommand;
 
-use super::{Error, check_name, table};
+use super::{Error, check_name, print, table};
 use crate::clock;
 use crate::db::{self, Database, Write, permissions, roles};
 
@@ -79,8 +79,7 @@ async fn list(database: &Database) -> Result<(), Error> {
             [role, permissions]
         })
         .collect();
-    table::print(["NAME", "PERMISSIONS"], &rows);
-    Ok(())
+    print(&table::lines(["NAME", "PERMISSIONS"], &rows))
 }
 
 async fn remove(database: &Database, name: &str) -> Result<(), Error> {

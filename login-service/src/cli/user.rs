@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 
 use clap::{Args, Subcommand};
 
-use super::{Error, check_name, table};
+use super::{Error, check_name, print, table};
 use crate::db::users::{NewUser, User};
 use crate::db::{self, Database, Write, roles, users};
 use crate::{clock, password};
@@ -172,8 +172,7 @@ async fn list(database: &Database) -> Result<(), Error> {
             [user.name, user.id, state.into(), roles]
         })
         .collect();
-    table::print(["NAME", "ID", "STATE", "ROLES"], &rows);
-    Ok(())
+    print(&table::lines(["NAME", "ID", "STATE", "ROLES"], &rows))
 }
 
 async fn remove(database: &Database, name: &str) -> Result<(), Error> {

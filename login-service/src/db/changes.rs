@@ -140,7 +140,9 @@ pub async fn users_since(connection: &mut AnyConnection, second: i64) -> Result<
 pub async fn permissions_after(connection: &mut AnyConnection, number: i64) -> Result<PermissionChanges, Error> {
     let sql = "SELECT permission_name, permission_url, permission_method, permission_added FROM changes \
                WHERE number > $1 AND user_id IS NULL ORDER BY number LIMIT $2";
-    let changes: Vec<(Option<String>, Option<String>, Option<String>, Option<i64>)> = sqlx::query_as(sql)
+    /// Name, URL, method, and whether the row was added; nothing in those of before there were such columns.
+    type Change = (Option<String>, Option<String>, Option<String>, Option<i64>);
+    let changes: Vec<Change> = sqlx::query_as(sql)
         .bind(number)
         .bind(MOST_ROWS + 1)
         .fetch_all(connection)

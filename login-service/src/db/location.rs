@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// A file, or a database of a PostgreSQL server.
 #[derive(Clone, Deserialize)]
@@ -70,10 +70,20 @@ impl TryFrom<String> for Location {
                         "the URL has a parameter that is not one of PostgreSQL; check what stands behind the `?`",
                     );
                 }
-                if PgConnectOptions::from_str(&text).is_err() {
+                let Ok(options) = PgConnectOptions::from_str(&text) else {
                     return Err(
                         "this is not a URL of PostgreSQL; write `postgres://USER:PASSWORD@HOST/NAME`, with `%40` for an \
                          `@` in the password and so on",
+                    );
+                };
+                // The driver is built without TLS.
+                if matches!(
+                    options.get_ssl_mode(),
+                    PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+                ) {
+                    return Err(
+                        "`sslmode` (or the variable `PGSSLMODE`) asks for TLS, which this program does not speak to \
+                         PostgreSQL; leave it out, and keep the way there private or put a TLS proxy between",
                     );
                 }
                 return Ok(Self::Postgres(Url(text)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
@@ -16,6 +17,9 @@ use crate::db::{self, permissions, users};
 use crate::error::{Error, JSON};
 use crate::parameters::Parameters;
 use crate::password::{self, Verdict};
+
+/// Whether the user asked about is there and enabled: `true` or `false`.
+const ACTIVE: &str = "x-user-active";
 
 /// What `/login` answers, 200 in every case.
 #[derive(Serialize)]
@@ -84,15 +88,22 @@ pub async fn get_all_permission(State(app): State<Arc<App>>, _: ReservedCaller) 
     Ok(json(&rows.into_iter().map(Row::from).collect::<Vec<_>>()))
 }
 
-/// `/getAllPermissionByUserId?userId=`: the rows a user has through roles; none for an unknown or disabled user.
+/// `/getAllPermissionByUserId?userId=`: the rows a user has through roles; none for an unknown or disabled user. Which of
+/// the two cases it is, no roles or no user, the header tells: the body is that of the legacy systems.
 pub async fn get_all_permission_by_user_id(
     State(app): State<Arc<App>>,
     _: ReservedCaller,
     parameters: Parameters,
 ) -> Result<Response, Error> {
     let user_id = parameters.require("userId")?;
-    let rows = permissions::of_user(&mut *app.database.read().await?, user_id).await?;
-    Ok(json(&rows.into_iter().map(Row::from).collect::<Vec<_>>()))
+    let mut read = app.database.read().await?;
+    let user = users::by_id(&mut read, user_id).await?;
+    let rows = permissions::of_user(&mut read, user_id).await?;
+    let is_active = user.is_some_and(|user| !user.is_disabled());
+    let mut response = json(&rows.into_iter().map(Row::from).collect::<Vec<_>>());
+    let said = HeaderValue::from_static(if is_active { "true" } else { "false" });
+    response.headers_mut().insert(ACTIVE, said);
+    Ok(response)
 }
 
 /// A permission row on the wire.

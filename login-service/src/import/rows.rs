@@ -31,6 +31,7 @@ pub struct User {
 
 /// `sys_role`
 pub struct Role {
+    pub place: Place,
     pub id: String,
     pub name: String,
 }
@@ -73,7 +74,7 @@ pub fn read(dumps: &[Dump], report: &mut Report) -> Directory {
             let place = Place { file, line: row.line };
             let read = match row.table {
                 "sys_user" => user(&row, place, &mut users).map(|user| directory.users.push(user)),
-                "sys_role" => role(&row, &mut roles).map(|role| directory.roles.push(role)),
+                "sys_role" => role(&row, place, &mut roles).map(|role| directory.roles.push(role)),
                 "sys_permission" => {
                     permission(&row, place, &mut permissions).map(|permission| directory.permissions.push(permission))
                 }
@@ -107,14 +108,14 @@ fn user(row: &Row<'_>, place: Place, seen: &mut Seen) -> Result<User, String> {
     })
 }
 
-fn role(row: &Row<'_>, seen: &mut Seen) -> Result<Role, String> {
+fn role(row: &Row<'_>, place: Place, seen: &mut Seen) -> Result<Role, String> {
     let id = id(row, "id")?;
     let name = required(row, "name")?;
     if !name::is_usable(&name) {
         return Err(unusable(&name, "a role"));
     }
     seen.note(&id).map_err(|why| format!("role {name}: {why}"))?;
-    Ok(Role { id, name })
+    Ok(Role { place, id, name })
 }
 
 fn permission(row: &Row<'_>, place: Place, seen: &mut Seen) -> Result<Permission, String> {

@@ -12,6 +12,7 @@ on_each_engine![
     passwords_of_every_known_encoding_sign_in,
     a_bcrypt_hash_is_replaced_when_its_user_signs_in,
     a_second_import_changes_nothing,
+    what_was_removed_or_taken_away_since_does_not_come_back,
     what_changed_in_the_dump_is_brought_up_to_date,
     what_is_there_already_is_not_overwritten,
     a_broken_row_refuses_itself_alone,
@@ -224,6 +225,51 @@ fn a_second_import_changes_nothing(engine: Engine) {
     }
 }
 
+fn what_was_removed_or_taken_away_since_does_not_come_back(engine: Engine) {
+    let folder = Folder::new(engine, "");
+    import(&folder, &[MYSQLDUMP]);
+    folder.must(
+        "user revoke ann KEEPER
+         user remove bob
+         role revoke KEEPER 2
+         permission remove 7",
+    );
+    let lists = || ["user list", "role list", "permission list"].map(|list| folder.run(list).stdout);
+    let before = lists();
+    let version = folder.serve().feed("")["version"].clone();
+    let said = import(&folder, &[MYSQLDUMP]);
+    assert_eq!(
+        counts(&said),
+        [[0, 2, 0, 1], [0, 2, 0, 0], [0, 2, 0, 1], [0, 2, 0, 1], [0, 4, 0, 0]],
+        "{said:?}"
+    );
+    let lines = report(&said).1.join("\n");
+    for line in [
+        "refused: user bob: was removed here since it was imported; `user add` adds such a user again",
+        "refused: the user 2 was refused",
+        "refused: permission 7 was removed here since it was imported; `permission add` adds it again",
+    ] {
+        assert!(lines.contains(line), "{line} in {lines}");
+    }
+    assert_eq!(lists(), before);
+    assert_eq!(
+        folder.serve().feed("")["version"],
+        version,
+        "no gateway is told anything"
+    );
+    folder.must("role remove CLERK");
+    let before = lists();
+    import(&folder, &[MYSQLDUMP]);
+    assert_eq!(lists(), before);
+    // What is new in the dump is taken all the same, but not for who was removed.
+    let more = "INSERT INTO sys_role (id, name) VALUES (77, 'NEW');
+        INSERT INTO sys_role_user (user_id, role_id) VALUES ('1', '77'), ('2', '77');";
+    import(&folder, &[MYSQLDUMP, more]);
+    let users = folder.run("user list").stdout;
+    assert!(users.contains("ann    1   enabled  NEW\n"), "{users}");
+    assert!(!users.contains("bob"), "{users}");
+}
+
 fn what_changed_in_the_dump_is_brought_up_to_date(engine: Engine) {
     let folder = Folder::new(engine, "");
     import(&folder, &[BY_HAND]);
@@ -364,7 +410,7 @@ fn an_import_reaches_held_polls(engine: Engine) {
     assert_eq!(import(&folder, &[MYSQLDUMP]).code, Some(0));
     let document: Value = serde_json::from_str(&held.join().unwrap().body).unwrap();
     assert_eq!(document["since"], *version);
-    assert_eq!(document["permissions"].as_array().unwrap().len(), 3);
+    assert_eq!(document["added"].as_array().unwrap().len(), 3);
     // The users may have come a moment later.
     let users = service.feed("")["changed_users"].clone();
     let ids: Vec<&str> = users

@@ -65,6 +65,25 @@ fn a_url_that_cannot_be_read_is_one_line_without_the_password() {
 }
 
 #[test]
+fn to_insist_on_tls_is_refused_before_anything_is_sent() {
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let database = format!("postgres://ann:geheim@127.0.0.1:1/login?sslmode={mode}");
+        for command in ["check", "serve", "role list"] {
+            let said = Folder::on(&database, "").run(command);
+            assert_eq!(said.code, Some(1), "{said:?}");
+            assert!(
+                said.stderr.starts_with("error: login.yaml:2:") && said.stderr.contains("asks for TLS"),
+                "{said:?}"
+            );
+            assert!(
+                said.stderr.lines().count() == 1 && !said.stderr.contains("geheim"),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_check_connects_and_creates_nothing() {
     let Some(postgres) = Postgres::shared() else { return };
     let database = postgres.database();

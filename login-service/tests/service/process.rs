@@ -1,5 +1,6 @@
 //! The process: its configuration, its load, its end.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Answer, BASIC, Engine, Folder, on_each_engine, request};
@@ -19,7 +20,7 @@ fn configuration_errors_are_one_line_with_file_line_and_key() {
         (
             good.replace("127.0.0.1:0", "nowhere"),
             "error: login.yaml:1:",
-            "socket address",
+            "write it as in 127.0.0.1:8087",
         ),
         (
             good.replace("sqlite:", "mysql:"),
@@ -126,6 +127,27 @@ fn a_check_looks_for_the_database_and_creates_nothing() {
             "{said:?}"
         );
         assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+    }
+}
+
+#[test]
+fn who_stops_reading_early_sees_no_error() {
+    let folder = Folder::new(Engine::Sqlite, "");
+    folder.must("role add tester");
+    for command in ["schema", "role list"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_postern-login"))
+            .args(command.split(' '))
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert!(
+            ended.status.success() && ended.stderr.is_empty(),
+            "{command}: {ended:?}"
+        );
     }
 }
 

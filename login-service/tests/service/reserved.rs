@@ -128,7 +128,15 @@ fn a_disabled_user_may_not_sign_in_and_has_no_permissions(engine: Engine) {
         r#"{"errorMsg":"password invalid"}"#,
     );
     assert_json(&service.get("/getAllPermissionByUserId?userId=u1"), "[]");
+    let active = |id: &str| {
+        let answer = service.get(&format!("/getAllPermissionByUserId?userId={id}"));
+        answer.header("x-user-active").map(str::to_owned)
+    };
+    assert_eq!(active("u1").as_deref(), Some("false"));
+    assert_eq!(active("nobody").as_deref(), Some("false"));
+    assert_eq!(active("u2").as_deref(), Some("true"));
     folder.must("user enable u1");
+    assert_eq!(active("u1").as_deref(), Some("true"));
     assert_json(
         &service.form("/login", "username=u1&password=password"),
         r#"{"userId":"u1"}"#,

@@ -2,7 +2,7 @@
 //!
 //! The one number is CPU microseconds per call of the server's process: it hardly depends on the load generator. The
 //! server has core 0 for itself, wrk (1 thread) core 1. PostgreSQL runs where the kernel puts it; what it costs is shown
-//! apart. After a second of warm-up each call is measured, the subjects in reverse order every other time. Only ratios
+//! apart. After two seconds of warm-up each call is measured, the subjects in reverse order every other time. Only ratios
 //! within one run mean anything.
 
 mod load;

@@ -10,7 +10,7 @@ use crate::{
     subjects::{Call, Subject, postmaster},
 };
 
-const WARM_UP_SECONDS: u32 = 1;
+pub const WARM_UP_SECONDS: u32 = 2;
 
 /// What was measured.
 pub struct Sample {

@@ -7,7 +7,11 @@ use postern_e2e::spread::Spread;
 use serde_json::{Value, json};
 use xtask::bench::OIDC_PROVIDER;
 
-use crate::{Bench, measure::Sample, subjects::CLIENTS};
+use crate::{
+    Bench,
+    measure::{Sample, WARM_UP_SECONDS},
+    subjects::CLIENTS,
+};
 
 /// Which ratios are shown, with the goal for each.
 const RATIOS: &[(&str, &str, &str)] = &[
@@ -47,7 +51,8 @@ const RATIOS: &[(&str, &str, &str)] = &[
 pub fn report(bench: &Bench, samples: &[(String, Vec<Sample>)]) -> Result<()> {
     let rows: Vec<Row> = samples.iter().map(|(name, samples)| Row::new(name, samples)).collect();
     let conditions = format!(
-        "{CLIENTS} clients, as many tokens in turn; {} connections; {} × {} s after 1 s of warm-up; HTTP/1.1 without TLS; \
+        "{CLIENTS} clients, as many tokens in turn; {} connections; {} × {} s after {WARM_UP_SECONDS} s of warm-up; HTTP/1.1 without TLS; \
+         CPU of the server's process, PostgreSQL's beside it; \
          every acknowledged token is on the disk (SQLite: synchronous=FULL; PostgreSQL: fsync and synchronous_commit on), \
          {OIDC_PROVIDER} keeps its tokens in memory; medians (min–max)",
         bench.options.connections, bench.options.repetitions, bench.options.seconds

@@ -1,10 +1,12 @@
-//! `cargo xtask bench gateway`: what a request costs the proxy, ours and others', side by side in one run.
+//! `cargo xtask bench gateway` and `cargo xtask bench filter`: what a request costs the proxy, ours and others', side by side
+//! in one run.
 //!
 //! The one number is CPU microseconds per request of the proxy's processes: it hardly depends on the load generator. The
 //! proxy has core 0 for itself with one worker; wrk (1 thread) and the upstream (nginx, 3 bytes) share core 1. After two
 //! seconds of warm-up the subjects are measured in turn, in reverse order every other time. Only ratios within one run
 //! mean anything.
 
+mod feed;
 mod load;
 mod measure;
 mod peers;
@@ -18,15 +20,25 @@ use anyhow::{Context, Result, bail};
 use postern_e2e::ports;
 use xtask::{progress::Progress, workspace::Workspace};
 
-use crate::{measure::Sample, peers::Subject, tokens::Tokens, tools::Tools};
+use crate::{measure::Sample, peers::Subject, tools::Tools};
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// Our gateway beside Envoy, and the filter in both.
+    Gateway,
+    /// The filter in both hosts under all kinds of tokens, rules and revocations, beside what Envoy brings.
+    Filter,
+}
 
 /// What the command line says.
 struct Options {
+    comparison: Comparison,
     seconds: u32,
     repetitions: u32,
     connections: u32,
-    /// Only subjects with this in their name; empty: all.
-    only: String,
+    /// Only subjects of these names; empty: all.
+    only: Vec<String>,
 }
 
 /// Where everything of a run lies, and what it needs.
@@ -34,7 +46,6 @@ struct Bench {
     workspace: Workspace,
     folder: PathBuf,
     tools: Tools,
-    tokens: Tokens,
     options: Options,
     /// Where every proxy listens, one at a time.
     proxy_port: u16,
@@ -56,15 +67,12 @@ fn run() -> Result<()> {
     let workspace = Workspace::locate()?;
     let progress = Progress::begin();
     let tools = Tools::find(&workspace)?;
-    let folder = workspace.target.join("bench/gateway");
+    let folder = workspace.target.join("bench").join(options.comparison.name());
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    progress.step("making keys and tokens");
-    let tokens = Tokens::make(&folder)?;
     let bench = Bench {
         workspace,
         folder,
         tools,
-        tokens,
         options,
         proxy_port: ports::free(),
         upstream_port: ports::free(),
@@ -72,7 +80,12 @@ fn run() -> Result<()> {
 
     let _upstream = load::start_upstream(&bench)?;
     let mut subjects = peers::subjects(&bench)?;
-    subjects.retain(|subject| subject.name.contains(&bench.options.only));
+    let only = &bench.options.only;
+    subjects.retain(|subject| only.is_empty() || only.contains(&subject.name));
+    progress.step("making tokens");
+    for subject in &subjects {
+        tokens::make(subject.tokens, &bench.folder)?;
+    }
     let mut samples: Vec<Vec<Sample>> = subjects.iter().map(|_| Vec::new()).collect();
     for repetition in 0..bench.options.repetitions {
         let mut order: Vec<usize> = (0..subjects.len()).collect();
@@ -93,15 +106,32 @@ fn run() -> Result<()> {
     report::report(&bench, &subjects, &samples)
 }
 
+impl Comparison {
+    /// As it stands in commands and files.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Filter => "filter",
+        }
+    }
+}
+
 impl Options {
     fn parse() -> Result<Self> {
+        let mut words = std::env::args().skip(1);
+        let comparison = match words.next().as_deref() {
+            Some("gateway") => Comparison::Gateway,
+            Some("filter") => Comparison::Filter,
+            _ => bail!("say what to compare: gateway or filter"),
+        };
         let mut options = Self {
+            comparison,
             seconds: 10,
             repetitions: 3,
             connections: 64,
-            only: String::new(),
+            only: Vec::new(),
         };
-        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<String> = words.collect();
         for pair in words.chunks(2) {
             let [flag, value] = pair else {
                 bail!("`{}` needs a value", pair.join(" "))
@@ -111,7 +141,7 @@ impl Options {
                 "--repetitions" => &mut options.repetitions,
                 "--connections" => &mut options.connections,
                 "--only" => {
-                    options.only.clone_from(value);
+                    options.only = value.split(',').map(|name| name.trim().to_owned()).collect();
                     continue;
                 }
                 _ => bail!("`{flag}` is not known; there are --seconds, --repetitions, --connections and --only"),

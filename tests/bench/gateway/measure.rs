@@ -69,7 +69,7 @@ pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
     )?;
     check(bench, subject)?;
     let mut seen = 0.0;
-    while seen < 2.0 * tokens::COUNT as f64 {
+    while seen < 2.0 * subject.tokens.count() as f64 {
         seen += load::run(bench, subject, WARM_UP_SECONDS)?.requests;
     }
 
@@ -99,11 +99,11 @@ pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
 
 /// A proxy that lets everything pass is quick.
 fn check(bench: &Bench, subject: &Subject) -> Result<()> {
-    let (good, forged) = (bench.tokens.good(subject.tokens), bench.tokens.forged(subject.tokens));
+    let (good, forged) = tokens::good_and_forged(subject.tokens, &bench.folder)?;
     let with = |path: &str, token: &str| Request::get(path).header("Authorization", &format!("Bearer {token}"));
     let guarded = [
-        ("good token", with(PATH, good), 200),
-        ("missing role", with("/admin/x", good), 403),
+        ("good token", with(PATH, &good), 200),
+        ("missing role", with("/admin/x", &good), 403),
         ("forged token", with(PATH, &forged), 401),
         ("no token", Request::get(PATH), 401),
     ];

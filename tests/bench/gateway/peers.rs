@@ -3,12 +3,13 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
+use jsonwebtoken::Algorithm;
 use postern_e2e::processes::on_core;
 use serde_json::{Value, json};
 
 use crate::{
-    Bench,
-    tokens::{AUDIENCE, ISSUER, Kind},
+    Bench, Comparison, feed,
+    tokens::{self, AUDIENCE, ISSUER, Kind},
 };
 
 /// Who may go where: a path below the prefix needs the role.
@@ -37,59 +38,119 @@ impl Subject {
     }
 }
 
+/// The rules of a plugin that has many: the request is still decided by one of [`RULES`].
+const MANY_RULES: usize = 100_000;
+
+/// The revoked tokens of a feed that has many.
+const MANY_REVOCATIONS: usize = 1_000_000;
+
 /// Writes the configurations and lists everything that is measured.
 pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
-    let plugin = plugin(&bench.tokens.jwks);
-    let plain = bench.write("gateway-plain.yaml", &gateway(bench, None))?;
-    let filtered = bench.write(
-        "gateway-filter.yaml",
-        &gateway(bench, Some((&bench.tools.filter, &plugin))),
-    )?;
-    let envoy_plain = bench.write("envoy-plain.json", &envoy(bench, &[]).to_string())?;
-    let envoy_jwt = bench.write(
-        "envoy-jwt.json",
-        &envoy(bench, &[jwt_authn(&bench.tokens.jwks), rbac()]).to_string(),
-    )?;
-    let envoy_filter = bench.write("envoy-filter.json", &printed_bootstrap(bench, &filtered)?)?;
-
-    let gateway_path = bench.tools.gateway.display().to_string();
-    let gateway = |file: &str| vec![gateway_path.clone(), "run".into(), "--config".into(), file.into()];
-    let envoy_path = bench.tools.envoy.display().to_string();
-    let envoy = |file: &str| {
-        let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];
-        let mut command = vec![envoy_path.clone(), "-c".into(), file.into()];
-        command.extend(flags.map(str::to_owned));
-        command
+    let mut subjects = vec![
+        gateway_subject(bench, "host-gateway", None)?,
+        envoy_subject(
+            bench,
+            "Envoy",
+            Kind::warm(Algorithm::RS256),
+            &envoy(bench, &[]).to_string(),
+            false,
+        )?,
+    ];
+    let mut filtered = |name: &str, kind: Kind, plugin: &Value| -> Result<()> {
+        subjects.extend(with_filter(bench, name, kind, plugin)?);
+        Ok(())
     };
-
-    let mut subjects = Vec::new();
-    let mut add = |name: &str, tokens, guards, command| {
-        subjects.push(Subject {
-            name: name.to_owned(),
-            tokens,
-            guards,
-            command,
-        });
+    let few = plugin(0);
+    let algorithms: &[Algorithm] = match bench.options.comparison {
+        Comparison::Gateway => &[Algorithm::HS256, Algorithm::RS256],
+        Comparison::Filter => &[Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA],
     };
-    add("host-gateway", Kind::Rs256, false, gateway(&plain));
-    add("Envoy", Kind::Rs256, false, envoy(&envoy_plain));
-    for kind in [Kind::Hs256, Kind::Rs256] {
-        let algorithm = kind.name();
-        add(
-            &format!("host-gateway + filter {algorithm}"),
-            kind,
-            true,
-            gateway(&filtered),
-        );
-        add(&format!("Envoy + filter {algorithm}"), kind, true, envoy(&envoy_filter));
-        add(
-            &format!("Envoy jwt_authn (cache) + RBAC {algorithm}"),
-            kind,
-            true,
-            envoy(&envoy_jwt),
-        );
+    for algorithm in algorithms {
+        filtered(&format!("filter {algorithm:?}"), Kind::warm(*algorithm), &few)?;
+    }
+    if bench.options.comparison == Comparison::Filter {
+        for algorithm in [Algorithm::RS256, Algorithm::ES256] {
+            filtered(&format!("filter {algorithm:?} cold"), Kind::cold(algorithm), &few)?;
+        }
+        let name = format!("filter RS256, {MANY_RULES} rules");
+        filtered(&name, Kind::warm(Algorithm::RS256), &plugin(MANY_RULES))?;
+        let name = format!("filter RS256, {MANY_REVOCATIONS} revocations");
+        filtered(&name, Kind::warm(Algorithm::RS256), &following_a_feed())?;
+    }
+    for algorithm in algorithms {
+        let name = format!("Envoy jwt_authn (cache) + RBAC {algorithm:?}");
+        let bootstrap = envoy(bench, &[jwt_authn(true), rbac()]).to_string();
+        subjects.push(envoy_subject(bench, &name, Kind::warm(*algorithm), &bootstrap, true)?);
+    }
+    if bench.options.comparison == Comparison::Filter {
+        for algorithm in [Algorithm::RS256, Algorithm::ES256] {
+            let name = format!("Envoy jwt_authn + RBAC {algorithm:?} cold");
+            let bootstrap = envoy(bench, &[jwt_authn(false), rbac()]).to_string();
+            subjects.push(envoy_subject(bench, &name, Kind::cold(algorithm), &bootstrap, true)?);
+        }
+        subjects.push(trivial(bench)?);
     }
     Ok(subjects)
+}
+
+/// The filter in our gateway, and in Envoy with the bootstrap that our gateway prints.
+fn with_filter(bench: &Bench, name: &str, kind: Kind, plugin: &Value) -> Result<[Subject; 2]> {
+    let ours = format!("host-gateway + {name}");
+    let in_gateway = gateway_subject(bench, &ours, Some((&bench.tools.filter, plugin)))?;
+    let bootstrap = printed_bootstrap(bench, in_gateway.command.last().map_or("", String::as_str))?;
+    let in_envoy = envoy_subject(bench, &format!("Envoy + {name}"), kind, &bootstrap, true)?;
+    Ok([
+        Subject {
+            tokens: kind,
+            ..in_gateway
+        },
+        in_envoy,
+    ])
+}
+
+/// A filter that does next to nothing, in Envoy: what any filter costs there.
+fn trivial(bench: &Bench) -> Result<Subject> {
+    let file = bench.write(
+        "trivial.yaml",
+        &gateway(bench, Some((&bench.tools.trivial, &json!({}))))?,
+    )?;
+    let bootstrap = printed_bootstrap(bench, &file)?;
+    envoy_subject(
+        bench,
+        "Envoy + trivial filter",
+        Kind::warm(Algorithm::RS256),
+        &bootstrap,
+        false,
+    )
+}
+
+fn gateway_subject(bench: &Bench, name: &str, plugin: Option<(&Path, &Value)>) -> Result<Subject> {
+    let file = bench.write(&format!("{}.yaml", file_name(name)), &gateway(bench, plugin)?)?;
+    let path = bench.tools.gateway.display().to_string();
+    Ok(Subject {
+        name: name.to_owned(),
+        tokens: Kind::warm(Algorithm::RS256),
+        guards: plugin.is_some(),
+        command: vec![path, "run".into(), "--config".into(), file],
+    })
+}
+
+fn envoy_subject(bench: &Bench, name: &str, tokens: Kind, bootstrap: &str, guards: bool) -> Result<Subject> {
+    let file = bench.write(&format!("{}.json", file_name(name)), bootstrap)?;
+    let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];
+    let mut command = vec![bench.tools.envoy.display().to_string(), "-c".into(), file];
+    command.extend(flags.map(str::to_owned));
+    Ok(Subject {
+        name: name.to_owned(),
+        tokens,
+        guards,
+        command,
+    })
+}
+
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    name.chars().map(plain).collect()
 }
 
 impl Bench {
@@ -101,33 +162,52 @@ impl Bench {
     }
 }
 
-/// What the filter is told: keys and rules, no server.
-fn plugin(jwks: &Value) -> Value {
-    let rules: Vec<Value> = RULES
+/// What the filter is told: keys and rules, no server. `more`: so many rules that are not asked for.
+fn plugin(more: usize) -> Value {
+    let mut rules: Vec<Value> = RULES
         .iter()
         .map(|(prefix, role)| json!({ "path": format!("{prefix}**"), "any_authority": [role] }))
         .collect();
-    json!({
-        "issuers": [ { "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": jwks },
-                       "claims": { "user_name": "name", "authorities": ["roles"] } } ],
-        "rules": rules,
-    })
+    rules.extend((0..more).map(|number| {
+        json!({ "path": format!("/api/v{}/service-{}/{{id}}/**", number % 10, number), "any_authority": ["ops"] })
+    }));
+    json!({ "issuers": [issuer()], "rules": rules })
+}
+
+/// The same, but the issuer comes with a feed, and its revocations with it.
+fn following_a_feed() -> Value {
+    let mut plugin = plugin(0);
+    plugin["issuers"] = json!([]);
+    plugin["auth_server"] = json!({ "cluster": "feed", "authority": "feed" });
+    // The first request waits until all of it is there.
+    plugin["hold"] = "60s".into();
+    plugin
+}
+
+fn issuer() -> Value {
+    json!({ "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": tokens::jwks() },
+            "claims": { "user_name": "name", "authorities": ["roles"] } })
 }
 
 /// `gateway.yaml`; JSON is YAML too.
-fn gateway(bench: &Bench, plugin: Option<(&Path, &Value)>) -> String {
+fn gateway(bench: &Bench, plugin: Option<(&Path, &Value)>) -> Result<String> {
     let plugins: Vec<Value> = plugin
         .iter()
         .map(|(wasm, configuration)| json!({ "name": "auth", "wasm": wasm, "configuration": configuration }))
         .collect();
-    json!({
+    let mut clusters = json!({ "up": { "endpoints": [ format!("127.0.0.1:{}", bench.upstream_port) ] } });
+    if plugin.is_some_and(|(_, configuration)| configuration["auth_server"].is_object()) {
+        let port = feed::serve(&issuer(), MANY_REVOCATIONS)?;
+        clusters["feed"] = json!({ "endpoints": [ format!("127.0.0.1:{port}") ] });
+    }
+    let configuration = json!({
         "workers": 1,
         "listeners": [ { "address": format!("127.0.0.1:{}", bench.proxy_port) } ],
         "routes": [ { "prefix": "/", "cluster": "up" } ],
-        "clusters": { "up": { "endpoints": [ format!("127.0.0.1:{}", bench.upstream_port) ] } },
+        "clusters": clusters,
         "plugins": plugins,
-    })
-    .to_string()
+    });
+    Ok(configuration.to_string())
 }
 
 /// The bootstrap that our own gateway prints: what somebody runs who moves to Envoy with the same file.
@@ -168,15 +248,19 @@ fn envoy(bench: &Bench, filters: &[Value]) -> Value {
     } })
 }
 
-/// `jwt_authn` at its best: keys in place, verified tokens cached.
-fn jwt_authn(jwks: &Value) -> Value {
-    json!({ "name": "envoy.filters.http.jwt_authn", "typed_config": {
+/// `jwt_authn` at its best: keys in place, and verified tokens cached or not.
+fn jwt_authn(cache: bool) -> Value {
+    let mut filter = json!({ "name": "envoy.filters.http.jwt_authn", "typed_config": {
         "@type": typed("filters.http.jwt_authn.v3.JwtAuthentication"),
         "providers": { "p": {
-            "issuer": ISSUER, "audiences": [AUDIENCE], "local_jwks": { "inline_string": jwks.to_string() },
-            "forward": true, "payload_in_metadata": "jwt",
-            "jwt_cache_config": { "jwt_cache_size": 4000, "jwt_max_token_size": 4096 } } },
-        "rules": [ { "match": { "prefix": "/" }, "requires": { "provider_name": "p" } } ] } })
+            "issuer": ISSUER, "audiences": [AUDIENCE], "local_jwks": { "inline_string": tokens::jwks().to_string() },
+            "forward": true, "payload_in_metadata": "jwt" } },
+        "rules": [ { "match": { "prefix": "/" }, "requires": { "provider_name": "p" } } ] } });
+    if cache {
+        filter["typed_config"]["providers"]["p"]["jwt_cache_config"] =
+            json!({ "jwt_cache_size": 4000, "jwt_max_token_size": 4096 });
+    }
+    filter
 }
 
 /// RBAC on the roles that `jwt_authn` left in the metadata.

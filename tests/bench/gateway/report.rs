@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use postern_e2e::spread::Spread;
 use serde_json::{Value, json};
 
-use crate::{Bench, measure::Sample, peers::Subject, tokens};
+use crate::{Bench, Comparison, measure::Sample, peers::Subject};
 
-/// Which ratios are shown, each with the goal for it.
-const RATIOS: &[(&str, &str, &str)] = &[
+/// A subject, what it is divided by, and the goal for it.
+type Ratio = (&'static str, &'static str, &'static str);
+
+const GATEWAY: &[Ratio] = &[
     ("host-gateway", "Envoy", "at most 0.45"),
     ("host-gateway + filter HS256", "host-gateway", "at most 1.2"),
     ("host-gateway + filter RS256", "host-gateway", "at most 1.2"),
@@ -35,7 +37,75 @@ const RATIOS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Prints the table and the ratios, and writes everything to `target/bench/gateway.json`.
+const FILTER: &[Ratio] = &[
+    (
+        "Envoy + filter HS256",
+        "Envoy jwt_authn (cache) + RBAC HS256",
+        "at most 1.0",
+    ),
+    (
+        "Envoy + filter RS256",
+        "Envoy jwt_authn (cache) + RBAC RS256",
+        "at most 0.85",
+    ),
+    (
+        "Envoy + filter ES256",
+        "Envoy jwt_authn (cache) + RBAC ES256",
+        "at most 0.85",
+    ),
+    (
+        "Envoy + filter EdDSA",
+        "Envoy jwt_authn (cache) + RBAC EdDSA",
+        "at most 0.85",
+    ),
+    ("Envoy + filter RS256", "Envoy + trivial filter", "at most 1.1"),
+    (
+        "Envoy + filter RS256 cold",
+        "Envoy jwt_authn + RBAC RS256 cold",
+        "at most 0.9",
+    ),
+    (
+        "Envoy + filter ES256 cold",
+        "Envoy jwt_authn + RBAC ES256 cold",
+        "at most 1",
+    ),
+    ("host-gateway + filter HS256", "host-gateway", "at most 1.2"),
+    ("host-gateway + filter RS256", "host-gateway", "at most 1.2"),
+    ("host-gateway + filter ES256", "host-gateway", "at most 1.2"),
+    ("host-gateway + filter EdDSA", "host-gateway", "at most 1.2"),
+    (
+        "host-gateway + filter RS256 cold",
+        "Envoy jwt_authn + RBAC RS256 cold",
+        "at most 0.45",
+    ),
+    (
+        "host-gateway + filter ES256 cold",
+        "Envoy jwt_authn + RBAC ES256 cold",
+        "at most 0.6",
+    ),
+    (
+        "host-gateway + filter RS256, 100000 rules",
+        "host-gateway + filter RS256",
+        "at most 1.05",
+    ),
+    (
+        "Envoy + filter RS256, 100000 rules",
+        "Envoy + filter RS256",
+        "at most 1.05",
+    ),
+    (
+        "host-gateway + filter RS256, 1000000 revocations",
+        "host-gateway + filter RS256",
+        "at most 1.05",
+    ),
+    (
+        "Envoy + filter RS256, 1000000 revocations",
+        "Envoy + filter RS256",
+        "at most 1.05",
+    ),
+];
+
+/// Prints the table and the ratios, and writes everything to `target/bench/gateway.json` or `filter.json`.
 pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> Result<()> {
     let rows: Vec<Row> = subjects
         .iter()
@@ -43,21 +113,18 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
         .map(|(subject, samples)| Row::new(subject, samples))
         .collect();
     let conditions = format!(
-        "{} tokens of each algorithm, all warm; 4 rules, no revocations; {} connections; {} × {} s after 2 s of warm-up; \
-         HTTP/1.1 without TLS; medians (min–max)",
-        tokens::COUNT,
-        bench.options.connections,
-        bench.options.repetitions,
-        bench.options.seconds
+        "1000 tokens of each algorithm, all warm, or 12000 where it says cold; 4 rules and no revocations where it does not \
+         say more; {} connections; {} × {} s after 2 s of warm-up; HTTP/1.1 without TLS; medians (min–max)",
+        bench.options.connections, bench.options.repetitions, bench.options.seconds
     );
     println!("\n{conditions}\n");
     println!(
-        "{:<42} {:>22} {:>9} {:>8} {:>8} {:>8}",
+        "{:<50} {:>22} {:>9} {:>8} {:>8} {:>8}",
         "", "CPU µs/request", "per s", "p50 µs", "p99 µs", "MiB"
     );
     for row in &rows {
         println!(
-            "{:<42} {:>22} {:>9.0} {:>8.0} {:>8.0} {:>8.0}",
+            "{:<50} {:>22} {:>9.0} {:>8.0} {:>8.0} {:>8.0}",
             row.name,
             row.cpu.to_string(),
             row.requests_per_second.median,
@@ -75,7 +142,11 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
     }
     println!();
     let mut ratios = Vec::new();
-    for (ours, theirs, goal) in RATIOS {
+    let shown = match bench.options.comparison {
+        Comparison::Gateway => GATEWAY,
+        Comparison::Filter => FILTER,
+    };
+    for (ours, theirs, goal) in shown {
         let cpu = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.cpu.median);
         if let (Some(left), Some(right)) = (cpu(ours), cpu(theirs)) {
             println!("{:>5.2}  {ours} ÷ {theirs} ({goal})", left / right);
@@ -88,7 +159,8 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
         "subjects": rows.iter().map(Row::json).collect::<Vec<_>>(),
         "ratios": ratios,
     });
-    let path = bench.workspace.target.join("bench/gateway.json");
+    let name = bench.options.comparison.name();
+    let path = bench.workspace.target.join(format!("bench/{name}.json"));
     fs::write(&path, format!("{document:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     println!("\n{}", path.display());
     Ok(())

@@ -1,15 +1,12 @@
-//! Keys, and a thousand valid tokens of each algorithm.
+//! Valid tokens of each algorithm: a thousand that every cache holds, and more than any cache holds.
 
 use std::{fmt::Write, fs, path::Path};
 
 use anyhow::{Context, Result};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rsa::{RsaPrivateKey, pkcs1::EncodeRsaPrivateKey, traits::PublicKeyParts};
+use jsonwebtoken::Algorithm;
+use postern_e2e::foreign_issuer;
 use serde_json::{Value, json};
 
-/// Distinct tokens of each algorithm. All of them fit into every cache that is measured.
-pub const COUNT: usize = 1000;
 /// What the tokens say they are from and for.
 pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "gateway";
@@ -17,97 +14,67 @@ pub const AUDIENCE: &str = "gateway";
 const ISSUED: u64 = 1_704_067_200;
 const EXPIRES: u64 = 4_102_444_800;
 
-/// The algorithm of a subject's tokens.
+const ALGORITHMS: [Algorithm; 4] = [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+/// The tokens of a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Hs256,
-    Rs256,
+pub struct Kind {
+    pub algorithm: Algorithm,
+    /// So many that each is forgotten before its turn comes again.
+    pub cold: bool,
 }
 
 impl Kind {
-    /// The name in a JWT header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Rs256 => "RS256",
-        }
+    /// A thousand.
+    pub fn warm(algorithm: Algorithm) -> Self {
+        Self { algorithm, cold: false }
+    }
+
+    /// Too many for a cache.
+    pub fn cold(algorithm: Algorithm) -> Self {
+        Self { algorithm, cold: true }
+    }
+
+    /// Distinct tokens. The filter's cache holds 8 MiB, about 5000 of them.
+    pub fn count(self) -> usize {
+        if self.cold { 12_000 } else { 1000 }
     }
 
     /// The file of tokens, one a line.
-    pub fn file(self) -> &'static str {
-        match self {
-            Self::Hs256 => "hs256.tokens",
-            Self::Rs256 => "rs256.tokens",
-        }
+    pub fn file(self) -> String {
+        format!("{:?}-{}.tokens", self.algorithm, self.count())
     }
 }
 
-/// Everything that a verifier and a client need.
-pub struct Tokens {
-    /// The verifying keys.
-    pub jwks: Value,
-    hs256: String,
-    rs256: String,
+/// The verifying keys.
+pub fn jwks() -> Value {
+    foreign_issuer::jwks(&ALGORITHMS)
 }
 
-impl Tokens {
-    /// Makes keys and tokens and writes the tokens into the folder.
-    pub fn make(folder: &Path) -> Result<Self> {
-        let secret = b"0123456789abcdef0123456789abcdef";
-        let rsa = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).context("cannot make an RSA key")?;
-        let der = rsa.to_pkcs1_der().context("cannot encode the RSA key")?;
-        let jwks = json!({ "keys": [
-            { "kty": "oct", "kid": "hs", "alg": "HS256", "k": BASE64URL.encode(secret) },
-            { "kty": "RSA", "kid": "rs", "alg": "RS256", "use": "sig",
-              "n": BASE64URL.encode(rsa.n().to_bytes_be()), "e": BASE64URL.encode(rsa.e().to_bytes_be()) },
-        ] });
-        let hs256 = sign(Algorithm::HS256, "hs", &EncodingKey::from_secret(secret))?;
-        let rs256 = sign(Algorithm::RS256, "rs", &EncodingKey::from_rsa_der(der.as_bytes()))?;
-        for (kind, tokens) in [(Kind::Hs256, &hs256), (Kind::Rs256, &rs256)] {
-            fs::write(folder.join(kind.file()), tokens).context("cannot write the tokens")?;
-        }
-        Ok(Self { jwks, hs256, rs256 })
+/// Makes the tokens in the folder, unless they are there: keys and claims are always the same.
+pub fn make(kind: Kind, folder: &Path) -> Result<()> {
+    let path = folder.join(kind.file());
+    if path.is_file() {
+        return Ok(());
     }
-
-    /// One valid token.
-    pub fn good(&self, kind: Kind) -> &str {
-        let tokens = match kind {
-            Kind::Hs256 => &self.hs256,
-            Kind::Rs256 => &self.rs256,
-        };
-        tokens.lines().next().unwrap_or_default()
-    }
-
-    /// A token with the claims of one and the signature of another.
-    pub fn forged(&self, kind: Kind) -> String {
-        let tokens = match kind {
-            Kind::Hs256 => &self.hs256,
-            Kind::Rs256 => &self.rs256,
-        };
-        let parts = |line: usize| {
-            tokens
-                .lines()
-                .nth(line)
-                .and_then(|token| token.rsplit_once('.'))
-                .unwrap_or_default()
-        };
-        format!("{}.{}", parts(0).0, parts(1).1)
-    }
-}
-
-fn sign(algorithm: Algorithm, kid: &str, key: &EncodingKey) -> Result<String> {
-    let header = Header {
-        kid: Some(kid.to_owned()),
-        ..Header::new(algorithm)
-    };
     let mut tokens = String::new();
-    for number in 0..COUNT {
+    for number in 0..kind.count() {
         let claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": format!("user-{number:06}"), "iat": ISSUED, "exp": EXPIRES,
             "jti": format!("{:032x}", number * 7919), "roles": ["viewer", "user"], "name": format!("Test User {number}"),
         });
-        let token = jsonwebtoken::encode(&header, &claims, key).context("cannot sign a token")?;
-        writeln!(tokens, "{token}")?;
+        writeln!(tokens, "{}", foreign_issuer::sign(kind.algorithm, &claims))?;
     }
-    Ok(tokens)
+    let unfinished = path.with_extension("unfinished");
+    fs::write(&unfinished, tokens)
+        .and_then(|()| fs::rename(&unfinished, &path))
+        .context("cannot write the tokens")
+}
+
+/// One valid token, and one with the claims of a valid token and the signature of another.
+pub fn good_and_forged(kind: Kind, folder: &Path) -> Result<(String, String)> {
+    let tokens = fs::read_to_string(folder.join(kind.file())).context("cannot read the tokens")?;
+    let mut lines = tokens.lines();
+    let (one, other) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    Ok((one.to_owned(), foreign_issuer::forge(one, other)))
 }

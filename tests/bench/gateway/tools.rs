@@ -15,6 +15,8 @@ pub struct Tools {
     pub gateway: PathBuf,
     /// The shipped filter.
     pub filter: PathBuf,
+    /// A filter that does next to nothing.
+    pub trivial: PathBuf,
     /// Clock ticks per second, in which the kernel counts CPU time.
     pub ticks_per_second: f64,
 }
@@ -35,6 +37,7 @@ impl Tools {
             envoy,
             gateway: workspace.target.join("release/postern-gateway"),
             filter: workspace.filter(),
+            trivial: workspace.target.join("wasm32-wasip1/filter/examples/trivial.wasm"),
             ticks_per_second: ticks_per_second()?,
         };
         for built in [&tools.gateway, &tools.filter] {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 
 use crate::app::App;
 use crate::clock;
@@ -63,7 +63,7 @@ pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
             return Err(Refusal::ForgedForm);
         }
         let (user_name, password) = (required(&request, "username")?, required(&request, "password")?);
-        let user = user_auth::authenticate(&app, &asked.client, user_name, password).await?;
+        let user = user_auth::authenticate(&app, user_name, password).await?;
         let location = asked.allow(&app, &user).await?;
         let is_remembered =
             optional(&request, "bool_is_remember_me").is_some_and(|text| text.eq_ignore_ascii_case("true"));
@@ -72,7 +72,7 @@ pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
         } else {
             tkey::SESSION_S
         };
-        let cookie = sso::begin(&app, request.mount.profile, &request.headers, &user, lifetime_s).await?;
+        let cookie = sso::begin(&app, &request.mount, &request.headers, &user, lifetime_s).await?;
         Ok((location, cookie))
     };
     match logged_in.await {
@@ -104,7 +104,11 @@ impl<'a> Asked<'a> {
     async fn read(app: &App, request: &'a Request) -> Result<Self, Refusal> {
         let client = known_client(app, request, optional(request, "client_id")).await?;
         let redirect_uri = registered_redirect_uri(request, &client)?;
-        let name = required(request, "response_type")?.to_ascii_lowercase();
+        // The original does not look at it where it takes the form, and gives a code.
+        let name = match optional(request, "response_type") {
+            None if request.method == Method::POST => "code".to_owned(),
+            _ => required(request, "response_type")?.to_ascii_lowercase(),
+        };
         let response_type = match name.as_str() {
             "code" if client.may_use("authorization_code") => ResponseType::Code,
             "token" => ResponseType::Token,
@@ -137,6 +141,7 @@ impl<'a> Asked<'a> {
                     user,
                     scope: &scope,
                     redirect_uri: self.redirect_uri,
+                    sent_to: self.redirect_uri,
                     code_challenge: self.code_challenge,
                 };
                 let code = authorization_code::authorize(app, &authorization).await?;
@@ -144,11 +149,12 @@ impl<'a> Asked<'a> {
                 Ok(format!("{}{mark}code={code}{state}", self.redirect_uri))
             }
             ResponseType::Token => {
+                let authorities = app.login.authorities(&user.id).await?;
                 let grantee = Grantee {
                     grant: tkey::IMPLICIT,
                     client: Arc::clone(&self.client),
                     user: Some(user.clone()),
-                    authorities: app.login.authorities(&user.id).await?,
+                    authorities: authorities.ok_or_else(|| Refusal::BadUserCredentials("User is disabled".into()))?,
                     scope,
                 };
                 let issued = issue(app, &grantee, clock::now_ms()).await?;
@@ -168,7 +174,7 @@ impl<'a> Asked<'a> {
 
 /// The login page, with what went wrong before.
 fn ask(request: &Request, asked: &Asked<'_>, failure: Option<Failure>) -> Response {
-    let cookie = FormCookie::of(&request.headers);
+    let cookie = FormCookie::of(&request.mount, &request.headers);
     let parameters = PARAMETERS
         .iter()
         .filter_map(|name| Some((*name, optional(request, name)?)));

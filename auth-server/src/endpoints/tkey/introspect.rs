@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::clock;
-use crate::db::{access_token, refresh_token};
+use crate::db::refresh_token;
 use crate::error::Refusal;
 use crate::issue::{lives, token_hash};
+use crate::known_tokens;
 use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, ShownClient, of_kind, required};
 
@@ -61,13 +62,12 @@ async fn check(app: &App, request: &Request) -> Result<Answer, Refusal> {
 
     let hash = token_hash(token);
     let profile = request.mount.profile.name();
-    let mut read = app.database.read().await?;
     let known = match kind {
-        Kind::Access => access_token::find(&mut read, &hash)
+        Kind::Access => known_tokens::find(app, &hash)
             .await?
             .filter(|found| found.profile == profile && found.revoked_with_client == 0)
-            .map(|found| (found.grant_type, found.issued_at_ms, found.expires_at_ms)),
-        Kind::Refresh => refresh_token::find_opaque(&mut read, &hash)
+            .map(|found| (found.grant_type.clone(), found.issued_at_ms, found.expires_at_ms)),
+        Kind::Refresh => refresh_token::find_opaque(&mut *app.database.read().await?, &hash)
             .await?
             .filter(|found| found.profile == profile)
             .map(|found| (found.grant_type, found.issued_at_ms, found.expires_at_ms)),

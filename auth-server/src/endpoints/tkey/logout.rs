@@ -7,7 +7,6 @@ use axum::response::Response;
 use http::{StatusCode, header};
 
 use crate::app::App;
-use crate::error::Refusal;
 use crate::pages::{self, Language, notice};
 use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, optional};
@@ -18,7 +17,7 @@ use crate::sso;
 pub async fn logout(State(app): State<Arc<App>>, request: Request) -> Response {
     let language = Language::of(&request.headers);
     if let Err(error) = sso::end(&app, &request.headers).await {
-        let failure = tkey::note(&app, &request.path, Refusal::Storage(error));
+        let failure = tkey::note(&app, &request.path, error.into());
         return pages::page(failure.status, notice::failed(language, &failure), None);
     }
     let is_registered = |uri: &&str| {
@@ -30,7 +29,7 @@ pub async fn logout(State(app): State<Arc<App>>, request: Request) -> Response {
         Some(uri) => pages::redirect(uri),
         None => pages::page(StatusCode::OK, notice::logged_out(language), None),
     };
-    let cookie = sso::removed_cookie(&request.headers);
+    let cookie = sso::removed_cookie(&request.mount, &request.headers);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::db::client::Client;
-use crate::endpoints::token::DEPRECATED;
-use crate::error::Refusal;
+use crate::endpoints::token::note_deprecation;
+use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
@@ -21,9 +21,7 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
         Ok((grant, issued)) => {
             app.metrics.issued(grant, issued.repeated);
             let mut response = tkey::token_answer(grant, &issued);
-            if grant == "password" {
-                response.headers_mut().insert("deprecation", DEPRECATED);
-            }
+            note_deprecation(&app, grant, &mut response);
             response
         }
         Err(refusal) => tkey::refuse(&app, &request.path, refusal),
@@ -70,7 +68,7 @@ async fn grant(app: &App, request: &Request) -> Result<(&'static str, Issued), R
             let grant = may_use(&client, "refresh_token")?;
             Ok((grant, refresh_token::grant(app, client, Vec::new(), token).await?))
         }
-        other => Err(Refusal::UnsupportedGrantType(other.to_owned())),
+        other => Err(Refusal::UnsupportedGrantType(Presented(other.to_owned()))),
     }
 }
 

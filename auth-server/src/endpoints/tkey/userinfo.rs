@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::app::App;
 use crate::clock;
 use crate::config::TkeyUserinfo;
-use crate::db::access_token;
+use crate::db::access_token::AccessToken;
 use crate::error::{Presented, Refusal};
 use crate::issue::{lives, token_hash};
+use crate::known_tokens;
 use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, of_kind, optional};
 
@@ -27,11 +28,11 @@ pub async fn userinfo(State(app): State<Arc<App>>, request: Request) -> Response
     }
 }
 
-async fn find(app: &App, request: &Request) -> Result<access_token::Presented, Refusal> {
+async fn find(app: &App, request: &Request) -> Result<Arc<AccessToken>, Refusal> {
     let token = token(request).ok_or(Refusal::NoBearerToken)?;
     of_kind(token, "access_token", "AT-")?;
-    let found = access_token::find(&mut *app.database.read().await?, &token_hash(token)).await?;
-    let is_good = |found: &access_token::Presented| {
+    let found = known_tokens::find(app, &token_hash(token)).await?;
+    let is_good = |found: &Arc<AccessToken>| {
         found.profile == request.mount.profile.name()
             && found.revoked_with_client == 0
             && lives(found.expires_at_ms, clock::now_ms())
@@ -95,7 +96,7 @@ struct Source<'a> {
 
 impl<'a> UserAttribute<'a> {
     /// Nothing, if the token is the client's own.
-    fn of(found: &'a access_token::Presented) -> Self {
+    fn of(found: &'a AccessToken) -> Self {
         let text = |text: &'a String| (!text.is_empty()).then_some(text.as_str());
         Self {
             user_id: text(&found.user_id),
@@ -105,7 +106,7 @@ impl<'a> UserAttribute<'a> {
 }
 
 impl<'a> Sample<'a> {
-    fn of(found: &'a access_token::Presented) -> Self {
+    fn of(found: &'a AccessToken) -> Self {
         let (iat, exp) = tkey::times(found.issued_at_ms, found.expires_at_ms);
         Self {
             user_attribute: UserAttribute::of(found),
@@ -118,7 +119,7 @@ impl<'a> Sample<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(found: &'a access_token::Presented) -> Self {
+    fn of(found: &'a AccessToken) -> Self {
         let user_attribute = UserAttribute::of(found);
         let (iat, exp) = tkey::times(found.issued_at_ms, found.expires_at_ms);
         Self {

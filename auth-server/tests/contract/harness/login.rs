@@ -1,6 +1,6 @@
 //! A login service as a team may have its own: the reserved interfaces over HTTP/1.1, and switches for bad days.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,10 @@ pub struct LoginService {
 struct State {
     day: Day,
     permissions: HashMap<String, Vec<&'static str>>,
+    /// The ids of users who have another one than `NAME-id`.
+    ids: HashMap<String, String>,
+    /// The ids of users who were disabled or removed.
+    gone: HashSet<String>,
     requests: Vec<String>,
 }
 
@@ -43,6 +47,8 @@ impl LoginService {
         let state = Arc::new(Mutex::new(State {
             day: Day::Good,
             permissions,
+            ids: HashMap::new(),
+            gone: HashSet::new(),
             requests: Vec::new(),
         }));
         let shared = Arc::clone(&state);
@@ -61,6 +67,21 @@ impl LoginService {
 
     pub fn set_permissions(&self, user: &str, names: Vec<&'static str>) {
         self.state.lock().unwrap().permissions.insert(user.to_owned(), names);
+    }
+
+    /// Gives a name to another user.
+    pub fn set_id(&self, user: &str, id: &str) {
+        self.state.lock().unwrap().ids.insert(user.into(), id.into());
+    }
+
+    /// Disables a user, as a login service does that says so with `x-user-active`.
+    pub fn disable(&self, id: &str) {
+        self.state.lock().unwrap().gone.insert(id.into());
+    }
+
+    /// Enables a user again.
+    pub fn enable(&self, id: &str) {
+        self.state.lock().unwrap().gone.remove(id);
     }
 
     /// Every request so far: request line, `Authorization` and body.
@@ -123,7 +144,13 @@ fn answer(state: &State, line: &str, body: &str) -> (&'static str, String) {
             .strip_prefix("username=")
             .and_then(|rest| rest.strip_suffix("&password=password"));
         return match user.filter(|user| state.permissions.contains_key(*user)) {
-            Some(user) => ("200 OK", format!(r#"{{"userId":"{user}-id"}}"#)),
+            Some(user) => {
+                let id = state.ids.get(user).cloned().unwrap_or_else(|| format!("{user}-id"));
+                match state.gone.contains(&id) {
+                    false => ("200 OK", format!(r#"{{"userId":"{id}"}}"#)),
+                    true => ("200 OK", r#"{"errorMsg":"User is disabled"}"#.into()),
+                }
+            }
             None => ("200 OK", r#"{"errorMsg":"password <invalid>"}"#.into()),
         };
     }
@@ -131,7 +158,16 @@ fn answer(state: &State, line: &str, body: &str) -> (&'static str, String) {
         .split(' ')
         .nth(1)
         .and_then(|path| path.strip_prefix("/getAllPermissionByUserId?userId="));
-    match user.and_then(|id| state.permissions.get(id.strip_suffix("-id")?)) {
+    if user.is_some_and(|id| state.gone.contains(id)) {
+        return ("200 OK\r\nx-user-active: false", "[]".into());
+    }
+    let named = |id: &str| {
+        let named = state.ids.iter().find(|(_, known)| *known == id);
+        named
+            .map(|(name, _)| name.clone())
+            .or_else(|| Some(id.strip_suffix("-id")?.to_owned()))
+    };
+    match user.and_then(|id| state.permissions.get(&named(id)?)) {
         // What the original's LEFT JOIN gives for a user without permissions.
         Some(names) if names.is_empty() => ("200 OK", r#"[{"name":null,"url":null}]"#.into()),
         Some(names) => {
