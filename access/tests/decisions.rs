@@ -1107,7 +1107,18 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
         remote["jwks"] = json!({ "cluster": "id", "uri": "https://id/keys" });
         config["issuers"] = json!([remote]);
     });
-    let good = signed(&json!({ "iss": "https://id", "exp": NOW / 1000 + 600 }), SECRET);
+    let named = |id: &str, secret: &[u8]| {
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(id.into());
+        let claims = json!({ "iss": "https://id", "exp": NOW / 1000 + 600 });
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap()
+    };
+    let key = |id: &str, secret: &[u8]| {
+        let mut key = issuer(secret)["jwks"]["inline"]["keys"][0].clone();
+        key["kid"] = json!(id);
+        key
+    };
+    let good = named("old", SECRET);
     assert!(matches!(
         world.decide("GET", "/echo", Some(&good)),
         Decision::Need(Need::Keys(0))
@@ -1115,17 +1126,11 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
     assert_eq!(world.state.keys_due(world.now), [0]);
     assert_eq!(world.state.keys_due(world.now), [] as [usize; 0], "one fetch at a time");
     assert_eq!(world.state.keys_request(0, world.now).unwrap().uri, "https://id/keys");
-    let set = issuer(SECRET)["jwks"]["inline"].to_string();
+    let set = json!({ "keys": [key("old", SECRET)] }).to_string();
     world.state.set_keys(0, set.as_bytes(), world.now).unwrap();
     assert_eq!(world.status("GET", "/echo", Some(&good)), 200);
 
-    let unknown = |id: &str| {
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(id.into());
-        let claims = json!({ "iss": "https://id", "exp": NOW / 1000 + 600 });
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(OTHER)).unwrap()
-    };
-    let (new, invented) = (unknown("new"), unknown("invented"));
+    let (new, invented) = (named("new", OTHER), named("invented", OTHER));
     // Nobody is refused before a fetch that began later has shown that there is no such key.
     for token in [&new, &invented, &new] {
         assert!(matches!(
@@ -1136,10 +1141,7 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
     assert_eq!(world.state.keys_due(world.now), [] as [usize; 0], "a second apart");
     world.now += 1000;
     assert_eq!(world.state.keys_due(world.now), [0]);
-    let mut rotated = issuer(SECRET)["jwks"]["inline"].clone();
-    let mut added = issuer(OTHER)["jwks"]["inline"]["keys"][0].clone();
-    added["kid"] = json!("new");
-    rotated["keys"].as_array_mut().unwrap().push(added);
+    let rotated = json!({ "keys": [key("old", SECRET), key("new", OTHER)] });
     world
         .state
         .set_keys(0, rotated.to_string().as_bytes(), world.now)

@@ -11,7 +11,7 @@ use postern_e2e::{
     visit::{Visit, compare_hosts},
 };
 use serde_json::{Value, json};
-use xtask::stack::{HostKind, ServerPorts, Stack};
+use xtask::stack::{HostKind, Plugin, ServerPorts, Stack};
 
 /// A host has two workers, each with a VM of its own.
 const VMS: usize = 2;
@@ -20,17 +20,27 @@ const KEY_SET: &str = "/keys";
 
 /// A host between an issuer, which it reaches by the cluster `auth-server`, and an echo. `changes`: beside the issuers.
 pub fn start(kind: HostKind, provider: &FakeIssuer, upstream: &EchoUpstream, issuer: Value, changes: Value) -> Host {
+    let stack = stack(provider, upstream);
+    Host::start(&stack, kind, &plugin(&stack, issuer, changes))
+}
+
+/// An issuer in the place of the auth server, and an echo in that of the demo service.
+pub fn stack(provider: &FakeIssuer, upstream: &EchoUpstream) -> Stack {
     let servers = Servers::shared();
     let ports = ServerPorts {
         auth: provider.port,
         service: upstream.port,
         ..servers.stack.ports
     };
-    let stack = Stack {
+    Stack {
         folder: folder("issuers"),
         ports,
         ..servers.stack.clone()
-    };
+    }
+}
+
+/// The filter for one issuer, without servers of ours. `changes`: beside the issuers.
+pub fn plugin(stack: &Stack, issuer: Value, changes: Value) -> Plugin {
     let mut all = vec![
         ("auth_server", Value::Null),
         ("login_service", Value::Null),
@@ -44,7 +54,7 @@ pub fn start(kind: HostKind, provider: &FakeIssuer, upstream: &EchoUpstream, iss
     ];
     let changes = changes.as_object().cloned().unwrap_or_default();
     all.extend(changes.iter().map(|(key, value)| (key.as_str(), value.clone())));
-    Host::start(&stack, kind, &filter_plugin(&stack, &all))
+    filter_plugin(stack, &all)
 }
 
 /// As Keycloak writes tokens, with keys by discovery.

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod calls;
+mod client_certificates;
 mod closed_by_default;
 mod contracts;
 mod cors;

@@ -43,6 +43,30 @@ impl Host {
         }
     }
 
+    /// Starts Envoy with the plugin in front of a stack, its bootstrap (JSON) changed.
+    pub fn start_envoy(stack: &Stack, plugin: &Plugin, change: impl FnOnce(&mut serde_json::Value)) -> Self {
+        let ports = HostPorts {
+            gateway: ports::free(),
+            admin: ports::free(),
+        };
+        let name = format!("envoy-{}", ports.gateway);
+        let bootstrap = stack
+            .envoy_bootstrap(&name, ports, plugin)
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let mut bootstrap = serde_json::from_str(&bootstrap).expect("a bootstrap is JSON");
+        change(&mut bootstrap);
+        let program = stack
+            .start_envoy_on(&name, ports.admin, &bootstrap.to_string())
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        Self {
+            kind: HostKind::Envoy,
+            port: ports.gateway,
+            admin: ports.admin,
+            log: stack.log(&name),
+            _program: program,
+        }
+    }
+
     /// Starts a host on `envoy/gateway.yaml` as it is, but for its ports and the place of the filter.
     pub fn start_shipped(stack: &Stack, kind: HostKind) -> Self {
         let (port, admin) = (ports::free(), ports::free());

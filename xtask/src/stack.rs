@@ -189,27 +189,45 @@ impl Stack {
     /// # Errors
     /// Likewise.
     pub fn start_host_on(&self, name: &str, kind: HostKind, admin: u16, text: &str) -> Result<Program> {
+        if kind == HostKind::Envoy {
+            return self.start_envoy_on(name, admin, &self.bootstrap(name, text)?);
+        }
+        let file = format!("{name}.yaml");
+        self.write(&file, text)?;
+        let mut command = Command::new(self.workspace.program("postern-gateway"));
+        command.args(["run", "--config", &file]);
+        self.start_program(name, command, admin, "/health/ready")
+    }
+
+    /// The Envoy bootstrap (JSON) that does the same as [`Stack::start_host`] would.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn envoy_bootstrap(&self, name: &str, ports: HostPorts, plugin: &Plugin) -> Result<String> {
+        self.bootstrap(name, &configuration::gateway(&self.ports, ports, plugin))
+    }
+
+    /// Starts Envoy with a bootstrap, which names this port for the admin interface, and waits until it takes connections.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not become ready, or when there is none.
+    pub fn start_envoy_on(&self, name: &str, admin: u16, bootstrap: &str) -> Result<Program> {
+        let Some(envoy) = envoy::find(&self.workspace)? else {
+            bail!("Envoy is not there; `cargo xtask envoy` installs it into the target folder");
+        };
+        let file = format!("{name}-bootstrap.yaml");
+        self.write(&file, bootstrap)?;
+        self.start_program(name, envoy::command(&envoy, Path::new(&file)), admin, "/ready")
+    }
+
+    fn bootstrap(&self, name: &str, text: &str) -> Result<String> {
         let file = format!("{name}.yaml");
         self.write(&file, text)?;
         let gateway = self.workspace.program("postern-gateway");
-        let (command, ready) = match kind {
-            HostKind::Gateway => {
-                let mut command = Command::new(gateway);
-                command.args(["run", "--config", &file]);
-                (command, "/health/ready")
-            }
-            HostKind::Envoy => {
-                let Some(envoy) = envoy::find(&self.workspace)? else {
-                    bail!("Envoy is not there; `cargo xtask envoy` installs it into the target folder");
-                };
-                let bootstrap = format!("{name}-bootstrap.yaml");
-                self.write(
-                    &bootstrap,
-                    &self.output(Command::new(gateway).args(["envoy", "--config", &file]))?,
-                )?;
-                (envoy::command(&envoy, Path::new(&bootstrap)), "/ready")
-            }
-        };
+        self.output(Command::new(gateway).args(["envoy", "--config", &file]))
+    }
+
+    fn start_program(&self, name: &str, command: Command, admin: u16, ready: &str) -> Result<Program> {
         let mut host = self.spawn(name, command)?;
         health::wait(&mut host, admin, ready, 200, START, &self.stop)?;
         Ok(host)
