@@ -1,6 +1,8 @@
 //! Tokens that are bound to a client certificate (RFC 8705), over real TLS: where Envoy ends it, and a client shows the
 //! certificate, another one, or none.
 
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
 use std::{fs, path::Path, process::Command};
 
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
