@@ -47,6 +47,66 @@ fn seen(claims: &Value, token: &Value) -> Result<Value, String> {
     }
 }
 
+/// Two issuers that call their keys the same: each is believed for its own tokens, with its own key, audience and names.
+#[test]
+fn several_issuers_keep_to_themselves() {
+    const OTHER: &[u8] = b"fedcba9876543210fedcba9876543210";
+    let issuer = |name: &str, audience: &str, secret: &[u8], claims: Value| {
+        let key = json!({ "kty": "oct", "alg": "HS256", "kid": "1", "k": URL_SAFE_NO_PAD.encode(secret) });
+        json!({ "issuer": name, "audiences": [audience], "jwks": { "inline": { "keys": [key] } }, "claims": claims })
+    };
+    let config = json!({
+        "issuers": [
+            issuer("https://one.example", "orders", SECRET, json!({ "preset": "keycloak" })),
+            issuer("https://two.example", "stock", OTHER, json!({ "preset": "auth0" }))
+        ],
+        "rules": [{ "path": "/orders", "any_authority": ["clerk"] }]
+    });
+    let policy = Policy::parse(config.to_string().as_bytes()).unwrap();
+    let mut state = State::new(policy.config(), 1).unwrap();
+    let mut decide = |issuer: &str, audience: &str, secret: &[u8], roles: (&str, Value)| {
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some("1".into());
+        let mut claims = json!({ "iss": issuer, "aud": audience, "sub": "ada", "exp": NOW / 1000 + 300 });
+        claims[roles.0] = roles.1;
+        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap();
+        let authorization = format!("Bearer {token}");
+        let headers: [(&[u8], &[u8]); 3] = [
+            (b":method", b"GET"),
+            (b":path", b"/orders"),
+            (b"authorization", authorization.as_bytes()),
+        ];
+        let request = policy.read(headers.into_iter());
+        match policy.decide(&request, &mut state, NOW) {
+            Decision::Allow(_) => "passes".to_owned(),
+            Decision::Deny(denial) => denial.to_string(),
+            Decision::Need(need) => panic!("{need:?}"),
+        }
+    };
+    let realm = || ("realm_access", json!({ "roles": ["clerk"] }));
+    let permissions = || ("permissions", json!(["clerk"]));
+    assert_eq!(decide("https://one.example", "orders", SECRET, realm()), "passes");
+    assert_eq!(decide("https://two.example", "stock", OTHER, permissions()), "passes");
+    for (issuer, audience, secret, roles, why) in [
+        ("https://one.example", "orders", OTHER, realm(), "signature"),
+        ("https://two.example", "stock", SECRET, permissions(), "signature"),
+        ("https://one.example", "stock", SECRET, realm(), "audience"),
+        ("https://two.example", "orders", OTHER, permissions(), "audience"),
+        ("https://one.example", "orders", SECRET, permissions(), "not permitted"),
+        ("https://two.example", "stock", OTHER, realm(), "not permitted"),
+        (
+            "https://three.example",
+            "orders",
+            SECRET,
+            realm(),
+            "issuer is not known",
+        ),
+    ] {
+        let got = decide(issuer, audience, secret, roles);
+        assert!(got.contains(why), "{issuer} {audience}: {got}");
+    }
+}
+
 fn keycloak() -> Value {
     json!({
         "exp": NOW / 1000 + 300, "iat": NOW / 1000, "jti": "onrtac:0c9b7d46-1f3a-4a44-a0a4-3c2b0c0e7a51",

@@ -32,17 +32,19 @@ fn bound_token() -> String {
     KEYS[0].token("first", &json!({ "authorities": ["clerk"], "cnf": { "jkt": jkt } }))
 }
 
+/// Unix seconds.
+pub fn now() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a client signs by its clock")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// A new proof for `GET http://localhost:8081/demo/test`; changed.
 fn proof(key: &KeyPair, token: &str, change: impl FnOnce(&mut Value)) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    #[expect(clippy::disallowed_methods, reason = "a client signs by its clock")]
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
     let jti = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut claims = json!({
-        "jti": jti, "htm": "GET", "htu": "http://localhost:8081/demo/test", "iat": now, "ath": sha256(token)
+        "jti": jti, "htm": "GET", "htu": "http://localhost:8081/demo/test", "iat": now(), "ath": sha256(token)
     });
     change(&mut claims);
     let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": key.public() });

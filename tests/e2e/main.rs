@@ -5,6 +5,7 @@
 
 mod architecture;
 mod calls;
+mod challenges;
 mod client_certificates;
 mod closed_by_default;
 mod contracts;
