@@ -15,6 +15,7 @@ mod identity_headers;
 mod imported_tokens;
 mod key_rotation;
 mod logout;
+mod one_vm;
 mod opaque_tokens;
 mod operators;
 mod password_grant;
