@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use postern_access::policy::{Need, Policy};
 use postern_access::state::State;
+use proxy_wasm::hostcalls;
 
 use crate::calls::{Call, Credentials};
 use crate::feeds::Poll;
@@ -26,6 +27,8 @@ pub struct Gate {
     pub calls: BTreeMap<u32, Call>,
     /// Paused streams by context id.
     pub waiting: BTreeMap<u32, Waiting>,
+    /// When so many wait, those that have ended meanwhile are looked for: [`CROWD`] at first.
+    pub crowd: usize,
     /// Users to look up; the root context makes the calls, as an answer must outlive the stream that asked first.
     pub wanted: Vec<String>,
     /// How often keys of an issuer came: who waits for keys is decided about once after each time.
@@ -56,6 +59,17 @@ impl Gate {
         let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
         let fetches = self.fetches;
         self.waiting.insert(context_id, Waiting { need, since, fetches });
+    }
+
+    /// Forgets streams that have ended while they waited, when twice as many wait as did the last time. Leaves the effective
+    /// context at one of them.
+    pub fn forget_gone(&mut self) {
+        if self.waiting.len() < self.crowd {
+            return;
+        }
+        self.waiting
+            .retain(|context_id, _| hostcalls::set_effective_context(*context_id).is_ok());
+        self.crowd = self.waiting.len().saturating_mul(2).max(CROWD);
     }
 
     /// Sees to it that this is asked for soon.
@@ -102,7 +116,7 @@ impl Gate {
     /// Tells the host the tick period, if it changed.
     pub fn set_tick(&mut self) {
         let tick = self.next_tick();
-        if tick != self.tick && proxy_wasm::hostcalls::set_tick_period(Duration::from_millis(tick)).is_ok() {
+        if tick != self.tick && hostcalls::set_tick_period(Duration::from_millis(tick)).is_ok() {
             self.tick = tick;
         }
     }
@@ -110,6 +124,9 @@ impl Gate {
 
 /// How many streams of a VM may wait for keys.
 const MOST_WAITING: usize = 512;
+
+/// So many may wait before anybody looks whether they are still there.
+pub const CROWD: usize = 1000;
 
 /// A call must be made that a stream asked for.
 const SOON: u64 = 1;
@@ -125,7 +142,7 @@ pub fn now() -> u64 {
 
 /// The host's clock, since the Unix epoch.
 pub fn clock() -> Option<Duration> {
-    let time = proxy_wasm::hostcalls::get_current_time().ok();
+    let time = hostcalls::get_current_time().ok();
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok())
 }
 

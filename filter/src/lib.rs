@@ -2,8 +2,9 @@
 //!
 //! | file | is about |
 //! | --- | --- |
+//! | `callbacks` | what a host calls for every request, past the crate's bookkeeping |
 //! | `root` | the root context: configuration, tick, answers of calls |
-//! | `stream` | the stream context: request headers → `check` → continue, pause or local response |
+//! | `stream` | one request: its headers → `check` → continue, pause or local response |
 //! | `gate` | what both share: policy, state, streams that wait |
 //! | `feeds` | following the two feeds by long polls |
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
@@ -14,6 +15,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod callbacks;
 mod calls;
 mod feeds;
 mod gate;

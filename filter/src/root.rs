@@ -11,17 +11,18 @@ use postern_access::policy::{Need, Policy};
 use postern_access::signed_answer;
 use postern_access::state::State;
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType, MapType};
+use proxy_wasm::traits::{Context, RootContext};
+use proxy_wasm::types::{BufferType, MapType};
 use serde_json::Value;
 
+use crate::callbacks;
 use crate::calls::{self, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
-use crate::gate::{Gate, Shared, now};
+use crate::gate::{CROWD, Gate, Shared, now};
 use crate::metrics::Metrics;
 use crate::proofs;
 use crate::signatures;
-use crate::stream::{Stream, settle_waiting};
+use crate::stream::settle_waiting;
 
 /// The plugin in one VM.
 pub struct Root {
@@ -50,6 +51,7 @@ impl RootContext for Root {
         let json = if json.is_empty() { b"{}".to_vec() } else { json };
         match configure(json) {
             Ok(gate) => {
+                callbacks::configured(self.context_id, gate.clone());
                 self.gate = Some(gate);
                 true
             }
@@ -79,14 +81,6 @@ impl RootContext for Root {
         }
         gate.metrics.hand_over(now);
         gate.set_tick();
-    }
-
-    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context_id, self.gate.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
     }
 }
 
@@ -163,6 +157,7 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
         permission_poll: Poll::new(config.login_service.as_ref()),
         calls: Default::default(),
         waiting: Default::default(),
+        crowd: CROWD,
         wanted: Vec::new(),
         fetches: 0,
         introspection_failing: false,

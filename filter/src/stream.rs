@@ -8,67 +8,29 @@ use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
 use postern_access::report::{self, Verdict};
 use postern_access::request::{Debugging, Request};
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use crate::gate::{Gate, Shared, Waiting, clock, millis};
 use crate::headers::Headers;
 use crate::proofs;
 
-/// The stream context of one request.
-pub struct Stream {
-    context_id: u32,
-    gate: Option<Shared>,
-}
-
-impl Stream {
-    /// Without a gate (the plugin was never configured) every request is refused.
-    pub fn new(context_id: u32, gate: Option<Shared>) -> Self {
-        Self { context_id, gate }
-    }
-}
-
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(gate) = &self.gate else {
-            refuse_without_gate();
-            return Action::Pause;
-        };
-        let mut gate = gate.borrow_mut();
-        let began = clock();
-        match check(&mut gate, began, millis(began), &[]) {
-            Outcome::Passed => Action::Continue,
-            Outcome::Refused => Action::Pause,
-            Outcome::Waits(need, now) => {
-                gate.wait(self.context_id, need, now);
-                gate.set_tick();
-                Action::Pause
-            }
-        }
-    }
-
-    /// Some upstreams merge trailers into the headers: there too, identity comes from nobody but us.
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        let Some(gate) = &self.gate else { return Action::Pause };
-        let map = MapType::HttpRequestTrailers;
-        for (name, _) in hostcalls::get_map_bytes(map).unwrap_or_default() {
-            if gate.borrow().policy.is_identity(name.as_bytes()) {
-                let _ = hostcalls::remove_map_value(map, &name);
-            }
-        }
-        Action::Continue
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        // The client is gone, or the exchange is over: nobody waits any more.
-        if let Some(gate) = &self.gate
-            && let Ok(mut gate) = gate.try_borrow_mut()
-        {
-            gate.waiting.remove(&self.context_id);
+/// The headers of a stream came. Without a gate (the plugin was never configured) every request is refused.
+pub fn request_headers(gate: Option<&Shared>, context_id: u32) -> Action {
+    let Some(gate) = gate else {
+        refuse_without_gate();
+        return Action::Pause;
+    };
+    let mut gate = gate.borrow_mut();
+    let began = clock();
+    match check(&mut gate, began, millis(began), &[]) {
+        Outcome::Passed => Action::Continue,
+        Outcome::Refused => Action::Pause,
+        Outcome::Waits(need, now) => {
+            gate.forget_gone();
+            let _ = hostcalls::set_effective_context(context_id);
+            gate.wait(context_id, need, now);
+            gate.set_tick();
+            Action::Pause
         }
     }
 }

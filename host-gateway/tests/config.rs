@@ -243,6 +243,21 @@ fn what_a_plugin_refuses_is_one_line_with_its_reason() {
 }
 
 #[test]
+fn a_hundred_thousand_rules_are_a_configuration() {
+    let folder = folder();
+    std::fs::write(folder.join("refusing.wasm"), wat::parse_str(REFUSING).unwrap()).unwrap();
+    let rules: String = (0..100_000)
+        .map(|rule| format!("        - {{ path: /api/{rule} }}\n"))
+        .collect();
+    let plugin = "  - name: picky\n    wasm: refusing.wasm\n    configuration:\n      rules:\n";
+    std::fs::write(folder.join("gateway.yaml"), format!("{GOOD}plugins:\n{plugin}{rules}")).unwrap();
+    let finished = run(&["check", "--config", "gateway.yaml"], &folder);
+    // It came as far as the plugin.
+    let expected = "plugin \"picky\" refused the configuration";
+    assert!(finished.stderr.contains(expected), "{}", finished.stderr);
+}
+
+#[test]
 fn a_file_that_is_no_plugin_is_one_line() {
     let folder = folder();
     std::fs::write(folder.join("no.wasm"), "#!/bin/sh").unwrap();

@@ -53,7 +53,11 @@ fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
     if text.trim_start().starts_with(['{', '[']) && file.extension().is_none_or(|extension| extension == "json") {
         return Err(format!("{}: {as_json}", file.display()));
     }
-    serde_saphyr::from_str(text).map_err(|error| {
+    // A hundred thousand rules are a configuration too; what could grow beyond the text (aliases) stays bounded.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.without_snippet().to_string();
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         format!("{}: {message}", file.display())

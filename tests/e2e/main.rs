@@ -19,6 +19,7 @@ mod imported_tokens;
 mod issuers;
 mod key_rotation;
 mod logout;
+mod one_vm;
 mod opaque_tokens;
 mod operators;
 mod password_grant;

@@ -69,24 +69,32 @@ impl Host {
 
     /// Starts a host on `envoy/gateway.yaml` as it is, but for its ports and the place of the filter.
     pub fn start_shipped(stack: &Stack, kind: HostKind) -> Self {
-        let (port, admin) = (ports::free(), ports::free());
         let file = stack.workspace.root.join("envoy/gateway.yaml");
-        let mut text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let shipped = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let filter = stack.workspace.filter().display().to_string();
-        for (from, to) in [
-            ("127.0.0.1:8081", format!("127.0.0.1:{port}")),
-            ("127.0.0.1:8086", format!("127.0.0.1:{}", stack.ports.auth)),
-            ("127.0.0.1:8087", format!("127.0.0.1:{}", stack.ports.login)),
-            ("127.0.0.1:8088", format!("127.0.0.1:{}", stack.ports.service)),
-            ("127.0.0.1:9901", format!("127.0.0.1:{admin}")),
-            ("../dist/postern_filter.wasm", filter),
-        ] {
-            assert!(text.contains(from), "no {from} in {}", file.display());
-            text = text.replace(from, &to);
-        }
-        let name = format!("shipped-{}-{port}", name(kind));
+        Self::start_on(stack, kind, |port, admin| {
+            let mut text = shipped;
+            for (from, to) in [
+                ("127.0.0.1:8081", format!("127.0.0.1:{port}")),
+                ("127.0.0.1:8086", format!("127.0.0.1:{}", stack.ports.auth)),
+                ("127.0.0.1:8087", format!("127.0.0.1:{}", stack.ports.login)),
+                ("127.0.0.1:8088", format!("127.0.0.1:{}", stack.ports.service)),
+                ("127.0.0.1:9901", format!("127.0.0.1:{admin}")),
+                ("../dist/postern_filter.wasm", filter),
+            ] {
+                assert!(text.contains(from), "no {from} in {}", file.display());
+                text = text.replace(from, &to);
+            }
+            text
+        })
+    }
+
+    /// Starts a host on a `gateway.yaml` that is written for its port and that of its admin interface.
+    pub fn start_on(stack: &Stack, kind: HostKind, text: impl FnOnce(u16, u16) -> String) -> Self {
+        let (port, admin) = (ports::free(), ports::free());
+        let name = format!("own-{}-{port}", name(kind));
         let program = stack
-            .start_host_on(&name, kind, admin, &text)
+            .start_host_on(&name, kind, admin, &text(port, admin))
             .unwrap_or_else(|error| panic!("{error:#}"));
         Self {
             kind,

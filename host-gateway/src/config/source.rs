@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Options, Spanned};
 
 /// A file that was read, with its name as the user gave it.
 pub struct Source {
@@ -44,7 +44,7 @@ impl Source {
     }
 
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        serde_saphyr::from_str(&self.text).map_err(|error| {
+        serde_saphyr::from_str_with_options(&self.text, as_long_as_it_is()).map_err(|error| {
             let position = error.location().map(|at| (at.line(), at.column()));
             ConfigError {
                 file: self.path.clone(),
@@ -97,6 +97,14 @@ impl ConfigError {
             key: Some(key.into()),
             problem: problem.into(),
         }
+    }
+}
+
+/// A plugin's configuration may hold a hundred thousand rules. What could grow beyond the text itself, aliases and
+/// anchors, stays bounded as the parser bounds it.
+fn as_long_as_it_is() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },
     }
 }
 

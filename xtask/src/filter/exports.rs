@@ -7,38 +7,59 @@ use anyhow::{Result, bail};
 use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
 use wasmparser::{ExternalKind, Parser, Payload};
 
-/// What stays, and why. A callback that the filter begins to override needs a row here, or no host will call it.
-const KEPT: &[(&str, &str)] = &[
-    ("memory", "every value passes through it"),
-    ("_initialize", "runs the constructors, and so the SDK's registration"),
+/// What stays, from which export of the build, and why. A callback that the filter begins to override needs a row here, or
+/// no host will call it.
+const KEPT: &[(&str, &str, &str)] = &[
+    ("memory", "memory", "every value passes through it"),
     (
+        "_initialize",
+        "_initialize",
+        "runs the constructors, and so the SDK's registration",
+    ),
+    (
+        "proxy_abi_version_0_2_1",
         "proxy_abi_version_0_2_1",
         "names the ABI; without it a host refuses the module",
     ),
-    ("proxy_on_memory_allocate", "the host allocates what it hands over"),
+    (
+        "proxy_on_memory_allocate",
+        "proxy_on_memory_allocate",
+        "the host allocates what it hands over",
+    ),
     (
         "proxy_on_context_create",
-        "the SDK makes its context for each plugin and stream here",
+        "postern_on_context_create",
+        "tells whose streams they are; without what the SDK does for each",
     ),
-    ("proxy_on_vm_start", "a host insists on it before configuring"),
-    ("proxy_on_configure", "reads the plugin configuration"),
-    ("proxy_on_tick", "starts and retries the feeds"),
-    ("proxy_on_request_headers", "the decision"),
+    (
+        "proxy_on_vm_start",
+        "proxy_on_vm_start",
+        "a host insists on it before configuring",
+    ),
+    (
+        "proxy_on_configure",
+        "proxy_on_configure",
+        "reads the plugin configuration",
+    ),
+    (
+        "proxy_on_tick",
+        "postern_on_tick",
+        "starts and retries the feeds, and looks for root contexts that are gone",
+    ),
+    ("proxy_on_request_headers", "postern_on_request_headers", "the decision"),
     (
         "proxy_on_request_trailers",
+        "postern_on_request_trailers",
         "identity headers must not come in as trailers; only called where there are any",
     ),
     (
         "proxy_on_http_call_response",
+        "proxy_on_http_call_response",
         "answers of the feeds and of the permission look-up",
-    ),
-    (
-        "proxy_on_delete",
-        "the SDK drops its context here; without it every stream would leak",
     ),
 ];
 
-/// The module with the exports of [`KEPT`] and no other.
+/// The module with the exports of [`KEPT`], under their names there, and no other.
 ///
 /// # Errors
 /// When the bytes are no module, or one of the exports is not there.
@@ -61,10 +82,10 @@ pub fn strip(module: &[u8]) -> Result<Vec<u8>> {
 
 fn kept(exports: wasmparser::ExportSectionReader<'_>) -> Result<ExportSection> {
     let mut section = ExportSection::new();
-    let mut missing: Vec<&str> = KEPT.iter().map(|(name, _)| *name).collect();
+    let mut missing: Vec<(&str, &str)> = KEPT.iter().map(|(name, built, _)| (*name, *built)).collect();
     for export in exports {
         let export = export?;
-        let Some(position) = missing.iter().position(|name| *name == export.name) else {
+        let Some(position) = missing.iter().position(|(_, built)| *built == export.name) else {
             continue;
         };
         let kind = match export.kind {
@@ -72,10 +93,11 @@ fn kept(exports: wasmparser::ExportSectionReader<'_>) -> Result<ExportSection> {
             ExternalKind::Memory => ExportKind::Memory,
             other => bail!("export `{}` is a {other:?}", export.name),
         };
-        missing.remove(position);
-        section.export(export.name, kind, export.index);
+        let (name, _) = missing.remove(position);
+        section.export(name, kind, export.index);
     }
     if !missing.is_empty() {
+        let missing: Vec<&str> = missing.iter().map(|(_, built)| *built).collect();
         bail!("the module does not export {}", missing.join(", "));
     }
     Ok(section)
@@ -133,9 +155,9 @@ mod tests {
 
     #[test]
     fn keeps_the_table_and_nothing_else() {
-        let kept: Vec<&str> = KEPT.iter().map(|(name, _)| *name).collect();
-        let mut functions = kept[1..].to_vec();
-        functions.insert(3, "proxy_on_log");
+        let kept: Vec<&str> = KEPT.iter().map(|(name, ..)| *name).collect();
+        let mut functions: Vec<&str> = KEPT[1..].iter().map(|(_, built, _)| *built).collect();
+        functions.insert(3, "proxy_on_request_headers");
         functions.push("proxy_on_response_headers");
         let stripped = strip(&module(&functions)).unwrap();
         assert_eq!(exported(&stripped), kept);
@@ -144,6 +166,6 @@ mod tests {
     #[test]
     fn names_what_is_missing() {
         let error = strip(&module(&["proxy_on_log"])).unwrap_err().to_string();
-        assert!(error.contains("proxy_on_request_headers"), "{error}");
+        assert!(error.contains("postern_on_request_headers"), "{error}");
     }
 }
