@@ -2,6 +2,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod callbacks;
+pub(crate) mod capabilities;
 pub(crate) mod clocks_and_timers;
 pub(crate) mod contexts;
 pub(crate) mod failure;
@@ -19,6 +20,7 @@ pub(crate) mod properties;
 pub(crate) mod shared_data;
 pub(crate) mod shared_queues;
 pub(crate) mod stream_operations;
+pub(crate) mod trace;
 pub(crate) mod types;
 pub(crate) mod wasi;
 
@@ -31,14 +33,15 @@ use wasmtime::{Memory, TypedFunc};
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
 use crate::vm::limits::{Limits, Share};
+use crate::vm::stats::PluginStats;
 use contexts::{Contexts, Effective};
 use http_calls::{CallAnswer, HttpCall};
-use logging::ErrorLines;
+use logging::{ErrorLines, LogLines};
 use metrics::DefinedMetrics;
 use types::{AbiVersion, Phase};
 
 /// What a VM is for: the same for all VMs of a plugin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) name: Arc<str>,
     pub(crate) root_id: String,
@@ -62,6 +65,15 @@ pub(crate) struct HostState {
     pub(crate) identity: Arc<Identity>,
     pub(crate) process: Arc<PluginProcess>,
     pub(crate) clusters: Rc<Clusters>,
+    pub(crate) stats: Arc<PluginStats>,
+    pub(crate) limits: Limits,
+    /// Calls in both directions are written to the log.
+    pub(crate) trace: bool,
+    /// Host functions that were called so far.
+    pub(crate) host_calls: u64,
+    /// HTTP calls that are not answered yet.
+    pub(crate) open_calls: u32,
+    pub(crate) log_lines: LogLines,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
     pub(crate) share: Share,
@@ -84,12 +96,20 @@ impl HostState {
         identity: Arc<Identity>,
         process: Arc<PluginProcess>,
         clusters: Rc<Clusters>,
+        stats: Arc<PluginStats>,
         limits: &Limits,
+        trace: bool,
     ) -> Self {
         Self {
             identity,
             process,
             clusters,
+            stats,
+            limits: *limits,
+            trace,
+            host_calls: 0,
+            open_calls: 0,
+            log_lines: LogLines::default(),
             memory: None,
             allocator: None,
             share: Share::new(limits),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use postern_gateway::config::{Config, folder_of};
 use postern_gateway::logging::{self, LogFormat};
-use postern_gateway::{check, envoy, run};
+use postern_gateway::{check, envoy, plugin, run};
 
 /// A request costs some forty small allocations, all freed by the thread that made them: what this allocator is good at.
 #[global_allocator]
@@ -30,13 +30,36 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT, then let running exchanges finish.
-    Run(File),
+    Run(Run),
     /// Check the configuration, and start every plugin once with its own; exit code 0 or 1.
     Check(File),
     /// Print the Envoy bootstrap (JSON) that does the same as the configuration.
     Envoy(File),
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// Look into plugins without serving anything.
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    file: File,
+    /// Write every call into this plugin, and every host function that it calls, to the log. Secrets are masked. May be
+    /// given more than once.
+    #[arg(long, value_name = "NAME")]
+    trace_plugin: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Plugin {
+    /// Show what a plugin is built for, what it exports, and which of its imports the gateway has; exit code 1 if it cannot
+    /// run here.
+    Inspect {
+        /// A WebAssembly file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -49,10 +72,11 @@ struct File {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = logging::start(cli.log_format, &cli.log_level).and_then(|()| match cli.command {
-        Command::Run(file) => run::run(&file.config),
+        Command::Run(command) => run::run(&command.file.config, &command.trace_plugin),
         Command::Check(file) => check(&file),
         Command::Envoy(file) => envoy(&file),
         Command::Schema => print(&schemars::schema_for!(Config)),
+        Command::Plugin(Plugin::Inspect { file }) => inspect(&file),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,8 +105,18 @@ fn envoy(file: &File) -> Result<(), String> {
     print(&bootstrap)
 }
 
+fn inspect(file: &std::path::Path) -> Result<(), String> {
+    let (description, verdict) = plugin::inspect::inspect(file);
+    description.map_or(Ok(()), |text| write(text.trim_end()))?;
+    verdict
+}
+
 fn print(value: &impl serde::Serialize) -> Result<(), String> {
     let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    write(&text)
+}
+
+fn write(text: &str) -> Result<(), String> {
     match writeln!(io::stdout(), "{text}") {
         // Who stops reading early, as `head` does, has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

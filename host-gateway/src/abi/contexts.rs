@@ -134,6 +134,11 @@ impl Contexts {
         context
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.open
+    }
+
     pub(crate) fn close(&mut self, id: u32) {
         let place = self.place(id);
         if self.places[place].as_ref().is_some_and(|context| context.id == id) {

@@ -97,7 +97,13 @@ pub(crate) fn http_call(
         0 => LONGEST,
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
     };
-    let id = next_id(&mut host.state_mut().next_call);
+    let state = host.state_mut();
+    if state.open_calls >= state.limits.calls {
+        state.stats.refused_calls.add(1);
+        return Err(Status::InternalFailure.into());
+    }
+    state.open_calls += 1;
+    let id = next_id(&mut state.next_call);
     let call = Box::new(HttpCall {
         id,
         cluster,

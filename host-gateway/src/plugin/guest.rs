@@ -5,9 +5,11 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::slot::Slot;
 use crate::abi::Order;
+use crate::abi::contexts::StreamContext;
 use crate::abi::http_calls::{CallAnswer, HttpCall};
 use crate::callout;
 use crate::vm::instance::{GuestFailure, Instance};
@@ -62,6 +64,27 @@ impl Guest {
         }
     }
 
+    /// Ends a stream. A VM that has grown is replaced soon after.
+    pub(crate) fn close(self: &Rc<Self>, context: &Rc<StreamContext>) -> Result<(), Poisoned> {
+        let grown = self.run(|instance| {
+            instance.close(context)?;
+            Ok(instance.has_grown())
+        })?;
+        if grown && let Some(slot) = self.slot.upgrade() {
+            slot.recycle(self);
+        }
+        Ok(())
+    }
+
+    /// Whether one more stream may be opened.
+    pub(crate) fn has_room(&self) -> bool {
+        // Who cannot look is inside: that stream is being dealt with already.
+        let Ok(instance) = self.instance.try_borrow() else {
+            return true;
+        };
+        instance.as_ref().is_some_and(|instance| !instance.is_full())
+    }
+
     /// Carries out what the guest asked for outside of [`Guest::run`]: at its start.
     pub(crate) fn carry_out_orders(self: &Rc<Self>) {
         let _ = self.run(|_| Ok(()));
@@ -87,7 +110,7 @@ impl Guest {
             stream.fail();
         }
         if let Some(slot) = self.slot.upgrade() {
-            slot.replace(failure);
+            slot.replace(self, failure);
         }
     }
 
@@ -125,12 +148,16 @@ impl Guest {
         let period = Duration::from_millis(u64::from(period));
         let guest = Rc::downgrade(self);
         slot.tasks.spawn(async move {
+            let mut took = Duration::ZERO;
             loop {
-                tokio::time::sleep(period).await;
+                // At least half of the worker's time is for others.
+                tokio::time::sleep(period.max(took)).await;
                 let Some(guest) = guest.upgrade() else { return };
+                let began = Instant::now();
                 if guest.tick_task.get() != task || guest.run(Instance::tick).is_err() {
                     return;
                 }
+                took = began.elapsed();
             }
         });
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use super::body::{BodyBuffer, MOST_HELD};
+use super::body::BodyBuffer;
 use super::exchange::LocalResponse;
 use super::{PluginStream, Verdict};
 use crate::abi::contexts::{Flow, StreamContext};
@@ -124,7 +124,7 @@ impl PluginStream {
         };
         let mut holding = false;
         if action == Action::Pause && !self.resumed(index, direction) {
-            if self.held(index, direction) > MOST_HELD {
+            if self.held(index, direction) > self.most_held(index) {
                 return Verdict::Respond(too_large(direction));
             }
             // Before the end there is more to read. At the end there is nothing left but to wait.
@@ -233,8 +233,9 @@ impl PluginStream {
 
     /// The plugin failed: its policy decides.
     fn lose(&mut self, index: usize) -> Asked {
+        self.plugins.slots[index].stats.failed_streams.add(1);
         match self.policy(index) {
-            FailurePolicy::Closed => {
+            FailurePolicy::Closed | FailurePolicy::Reload => {
                 self.legs[index] = Leg::Failed;
                 Asked::Fail
             }
@@ -318,6 +319,10 @@ impl PluginStream {
     fn held(&self, index: usize, direction: Direction) -> usize {
         self.flow(index, direction, |flow| flow.body.as_ref().map_or(0, BodyBuffer::len))
             .unwrap_or(0)
+    }
+
+    fn most_held(&self, index: usize) -> usize {
+        usize::try_from(self.plugins.slots[index].module.limits.body.0).unwrap_or(usize::MAX)
     }
 
     fn resumed(&self, index: usize, direction: Direction) -> bool {
