@@ -120,13 +120,13 @@ fn errors_name_the_place() {
         ),
         (
             format!("{listener}\nroutes: [ {{ prefix: /, cluster: up, plugins: {{ b: {{}} }} }} ]"),
-            "gateway.yaml:4:47: routes[0].plugins: there is no plugin `b`",
+            "gateway.yaml:4:46: routes[0].plugins: there is no plugin `b`",
         ),
         (
             format!(
                 "{listener}\nroutes: [ {{ prefix: /, cluster: up, plugins: {{ a: {{ configuration: \"\" }} }} }} ]"
             ),
-            "gateway.yaml:4:47: routes[0].plugins.a.configuration: plugin \"a\" refused the configuration",
+            "gateway.yaml:4:46: routes[0].plugins.a.configuration: plugin \"a\" refused the configuration",
         ),
     ] {
         let said = refused(&rest);
