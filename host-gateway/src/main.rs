@@ -1,7 +1,7 @@
 //! The command line of the gateway.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -60,6 +60,18 @@ enum Plugin {
         /// A WebAssembly file.
         file: PathBuf,
     },
+    /// Run a plugin against requests that a file describes, without a network; exit code 1 if one ends otherwise than
+    /// expected. docs/plugins.md describes the file.
+    Test {
+        /// A WebAssembly file.
+        file: PathBuf,
+        /// The requests, and what should come of them (YAML).
+        #[arg(long, value_name = "FILE")]
+        requests: PathBuf,
+        /// Write every call into the plugin, and every host function that it calls, to the log.
+        #[arg(long)]
+        trace: bool,
+    },
 }
 
 #[derive(Args)]
@@ -77,6 +89,7 @@ fn main() -> ExitCode {
         Command::Envoy(file) => envoy(&file),
         Command::Schema => print(&schemars::schema_for!(Config)),
         Command::Plugin(Plugin::Inspect { file }) => inspect(&file),
+        Command::Plugin(Plugin::Test { file, requests, trace }) => test(&file, &requests, trace),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,10 +118,19 @@ fn envoy(file: &File) -> Result<(), String> {
     print(&bootstrap)
 }
 
-fn inspect(file: &std::path::Path) -> Result<(), String> {
+fn inspect(file: &Path) -> Result<(), String> {
     let (description, verdict) = plugin::inspect::inspect(file);
     description.map_or(Ok(()), |text| write(text.trim_end()))?;
     verdict
+}
+
+fn test(file: &Path, requests: &Path, trace: bool) -> Result<(), String> {
+    let report = plugin::cases::test(file, requests, trace)?;
+    write(report.text.trim_end())?;
+    match report.failed {
+        0 => write(&format!("{} cases, all as expected", report.cases)),
+        failed => Err(format!("{failed} of {} cases did not end as expected", report.cases)),
+    }
 }
 
 fn print(value: &impl serde::Serialize) -> Result<(), String> {

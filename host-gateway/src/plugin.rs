@@ -1,5 +1,6 @@
 //! Plugins: their configuration, their compiled modules, and the VMs of one worker.
 
+pub mod cases;
 pub mod chains;
 pub(crate) mod guest;
 pub mod inspect;

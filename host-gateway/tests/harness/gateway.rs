@@ -43,9 +43,15 @@ impl Gateway {
         let yaml =
             format!("workers: {workers}\nlisteners: [ {listeners} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n{rest}\n");
         std::fs::write(&config, yaml).unwrap();
+        Self::start_in(&folder, &[])
+    }
+
+    /// Starts with the `gateway.yaml` of a folder.
+    pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         let mut child = program()
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(folder.join("gateway.yaml"))
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -78,7 +84,7 @@ impl Gateway {
             address: addresses[0],
             addresses,
             admin: admin.unwrap(),
-            folder,
+            folder: folder.to_owned(),
             child,
             log,
         }
