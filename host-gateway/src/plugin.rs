@@ -21,9 +21,11 @@ use crate::abi::Identity;
 use crate::abi::callbacks::CallbackSet;
 use crate::cluster::Clusters;
 use crate::config;
+use crate::vm::cache::digest;
 use crate::vm::instance::{StartError, StartFailure};
 use crate::vm::module::{GuestModule, ModuleError};
-use slot::Slot;
+pub(crate) use slot::Seated;
+use slot::{Seat, Slot};
 use tasks::Tasks;
 
 pub use crate::abi::capabilities::{CapabilityRestriction, Sanitization};
@@ -43,7 +45,8 @@ pub struct PluginConfig {
     /// Which root context of the module to use, for modules with several.
     #[serde(default)]
     pub root_id: String,
-    /// Plugins with the same `vm_id` see the same shared data.
+    /// Plugins with the same `vm_id` see the same shared data; if their code, `vm_configuration` and limits are the same too,
+    /// they share one VM per worker, with a root context each.
     #[serde(default)]
     pub vm_id: String,
     /// Handed to `proxy_on_vm_start`.
@@ -179,6 +182,8 @@ impl PluginError {
 pub struct PluginModule {
     pub(crate) identity: Arc<Identity>,
     pub(crate) guest: Arc<GuestModule>,
+    /// SHA-256 of the file.
+    code: [u8; 32],
     pub(crate) failure: FailurePolicy,
     pub(crate) limits: Limits,
     pub(crate) reload_backoff: Duration,
@@ -236,6 +241,7 @@ impl PluginModule {
         let module = Self {
             identity: Arc::new(identity),
             guest: Arc::new(guest),
+            code: digest(&bytes),
             failure: config.failure,
             limits: config.limits,
             reload_backoff: config.reload_backoff.0,
@@ -262,12 +268,29 @@ impl PluginModule {
         })
     }
 
+    /// Whether both may be root contexts of one VM: as in Envoy, where they have the same code, `vm_id` and
+    /// `vm_configuration`; here also the same limits. Who names no `vm_id` shares with nobody.
+    fn shares_vm_with(&self, other: &Self) -> bool {
+        let id = |module: &Self| {
+            let identity = &module.identity;
+            (identity.vm_id.clone(), identity.vm_configuration.clone(), module.code)
+        };
+        !self.identity.vm_id.is_empty()
+            && id(self) == id(other)
+            && self.limits == other.limits
+            && self.failure == other.failure
+            && self.reload_backoff == other.reload_backoff
+            && self.isolation == other.isolation
+            && self.guest.allowed == other.guest.allowed
+    }
+
     fn does_not_start(&self, error: StartError) -> PluginError {
         let name = self.identity.name.to_string();
         match error {
             StartError {
                 failure: StartFailure::Configuration,
                 said,
+                ..
             } => PluginError::Configuration {
                 name,
                 route: self.route.clone(),
@@ -297,7 +320,7 @@ fn configuration_bytes(value: Option<&serde_json::Value>) -> Bytes {
 
 /// The plugins of one worker thread, in the order requests pass them.
 pub struct Plugins {
-    pub(crate) slots: Vec<Rc<Slot>>,
+    pub(crate) seats: Vec<Seat>,
     pub(crate) needs: Needs,
 }
 
@@ -372,17 +395,16 @@ impl Plugins {
         tasks: &Tasks,
     ) -> Result<Rc<Self>, PluginError> {
         let mut needs = Needs::default();
-        let mut slots = Vec::with_capacity(modules.len());
         for module in modules {
             needs.add(&module.guest);
-            slots.push(Slot::start_for(module, clusters, process, tasks)?);
         }
-        Ok(Rc::new(Self { slots, needs }))
+        let seats = Slot::start_all(modules, clusters, process, tasks)?;
+        Ok(Rc::new(Self { seats, needs }))
     }
 
     /// Whether there is nothing to run: requests need no stream then.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.seats.is_empty()
     }
 
     /// Opens one exchange.

@@ -48,7 +48,7 @@ impl PluginStream {
             wall: clock::now(),
         });
         let exchange = Rc::new(RefCell::new(Exchange::new(connection, began)));
-        let legs = plugins.slots.iter().map(|_| Leg::Unopened).collect();
+        let legs = plugins.seats.iter().map(|_| Leg::Unopened).collect();
         Self {
             plugins,
             exchange,
@@ -283,7 +283,7 @@ impl PluginStream {
     }
 
     fn policy(&self, index: usize) -> FailurePolicy {
-        self.plugins.slots[index].module.failure
+        self.plugins.seats[index].module.failure
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// `capability_restriction_config:` of a plugin, in Envoy's words.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapabilityRestriction {
     /// Names of host functions (`proxy_log`, `fd_write`) and callbacks (`proxy_on_request_headers`), each with `{}`. Once
@@ -16,7 +16,7 @@ pub struct CapabilityRestriction {
 }
 
 /// `{}`: Envoy has nothing to say here yet.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sanitization {}
 

@@ -16,15 +16,16 @@ pub(crate) fn get_current_time_nanoseconds(host: &mut Host<'_>, time_out: u32) -
 /// whatever context is in effect.
 pub(crate) fn set_tick_period_milliseconds(host: &mut Host<'_>, period: u32) -> Answer {
     let period = (period > 0).then_some(period);
+    let root = host.state().root;
     let orders = &mut host.state_mut().orders;
     // The last one counts; a guest that sets it in a loop must not fill the host's memory.
     let earlier = orders.iter_mut().rev().find_map(|order| match order {
-        Order::TickPeriod(earlier) => Some(earlier),
-        Order::HttpCall(_) => None,
+        Order::TickPeriod { root: of, period } if *of == root => Some(period),
+        _ => None,
     });
     match earlier {
         Some(earlier) => *earlier = period,
-        None => orders.push(Order::TickPeriod(period)),
+        None => orders.push(Order::TickPeriod { root, period }),
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct HttpCall {
     pub(crate) id: u32,
+    /// The root context that is told the answer.
+    pub(crate) root: u32,
     pub(crate) cluster: String,
     pub(crate) request: Request<Bytes>,
     pub(crate) timeout: Duration,
@@ -106,6 +108,7 @@ pub(crate) fn http_call(
     let id = next_id(&mut state.next_call);
     let call = Box::new(HttpCall {
         id,
+        root: state.root,
         cluster,
         request,
         timeout,

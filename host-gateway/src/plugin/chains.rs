@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::slot::Slot;
+use super::slot::{Seat, Slot};
 use super::tasks::Tasks;
 use super::{Needs, PluginError, PluginModule, PluginProcess, Plugins};
 use crate::cluster::Clusters;
@@ -103,21 +103,22 @@ impl ChainPlan {
         tasks: &Tasks,
     ) -> Result<Chains, PluginError> {
         let used = |module: usize| self.chains.iter().any(|chain| chain.contains(&module));
-        let mut slots = Vec::with_capacity(self.modules.len());
-        for (place, module) in self.modules.iter().enumerate() {
-            slots.push(if used(place) {
-                Some(Slot::start_for(module, clusters, process, tasks)?)
-            } else {
-                None
-            });
-        }
-        let chain = |places: &Vec<usize>| {
-            let slots: Vec<Rc<Slot>> = places.iter().filter_map(|place| slots[*place].clone()).collect();
+        let places: Vec<usize> = (0..self.modules.len()).filter(|place| used(*place)).collect();
+        let modules: Vec<_> = places.iter().map(|place| Arc::clone(&self.modules[*place])).collect();
+        let seats = Slot::start_all(&modules, clusters, process, tasks)?;
+        let seat = |module: &usize| {
+            places
+                .iter()
+                .position(|place| place == module)
+                .map(|place| seats[place].clone())
+        };
+        let chain = |modules: &Vec<usize>| {
+            let seats: Vec<Seat> = modules.iter().filter_map(seat).collect();
             let mut needs = Needs::default();
-            for slot in &slots {
-                needs.add(&slot.module.guest);
+            for seat in &seats {
+                needs.add(&seat.module.guest);
             }
-            Rc::new(Plugins { slots, needs })
+            Rc::new(Plugins { seats, needs })
         };
         Ok(Chains {
             chains: self.chains.iter().map(chain).collect(),

@@ -1,6 +1,7 @@
 //! A running VM as the worker holds it: entered by one at a time, poisoned by the first failure.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ pub(crate) struct Guest {
     /// `None` once poisoned: its memory is given back even while streams still hold the guest.
     instance: RefCell<Option<Instance>>,
     slot: Weak<Slot>,
-    /// Which tick task is the current one.
-    tick_task: Cell<u64>,
+    /// Which tick task is the current one, by root context.
+    tick_tasks: RefCell<BTreeMap<u32, u64>>,
     /// Dropped with the instance: tells tasks that nobody waits for them.
     alive: RefCell<Option<watch::Sender<()>>>,
 }
@@ -34,7 +35,7 @@ impl Guest {
         Rc::new(Self {
             instance: RefCell::new(Some(instance)),
             slot,
-            tick_task: Cell::new(0),
+            tick_tasks: RefCell::default(),
             alive: RefCell::new(Some(watch::Sender::new(()))),
         })
     }
@@ -94,7 +95,7 @@ impl Guest {
         for order in orders {
             match order {
                 Order::HttpCall(call) => self.send(*call),
-                Order::TickPeriod(period) => self.tick_every(period),
+                Order::TickPeriod { root, period } => self.tick_every(root, period),
             }
         }
     }
@@ -121,27 +122,31 @@ impl Guest {
         };
         let (guest, clusters) = (Rc::downgrade(self), slot.clusters());
         slot.tasks.spawn(async move {
-            let id = call.id;
+            let (root, id) = (call.root, call.id);
             let answer = tokio::select! {
                 answer = callout::send(&clusters, call) => answer,
                 // Only ends by the sender being dropped.
                 _ = poisoned.changed() => return,
             };
             if let Some(guest) = guest.upgrade() {
-                guest.deliver(id, answer);
+                guest.deliver(root, id, answer);
             }
         });
     }
 
-    fn deliver(self: &Rc<Self>, id: u32, answer: CallAnswer) {
+    fn deliver(self: &Rc<Self>, root: u32, id: u32, answer: CallAnswer) {
         // A failure has been dealt with by `run`.
-        let _ = self.run(|instance| instance.http_call_response(id, answer));
+        let _ = self.run(|instance| instance.http_call_response(root, id, answer));
     }
 
-    /// One task per VM ticks; a new period ends the task before.
-    fn tick_every(self: &Rc<Self>, period: Option<u32>) {
-        let task = self.tick_task.get() + 1;
-        self.tick_task.set(task);
+    /// One task per root context ticks; a new period ends the task before.
+    fn tick_every(self: &Rc<Self>, root: u32, period: Option<u32>) {
+        let task = {
+            let mut tasks = self.tick_tasks.borrow_mut();
+            let task = tasks.entry(root).or_default();
+            *task += 1;
+            *task
+        };
         let (Some(period), Some(slot)) = (period, self.slot.upgrade()) else {
             return;
         };
@@ -154,7 +159,8 @@ impl Guest {
                 tokio::time::sleep(period.max(took)).await;
                 let Some(guest) = guest.upgrade() else { return };
                 let began = Instant::now();
-                if guest.tick_task.get() != task || guest.run(Instance::tick).is_err() {
+                let is_current = guest.tick_tasks.borrow().get(&root) == Some(&task);
+                if !is_current || guest.run(|instance| instance.tick(root)).is_err() {
                     return;
                 }
                 took = began.elapsed();

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::guest::Guest;
 use super::tasks::Tasks;
 use super::{FailurePolicy, Isolation, PluginError, PluginModule, PluginProcess};
+use crate::abi::contexts::FIRST_ROOT;
 use crate::cluster::Clusters;
 use crate::vm::instance::{GuestFailure, Instance, StartError};
 use crate::vm::stats::PluginStats;
@@ -25,12 +26,25 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The shortest time between two VMs that take over because the one before had grown.
 const RECYCLING: Duration = Duration::from_secs(10);
 
-/// Where a plugin's VM runs. Empty while a successor waits for its turn: requests fail meanwhile.
-pub(crate) struct Slot {
+/// A plugin with what is counted of it on this worker.
+pub(crate) type Seated = (Arc<PluginModule>, Arc<PluginStats>);
+
+/// A plugin's place in a VM.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub(crate) slot: Rc<Slot>,
     pub(crate) module: Arc<PluginModule>,
-    clusters: Rc<Clusters>,
-    pub(crate) process: Arc<PluginProcess>,
     pub(crate) stats: Arc<PluginStats>,
+    /// Id of its root context.
+    pub(crate) root: u32,
+}
+
+/// Where a VM runs, of one plugin or of several that share it. Empty while a successor waits for its turn: requests fail meanwhile.
+pub(crate) struct Slot {
+    /// At least one; they are alike in all that is of the VM.
+    plugins: Vec<Seated>,
+    clusters: Rc<Clusters>,
+    process: Arc<PluginProcess>,
     pub(crate) tasks: Tasks,
     /// The VM of all exchanges, or the one that waits for the next exchange where each has its own.
     guest: RefCell<Option<Rc<Guest>>>,
@@ -45,36 +59,64 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// A slot with a running VM; the error is for the user.
-    pub(super) fn start_for(
-        module: &Arc<PluginModule>,
+    /// Slots with running VMs for all of them; those that may share one do. The error is for the user.
+    pub(super) fn start_all(
+        modules: &[Arc<PluginModule>],
         clusters: &Rc<Clusters>,
         process: &Arc<PluginProcess>,
         tasks: &Tasks,
-    ) -> Result<Rc<Self>, PluginError> {
-        Self::start(
-            Arc::clone(module),
-            Rc::clone(clusters),
-            Arc::clone(process),
-            tasks.clone(),
-        )
-        .map_err(|error| module.does_not_start(error))
+    ) -> Result<Vec<Seat>, PluginError> {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (place, module) in modules.iter().enumerate() {
+            match groups.iter_mut().find(|group| modules[group[0]].shares_vm_with(module)) {
+                Some(group) => group.push(place),
+                None => groups.push(vec![place]),
+            }
+        }
+        let mut seats = Vec::with_capacity(modules.len());
+        for group in groups {
+            let plugins: Vec<Seated> = group
+                .iter()
+                .map(|place| {
+                    (
+                        Arc::clone(&modules[*place]),
+                        process.stats(&modules[*place].identity.name),
+                    )
+                })
+                .collect();
+            let slot = Self::start(plugins.clone(), Rc::clone(clusters), Arc::clone(process), tasks.clone())
+                .map_err(|error| modules[group[error.plugin]].does_not_start(error))?;
+            for (root, (place, (module, stats))) in (FIRST_ROOT..).zip(group.into_iter().zip(plugins)) {
+                let slot = Rc::clone(&slot);
+                seats.push((
+                    place,
+                    Seat {
+                        slot,
+                        module,
+                        stats,
+                        root,
+                    },
+                ));
+            }
+        }
+        seats.sort_by_key(|(place, _)| *place);
+        Ok(seats.into_iter().map(|(_, seat)| seat).collect())
     }
 
     fn start(
-        module: Arc<PluginModule>,
+        plugins: Vec<Seated>,
         clusters: Rc<Clusters>,
         process: Arc<PluginProcess>,
         tasks: Tasks,
     ) -> Result<Rc<Self>, StartError> {
+        let module = Arc::clone(&plugins[0].0);
         let now = Instant::now();
         let replacements = match module.failure {
             FailurePolicy::Closed | FailurePolicy::Open => Allowance::new(BURST, EARN, now),
             FailurePolicy::Reload => Allowance::new(1, module.reload_backoff, now),
         };
         let slot = Rc::new_cyclic(|this| Self {
-            stats: process.stats(&module.identity.name),
-            module,
+            plugins,
             clusters,
             process,
             tasks,
@@ -92,7 +134,7 @@ impl Slot {
 
     /// A VM for one more exchange, if there is one.
     pub(crate) fn guest(&self) -> Option<Rc<Guest>> {
-        match self.module.isolation {
+        match self.module().isolation {
             Isolation::Worker => self.guest.borrow().as_ref().filter(|guest| guest.has_room()).cloned(),
             Isolation::Request => self.own_guest(),
         }
@@ -117,14 +159,25 @@ impl Slot {
         guest
     }
 
+    /// What is said of the VM is in the first plugin's words.
+    fn module(&self) -> &PluginModule {
+        &self.plugins[0].0
+    }
+
+    fn count(&self, change: impl Fn(&PluginStats)) {
+        for (_, stats) in &self.plugins {
+            change(stats);
+        }
+    }
+
     pub(crate) fn clusters(&self) -> Rc<Clusters> {
         Rc::clone(&self.clusters)
     }
 
     /// A VM failed. It is replaced at once, unless that happens too often.
     pub(crate) fn replace(&self, failed: &Guest, failure: &GuestFailure) {
-        let plugin = &self.module.identity.name;
-        self.stats.traps.add(1);
+        let plugin = &self.module().identity.name;
+        self.count(|stats| stats.traps.add(1));
         let is_current = self
             .guest
             .borrow()
@@ -136,8 +189,10 @@ impl Slot {
             return;
         }
         tracing::error!(plugin = &**plugin, %failure, "the plugin failed: its open streams end, a fresh VM takes over");
-        self.stats.contexts.set(0);
-        self.stats.memory.set(0);
+        self.count(|stats| {
+            stats.contexts.set(0);
+            stats.memory.set(0);
+        });
         self.guest.replace(None);
         let wait = self.replacements.borrow_mut().take(Instant::now());
         match wait {
@@ -161,10 +216,10 @@ impl Slot {
         self.tasks.spawn(async move {
             let Some(slot) = slot.upgrade() else { return };
             slot.starting.set(false);
-            let plugin = &*slot.module.identity.name;
+            let plugin = &*slot.module().identity.name;
             match slot.start_guest() {
                 Ok(()) => {
-                    slot.stats.recycled.add(1);
+                    slot.count(|stats| stats.recycled.add(1));
                     tracing::info!(plugin, "the plugin's memory had grown: a fresh VM takes over");
                 }
                 Err(cause) => tracing::warn!(plugin, %cause, "the plugin's memory has grown, but no fresh VM starts"),
@@ -178,9 +233,9 @@ impl Slot {
             Err(cause) => {
                 let wait = self.next_wait.get();
                 self.next_wait.set((wait * 2).min(LONGEST_WAIT));
-                let plugin = &self.module.identity.name;
+                let plugin = &self.module().identity.name;
                 tracing::error!(plugin = &**plugin, %cause, ?wait, "the plugin does not start again: requests fail");
-                self.stats.traps.add(1);
+                self.count(|stats| stats.traps.add(1));
                 self.restart_after(wait);
             }
         }
@@ -199,7 +254,7 @@ impl Slot {
     }
 
     fn start_guest(&self) -> Result<(), StartError> {
-        let instance = Instance::start(&self.module, &self.clusters, &self.process, &self.stats)?;
+        let instance = Instance::start(&self.plugins, &self.clusters, &self.process)?;
         let guest = Guest::new(instance, Weak::clone(&self.this));
         // The one before is dropped after the borrow: it may end here, and then its root context does.
         let before = self.guest.replace(Some(Rc::clone(&guest)));

@@ -48,7 +48,7 @@ enum Asked {
 impl PluginStream {
     /// A head passes one plugin.
     pub(super) async fn headers(&mut self, index: usize, direction: Direction, end_of_stream: bool) -> Outcome {
-        let callbacks = self.plugins.slots[index].module.guest.callbacks;
+        let callbacks = self.plugins.seats[index].module.guest.callbacks;
         // The request's head opens the context even if only later callbacks are exported.
         let wanted = match direction {
             Direction::Request => callbacks.any(),
@@ -93,7 +93,7 @@ impl PluginStream {
         data: Bytes,
         end_of_stream: bool,
     ) -> Verdict<Bytes> {
-        let callbacks = self.plugins.slots[index].module.guest.callbacks;
+        let callbacks = self.plugins.seats[index].module.guest.callbacks;
         let wanted = match direction {
             Direction::Request => callbacks.request_body,
             Direction::Response => callbacks.response_body,
@@ -151,7 +151,7 @@ impl PluginStream {
         direction: Direction,
     ) -> Verdict<HeaderMap> {
         for index in order {
-            let callbacks = self.plugins.slots[index].module.guest.callbacks;
+            let callbacks = self.plugins.seats[index].module.guest.callbacks;
             let wanted = match direction {
                 Direction::Request => callbacks.request_trailers,
                 Direction::Response => callbacks.response_trailers,
@@ -208,11 +208,12 @@ impl PluginStream {
                 context.flow(direction, |flow| flow.resumed = false);
                 guest.run(|instance| callback(instance, context))
             }
-            Leg::Unopened => match self.plugins.slots[index].guest() {
+            Leg::Unopened => match self.plugins.seats[index].slot.guest() {
                 None => Err(Poisoned),
                 Some(guest) => {
+                    let root = self.plugins.seats[index].root;
                     let opened = guest.run(|instance| {
-                        let context = instance.open(exchange)?;
+                        let context = instance.open(root, exchange)?;
                         let action = callback(instance, &context)?;
                         Ok((context, action))
                     });
@@ -233,7 +234,7 @@ impl PluginStream {
 
     /// The plugin failed: its policy decides.
     fn lose(&mut self, index: usize) -> Asked {
-        self.plugins.slots[index].stats.failed_streams.add(1);
+        self.plugins.seats[index].stats.failed_streams.add(1);
         match self.policy(index) {
             FailurePolicy::Closed | FailurePolicy::Reload => {
                 self.legs[index] = Leg::Failed;
@@ -322,7 +323,7 @@ impl PluginStream {
     }
 
     fn most_held(&self, index: usize) -> usize {
-        usize::try_from(self.plugins.slots[index].module.limits.body.0).unwrap_or(usize::MAX)
+        usize::try_from(self.plugins.seats[index].module.limits.body.0).unwrap_or(usize::MAX)
     }
 
     fn resumed(&self, index: usize, direction: Direction) -> bool {

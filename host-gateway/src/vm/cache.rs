@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use ring::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use wasmtime::{Engine, Module};
 
 /// Entries that are kept; the oldest go first.
@@ -80,7 +80,7 @@ impl CodeCache {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         match bytes.split_at_checked(SHA256_OUTPUT_LEN) {
-            Some((sum, code)) if sum == digest(&SHA256, code).as_ref() => Ok(Some(bytes.split_off(SHA256_OUTPUT_LEN))),
+            Some((sum, code)) if *sum == digest(code) => Ok(Some(bytes.split_off(SHA256_OUTPUT_LEN))),
             _ => Err(io::Error::other("it is damaged")),
         }
     }
@@ -101,7 +101,7 @@ impl CodeCache {
         // A process of the same number that ended in the middle may have left one.
         let _ = fs::remove_file(path);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(digest(&SHA256, code).as_ref())?;
+        file.write_all(&digest(code))?;
         file.write_all(code)
     }
 
@@ -142,9 +142,16 @@ pub fn default_folder() -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".cache/postern-gateway")))
 }
 
+/// The SHA-256 of some bytes.
+pub(crate) fn digest(bytes: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
+    let mut sum = [0; SHA256_OUTPUT_LEN];
+    sum.copy_from_slice(digest::digest(&SHA256, bytes).as_ref());
+    sum
+}
+
 fn name(engine: &Engine, wasm: &[u8]) -> String {
     let mut name = String::with_capacity(2 * SHA256_OUTPUT_LEN + 32);
-    for byte in digest(&SHA256, wasm).as_ref() {
+    for byte in digest(wasm) {
         name.push_str(&format!("{byte:02x}"));
     }
     // Not a secret and no proof: wasmtime itself refuses code of another version or for another processor.

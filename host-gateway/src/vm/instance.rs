@@ -11,15 +11,14 @@ use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 use super::entry::Entry;
 use super::limits::Limits;
 use super::module::{GuestModule, one_line};
-use super::stats::PluginStats;
 use crate::abi::callbacks::{Callbacks, HeadersCallback, optional};
-use crate::abi::contexts::{Effective, ROOT, StreamContext};
+use crate::abi::contexts::{Effective, FIRST_ROOT, StreamContext};
 use crate::abi::http_calls::CallAnswer;
 use crate::abi::types::{Action, Direction, MapType, Phase};
-use crate::abi::{HostState, Order, logging, trace};
+use crate::abi::{HostState, Order, RootContext, logging, trace};
 use crate::cluster::Clusters;
-use crate::plugin::PluginModule;
 use crate::plugin::process::PluginProcess;
+use crate::plugin::{PluginModule, Seated};
 use crate::stream::exchange::Exchange;
 
 /// Why a guest ended, in one sentence without a full stop.
@@ -41,6 +40,8 @@ pub(crate) struct StartError {
     pub(crate) failure: StartFailure,
     /// The last error that the guest logged: its own words for the reason. Nobody else tells it.
     pub(crate) said: Option<String>,
+    /// Place of the plugin among those of the VM.
+    pub(crate) plugin: usize,
 }
 
 impl fmt::Display for StartError {
@@ -55,6 +56,8 @@ impl fmt::Display for StartError {
 /// Where a start ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartFailure {
+    #[error("it has no plugin")]
+    Empty,
     #[error("its VM cannot be created: {0}")]
     Create(String),
     #[error("its export {0} does not have the type that the ABI gives it")]
@@ -80,26 +83,28 @@ pub(crate) struct Instance {
 impl Instance {
     /// A VM that has started and taken its configuration.
     pub(crate) fn start(
-        plugin: &PluginModule,
+        plugins: &[Seated],
         clusters: &Rc<Clusters>,
         process: &Arc<PluginProcess>,
-        stats: &Arc<PluginStats>,
     ) -> Result<Self, StartError> {
+        let root = |(plugin, stats): &Seated| RootContext {
+            identity: Arc::clone(&plugin.identity),
+            stats: Arc::clone(stats),
+            trace: plugin.trace,
+        };
+        let [first, others @ ..] = plugins else {
+            return Err(StartError {
+                failure: StartFailure::Empty,
+                said: None,
+                plugin: 0,
+            });
+        };
+        // They share the VM because they are alike in these.
         let PluginModule {
-            guest: module,
-            identity,
-            limits,
-            trace,
-            ..
-        } = plugin;
-        let state = HostState::new(
-            Arc::clone(identity),
-            Arc::clone(process),
-            Rc::clone(clusters),
-            Arc::clone(stats),
-            limits,
-            *trace,
-        );
+            guest: module, limits, ..
+        } = &*first.0;
+        let (clusters, process) = (Rc::clone(clusters), Arc::clone(process));
+        let state = HostState::new(root(first), others.iter().map(root), process, clusters, limits);
         let mut store = Store::new(module.prepared.module().engine(), state);
         store.limiter(|state| &mut state.share);
         match bring_up(&mut store, module, limits) {
@@ -112,23 +117,30 @@ impl Instance {
                     high_water: u64::MAX,
                 };
                 instance.high_water = limits.high_water(instance.memory());
-                stats.starts.add(1);
+                for (_, stats) in plugins {
+                    stats.starts.add(1);
+                }
                 instance.measure();
                 Ok(instance)
             }
             Err(failure) => Err(StartError {
                 failure,
+                plugin: store.data().root as usize - 1,
                 said: logging::failed_to_start(store.data_mut()),
             }),
         }
     }
 
     /// Opens a stream context.
-    pub(crate) fn open(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Result<Rc<StreamContext>, GuestFailure> {
-        let context = self.store.data_mut().contexts.open(exchange);
+    pub(crate) fn open(
+        &mut self,
+        root: u32,
+        exchange: &Rc<RefCell<Exchange>>,
+    ) -> Result<Rc<StreamContext>, GuestFailure> {
+        let context = self.store.data_mut().contexts.open(root, exchange);
         if let Some(create) = &self.callbacks.context_create {
             let effective = Effective::Stream(Rc::clone(&context));
-            let params = (context.id, ROOT);
+            let params = (context.id, root);
             enter(
                 &mut self.store,
                 self.deadline,
@@ -257,8 +269,10 @@ impl Instance {
     /// Shows what the VM holds.
     fn measure(&self) {
         let state = self.store.data();
-        state.stats.memory.set(self.memory());
-        state.stats.contexts.set(state.contexts.count() as u64);
+        for root in &state.roots {
+            root.stats.memory.set(self.memory());
+            root.stats.contexts.set(state.contexts.count() as u64);
+        }
     }
 
     fn end(&mut self, id: u32, effective: &Effective) -> Result<(), GuestFailure> {
@@ -270,7 +284,7 @@ impl Instance {
         } = self;
         if let Some(done) = &callbacks.done {
             let ended = enter(store, *deadline, Entry::Done, done, effective.clone(), id)?;
-            if id == ROOT && ended == 0 {
+            if matches!(effective, Effective::Root) && ended == 0 {
                 store.data_mut().root_done_pending = true;
                 return Ok(());
             }
@@ -284,29 +298,35 @@ impl Instance {
         Ok(())
     }
 
-    /// Ends the root context: the worker stops.
+    /// Ends the root contexts: the worker stops.
     pub(crate) fn stop(&mut self) -> Result<(), GuestFailure> {
-        self.end(ROOT, &Effective::Root)
+        for root in FIRST_ROOT..FIRST_ROOT + self.store.data().roots.len() as u32 {
+            self.store.data_mut().turn_to(root);
+            self.end(root, &Effective::Root)?;
+        }
+        Ok(())
     }
 
     /// `proxy_on_tick`.
-    pub(crate) fn tick(&mut self) -> Result<(), GuestFailure> {
+    pub(crate) fn tick(&mut self, root: u32) -> Result<(), GuestFailure> {
+        self.store.data_mut().turn_to(root);
         let Some(tick) = &self.callbacks.tick else {
             return Ok(());
         };
-        enter(&mut self.store, self.deadline, Entry::Tick, tick, Effective::Root, ROOT)
+        enter(&mut self.store, self.deadline, Entry::Tick, tick, Effective::Root, root)
     }
 
     /// `proxy_on_http_call_response`.
-    pub(crate) fn http_call_response(&mut self, id: u32, answer: CallAnswer) -> Result<(), GuestFailure> {
+    pub(crate) fn http_call_response(&mut self, root: u32, id: u32, answer: CallAnswer) -> Result<(), GuestFailure> {
         let state = self.store.data_mut();
+        state.turn_to(root);
         state.open_calls = state.open_calls.saturating_sub(1);
         let Some(callback) = &self.callbacks.http_call_response else {
             return Ok(());
         };
         let (headers, body, trailers) = answer.sizes();
         self.store.data_mut().answer = Some(Rc::new(answer));
-        let params = (ROOT, id, headers, body, trailers);
+        let params = (root, id, headers, body, trailers);
         let name = Entry::HttpCallResponse;
         let delivered = enter(&mut self.store, self.deadline, name, callback, Effective::Root, params);
         self.store.data_mut().answer = None;
@@ -344,28 +364,36 @@ fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits)
         Callbacks::of(&instance, &mut *store, module.abi, &module.allowed).map_err(StartFailure::ExportType)?;
     initialize(&instance, store, deadline)?;
     store.data_mut().phase = Phase::Running;
-    configure(store, &callbacks, deadline)?;
+    configure_all(store, &callbacks, deadline)?;
     Ok(callbacks)
 }
 
-/// The root context: created, started, configured, in this order.
-fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64) -> Result<(), StartFailure> {
+/// The root contexts, one after the other: created, started, configured, in this order.
+fn configure_all(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64) -> Result<(), StartFailure> {
+    for root in FIRST_ROOT..FIRST_ROOT + store.data().roots.len() as u32 {
+        store.data_mut().turn_to(root);
+        configure(store, callbacks, deadline, root)?;
+    }
+    Ok(())
+}
+
+fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64, id: u32) -> Result<(), StartFailure> {
     let root = Effective::Root;
     let identity = Arc::clone(&store.data().identity);
     if let Some(create) = &callbacks.context_create {
         let name = Entry::ContextCreate;
-        enter(store, deadline, name, create, root.clone(), (ROOT, 0)).map_err(StartFailure::Guest)?;
+        enter(store, deadline, name, create, root.clone(), (id, 0)).map_err(StartFailure::Guest)?;
     }
     if let Some(start) = &callbacks.vm_start {
         let (name, size) = (Entry::VmStart, identity.vm_configuration.len() as u32);
-        let started = enter(store, deadline, name, start, root.clone(), (ROOT, size));
+        let started = enter(store, deadline, name, start, root.clone(), (id, size));
         if started.map_err(StartFailure::Guest)? == 0 {
             return Err(StartFailure::Refused);
         }
     }
     if let Some(configure) = &callbacks.configure {
         let (name, size) = (Entry::Configure, identity.configuration.len() as u32);
-        let taken = enter(store, deadline, name, configure, root, (ROOT, size));
+        let taken = enter(store, deadline, name, configure, root, (id, size));
         if taken.map_err(StartFailure::Guest)? == 0 {
             return Err(StartFailure::Configuration);
         }
@@ -408,6 +436,10 @@ fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
 ) -> Result<R, GuestFailure> {
     store.set_epoch_deadline(deadline);
     let state = store.data_mut();
+    if let Effective::Stream(stream) = &effective {
+        state.turn_to(stream.root);
+    }
+    let root = state.root;
     state.effective = effective;
     let before = state.host_calls;
     if state.trace {
@@ -419,6 +451,8 @@ fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     let state = store.data_mut();
     state.effective = Effective::Root;
     let host_calls = state.host_calls - before;
+    // The guest may have turned to another one.
+    state.turn_to(root);
     state.stats.entered(entry, took, host_calls);
     if state.trace {
         trace::returned(state, entry, &result, took, host_calls);

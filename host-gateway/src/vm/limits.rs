@@ -14,7 +14,7 @@ use crate::config;
 const TABLE_ENTRIES: usize = 10_000;
 
 /// `limits:` of a plugin.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Linear memory of one VM, for example `64MiB` (the default). A guest that asks for more is told no.

@@ -19,6 +19,7 @@ mod local_responses;
 mod metrics;
 mod properties;
 mod shared_data;
+mod sharing;
 mod start;
 mod stubs;
 mod timers;
