@@ -2,6 +2,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod callbacks;
+pub(crate) mod capabilities;
 pub(crate) mod clocks_and_timers;
 pub(crate) mod contexts;
 pub(crate) mod failure;
@@ -19,6 +20,7 @@ pub(crate) mod properties;
 pub(crate) mod shared_data;
 pub(crate) mod shared_queues;
 pub(crate) mod stream_operations;
+pub(crate) mod trace;
 pub(crate) mod types;
 pub(crate) mod wasi;
 
@@ -31,14 +33,15 @@ use wasmtime::{Memory, TypedFunc};
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
 use crate::vm::limits::{Limits, Share};
-use contexts::{Contexts, Effective};
+use crate::vm::stats::PluginStats;
+use contexts::{Contexts, Effective, FIRST_ROOT};
 use http_calls::{CallAnswer, HttpCall};
-use logging::ErrorLines;
+use logging::{ErrorLines, LogLines};
 use metrics::DefinedMetrics;
 use types::{AbiVersion, Phase};
 
 /// What a VM is for: the same for all VMs of a plugin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) name: Arc<str>,
     pub(crate) root_id: String,
@@ -53,15 +56,37 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) enum Order {
     HttpCall(Box<HttpCall>),
-    /// `None` stops the ticks. In milliseconds otherwise.
-    TickPeriod(Option<u32>),
+    TickPeriod {
+        root: u32,
+        /// `None` stops the ticks. In milliseconds otherwise.
+        period: Option<u32>,
+    },
+}
+
+/// A plugin in a VM: its root context. Its id is its place among the VM's plugins, from 1.
+pub(crate) struct RootContext {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) stats: Arc<PluginStats>,
+    /// Calls in both directions are written to the log.
+    pub(crate) trace: bool,
 }
 
 /// Everything host functions reach: the data of a VM's store.
 pub(crate) struct HostState {
+    pub(crate) roots: Vec<RootContext>,
+    /// The root context that acts, or whose stream does; what follows is its own.
+    pub(crate) root: u32,
     pub(crate) identity: Arc<Identity>,
     pub(crate) process: Arc<PluginProcess>,
     pub(crate) clusters: Rc<Clusters>,
+    pub(crate) stats: Arc<PluginStats>,
+    pub(crate) limits: Limits,
+    pub(crate) trace: bool,
+    /// Host functions that were called so far.
+    pub(crate) host_calls: u64,
+    /// HTTP calls that are not answered yet.
+    pub(crate) open_calls: u32,
+    pub(crate) log_lines: LogLines,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
     pub(crate) share: Share,
@@ -81,20 +106,31 @@ pub(crate) struct HostState {
 
 impl HostState {
     pub(crate) fn new(
-        identity: Arc<Identity>,
+        first: RootContext,
+        others: impl IntoIterator<Item = RootContext>,
         process: Arc<PluginProcess>,
         clusters: Rc<Clusters>,
         limits: &Limits,
     ) -> Self {
+        let (identity, stats, trace) = (Arc::clone(&first.identity), Arc::clone(&first.stats), first.trace);
+        let roots: Vec<_> = std::iter::once(first).chain(others).collect();
         Self {
+            contexts: Contexts::new(roots.len() as u32),
+            roots,
+            root: FIRST_ROOT,
             identity,
             process,
             clusters,
+            stats,
+            limits: *limits,
+            trace,
+            host_calls: 0,
+            open_calls: 0,
+            log_lines: LogLines::default(),
             memory: None,
             allocator: None,
             share: Share::new(limits),
             phase: Phase::Initializing,
-            contexts: Contexts::new(),
             effective: Effective::Root,
             answer: None,
             next_call: 1,
@@ -102,6 +138,19 @@ impl HostState {
             metrics: DefinedMetrics::default(),
             error_lines: ErrorLines::HeldBack(None),
             root_done_pending: false,
+        }
+    }
+
+    /// From now on another plugin of the VM acts, or a stream of it.
+    pub(crate) fn turn_to(&mut self, root: u32) {
+        if self.root == root {
+            return;
+        }
+        if let Some(context) = (root as usize).checked_sub(1).and_then(|place| self.roots.get(place)) {
+            self.root = root;
+            self.identity = Arc::clone(&context.identity);
+            self.stats = Arc::clone(&context.stats);
+            self.trace = context.trace;
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::cluster::{CallError, Clusters};
 pub(crate) async fn send(clusters: &Clusters, call: HttpCall) -> CallAnswer {
     let HttpCall {
         id,
+        root: _,
         cluster,
         request,
         timeout,

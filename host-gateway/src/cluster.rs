@@ -2,6 +2,7 @@
 
 mod balance;
 mod call;
+mod elsewhere;
 mod endpoint;
 mod send;
 mod shared;
@@ -11,9 +12,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Request;
 use tokio::sync::Notify;
 
 pub use self::call::CallError;
+pub use self::elsewhere::Answering;
+use self::elsewhere::Elsewhere;
 use self::endpoint::Endpoint;
 pub use self::endpoint::Lease;
 pub use self::send::Answer;
@@ -26,6 +31,8 @@ pub struct Clusters {
     by_name: HashMap<String, usize>,
     /// Seconds since the worker started, as the sweep counts them: cheap to read once per request.
     seconds: Rc<Cell<u32>>,
+    /// Who answers plugins in the place of a network.
+    elsewhere: Option<Elsewhere>,
 }
 
 /// One cluster of one worker.
@@ -70,11 +77,25 @@ impl Clusters {
                 .map(|(index, shared)| (shared.name.clone(), index))
                 .collect(),
             seconds,
+            elsewhere: None,
+        })
+    }
+
+    /// Clusters of these names, whose calls `answer` answers: no network is used. For plugins without the proxy.
+    pub fn answered_by(
+        names: impl IntoIterator<Item = impl Into<String>>,
+        answer: impl Fn(&str, Request<Bytes>) -> Answering + 'static,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            clusters: Vec::new(),
+            by_name: HashMap::new(),
+            seconds: Rc::new(Cell::new(0)),
+            elsewhere: Some(Elsewhere::new(names, answer)),
         })
     }
 
     pub fn contains(&self, cluster: &str) -> bool {
-        self.by_name.contains_key(cluster)
+        self.by_name.contains_key(cluster) || self.elsewhere.as_ref().is_some_and(|all| all.contains(cluster))
     }
 
     /// A cluster by its place in the order of names.

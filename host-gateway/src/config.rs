@@ -42,6 +42,9 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "Vec<PluginConfig>")]
     pub plugins: Vec<Spanned<PluginConfig>>,
+    /// The folder, relative to this file's, where compiled plugins are kept; `off` for nowhere. Default: `$CACHE_DIRECTORY`,
+    /// or `postern-gateway` in the user's cache folder.
+    pub code_cache: Option<PathBuf>,
     /// Which pages of other origins may call; nothing is done about it when the key is absent.
     pub cors: Option<Cors>,
     /// Health, readiness and metrics.
@@ -60,6 +63,9 @@ pub struct Listener {
     /// `ip:port`; port 0 takes a free one.
     #[schemars(with = "String")]
     pub address: Spanned<ListenAddress>,
+    /// Names of the plugins that requests to this listener pass, in this order (default: all that are not `disabled`).
+    #[schemars(with = "Option<Vec<String>>")]
+    pub plugins: Option<Spanned<Vec<String>>>,
 }
 
 /// Paths below a prefix, and the cluster that serves them.
@@ -81,6 +87,21 @@ pub struct Route {
     /// How often a request that no upstream has begun to answer is tried again.
     #[serde(default = "default_retries")]
     pub retries: u32,
+    /// What is different for plugins, by their names.
+    #[schemars(with = "Option<BTreeMap<String, RoutePlugin>>")]
+    pub plugins: Option<Spanned<BTreeMap<String, RoutePlugin>>>,
+}
+
+/// A plugin on one route. Named here, it is on.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoutePlugin {
+    /// Requests on this route do not pass it.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Its configuration on this route, in place of its own.
+    #[serde(default)]
+    pub configuration: Option<serde_json::Value>,
 }
 
 /// Several endpoints that serve the same.
@@ -158,6 +179,13 @@ pub enum AccessLogFormat {
     #[default]
     Json,
     Text,
+}
+
+impl Route {
+    /// What the route says about a plugin.
+    pub fn plugin(&self, name: &str) -> Option<&RoutePlugin> {
+        self.plugins.as_ref()?.value.get(name)
+    }
 }
 
 impl Config {

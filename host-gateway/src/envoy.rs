@@ -12,16 +12,13 @@ use crate::plugin::{FailurePolicy, PluginConfig};
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
 pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
-    // Before the plugins: they are not asked about a preflight, and their answers pass it on the way back.
-    let mut filters: Vec<Value> = config.cors.iter().map(|_| cors_filter()).collect();
-    for plugin in &config.plugins {
-        filters.push(wasm_filter(&plugin.value, folder)?);
+    let mut listeners = Vec::new();
+    for (number, entry) in config.listeners.value.iter().enumerate() {
+        listeners.push(listener(number, entry, config, &filters(entry, config, folder)?));
     }
-    filters.push(router());
-    let listeners = config.listeners.value.iter().enumerate();
     let mut bootstrap = json!({
         "static_resources": {
-            "listeners": listeners.map(|(n, entry)| listener(n, entry, config, &filters)).collect::<Vec<_>>(),
+            "listeners": listeners,
             "clusters": config.clusters.iter().map(|(name, entry)| cluster(name, entry)).collect::<Vec<_>>(),
         },
     });
@@ -33,6 +30,66 @@ pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
 
 fn admin(admin: &Admin) -> Value {
     json!({ "address": socket_address(&admin.address.value.0.ip().to_string(), admin.address.value.0.port()) })
+}
+
+/// The filters of a listener. A configuration that a plugin has on one route only is a filter of its own, which only that
+/// route enables: Envoy's filter takes no configuration from routes.
+fn filters(listener: &Listener, config: &Config, folder: &Path) -> Result<Vec<Value>, String> {
+    // Before the plugins: they are not asked about a preflight, and their answers pass it on the way back.
+    let mut filters: Vec<Value> = config.cors.iter().map(|_| cors_filter()).collect();
+    let all = || config.plugins.iter().map(|plugin| &plugin.value);
+    let plugins: Vec<&PluginConfig> = match &listener.plugins {
+        Some(names) => names
+            .value
+            .iter()
+            .filter_map(|name| all().find(|plugin| plugin.name == *name))
+            .collect(),
+        None => all().collect(),
+    };
+    for plugin in plugins {
+        let mut filter = wasm_filter(plugin, folder, plugin.configuration.as_ref())?;
+        if plugin.disabled && listener.plugins.is_none() {
+            filter["disabled"] = json!(true);
+        }
+        filters.push(filter);
+        for route in &config.routes {
+            let Some(configuration) = own_configuration(route, &plugin.name) else {
+                continue;
+            };
+            let mut filter = wasm_filter(plugin, folder, Some(configuration))?;
+            filter["name"] = json!(own_filter_name(route, &plugin.name));
+            filter["disabled"] = json!(true);
+            filters.push(filter);
+        }
+    }
+    filters.push(router());
+    Ok(filters)
+}
+
+fn own_configuration<'a>(route: &'a Route, plugin: &str) -> Option<&'a Value> {
+    let own = route.plugin(plugin)?;
+    own.configuration.as_ref().filter(|_| !own.disabled)
+}
+
+fn own_filter_name(route: &Route, plugin: &str) -> String {
+    format!("wasm.{plugin}.{}", route.prefix.value)
+}
+
+/// What a route says about plugins.
+fn route_filters(route: &Route) -> serde_json::Map<String, Value> {
+    let mut filters = serde_json::Map::new();
+    for (name, own) in route.plugins.iter().flat_map(|plugins| &plugins.value) {
+        let switch = |on: bool| match on {
+            true => json!({ "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {} }),
+            false => json!({ "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true }),
+        };
+        let replaced = own_configuration(route, name).is_some();
+        filters.insert(format!("wasm.{name}"), switch(!own.disabled && !replaced));
+        if replaced {
+            filters.insert(own_filter_name(route, name), switch(true));
+        }
+    }
+    filters
 }
 
 fn listener(number: usize, listener: &Listener, config: &Config, filters: &[Value]) -> Value {
@@ -187,7 +244,12 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
         action["retry_policy"] =
             json!({ "retry_on": "connect-failure,reset-before-request", "num_retries": route.retries });
     }
-    json!({ "name": route.prefix.value, "match": matching, "route": action })
+    let mut entry = json!({ "name": route.prefix.value, "match": matching, "route": action });
+    let filters = route_filters(route);
+    if !filters.is_empty() {
+        entry["typed_per_filter_config"] = Value::Object(filters);
+    }
+    entry
 }
 
 fn cluster(name: &str, cluster: &Cluster) -> Value {
@@ -235,7 +297,7 @@ fn endpoint(address: &EndpointAddress) -> Value {
     json!({ "endpoint": { "address": socket_address(&address.host, address.port) } })
 }
 
-fn wasm_filter(plugin: &PluginConfig, folder: &Path) -> Result<Value, String> {
+fn wasm_filter(plugin: &PluginConfig, folder: &Path, configuration: Option<&Value>) -> Result<Value, String> {
     let file = std::path::absolute(folder.join(&plugin.wasm))
         .map_err(|error| format!("plugin `{}`: {}: {error}", plugin.name, plugin.wasm.display()))?;
     let mut vm = json!({
@@ -252,11 +314,21 @@ fn wasm_filter(plugin: &PluginConfig, folder: &Path) -> Result<Value, String> {
         "vm_config": vm,
         "failure_policy": match plugin.failure {
             // Requests fail while a VM is broken, and a new VM takes over: what the gateway calls closed.
-            FailurePolicy::Closed => "FAIL_RELOAD",
+            FailurePolicy::Closed | FailurePolicy::Reload => "FAIL_RELOAD",
             FailurePolicy::Open => "FAIL_OPEN",
         },
     });
-    if let Some(configuration) = &plugin.configuration {
+    if plugin.failure == FailurePolicy::Reload {
+        config["reload_config"] =
+            json!({ "backoff": { "base_interval": format!("{}s", plugin.reload_backoff.0.as_secs_f64()) } });
+    }
+    let allowed = &plugin.capability_restriction_config.allowed_capabilities;
+    if !allowed.is_empty() {
+        let names = allowed.keys().map(|name| (name.clone(), json!({})));
+        config["capability_restriction_config"] =
+            json!({ "allowed_capabilities": names.collect::<serde_json::Map<_, _>>() });
+    }
+    if let Some(configuration) = configuration {
         config["configuration"] = string_value(configuration);
     }
     Ok(json!({

@@ -97,8 +97,8 @@ impl Connections {
     }
 }
 
-/// Accepts connections until the worker drains.
-pub async fn accept(worker: Rc<Worker>, listener: StdListener) -> io::Result<()> {
+/// Accepts connections until the worker drains. `place` is that of the listener in the configuration.
+pub async fn accept(worker: Rc<Worker>, place: usize, listener: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let destination = listener.local_addr()?;
     let mut draining = worker.stop.clone();
@@ -109,7 +109,7 @@ pub async fn accept(worker: Rc<Worker>, listener: StdListener) -> io::Result<()>
             _ = draining.wait_for(|stop| *stop) => return Ok(()),
         };
         match accepted {
-            Ok((stream, source)) => open(&worker, stream, source, destination),
+            Ok((stream, source)) => open(&worker, place, stream, source, destination),
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Most likely there are no file descriptors left: give the open connections time to end.
@@ -120,7 +120,7 @@ pub async fn accept(worker: Rc<Worker>, listener: StdListener) -> io::Result<()>
     }
 }
 
-fn open(worker: &Rc<Worker>, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
+fn open(worker: &Rc<Worker>, place: usize, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
     if stream.set_nodelay(true).is_err() {
         // The client has left already.
         return;
@@ -130,7 +130,7 @@ fn open(worker: &Rc<Worker>, stream: TcpStream, source: SocketAddr, destination:
         connections.last += 1;
         connections.last
     };
-    let downstream = Downstream::new(worker, id, source, destination);
+    let downstream = Downstream::new(worker, place, id, source, destination);
     let serving = Rc::clone(&downstream);
     let http = worker.http.serve_connection(
         TokioIo::new(stream),

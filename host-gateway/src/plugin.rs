@@ -1,6 +1,9 @@
 //! Plugins: their configuration, their compiled modules, and the VMs of one worker.
 
+pub mod cases;
+pub mod chains;
 pub(crate) mod guest;
+pub mod inspect;
 pub(crate) mod process;
 pub(crate) mod slot;
 mod tasks;
@@ -8,6 +11,7 @@ mod tasks;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -16,12 +20,17 @@ use serde::Deserialize;
 use crate::abi::Identity;
 use crate::abi::callbacks::CallbackSet;
 use crate::cluster::Clusters;
+use crate::config;
+use crate::vm::cache::digest;
 use crate::vm::instance::{StartError, StartFailure};
 use crate::vm::module::{GuestModule, ModuleError};
-use slot::Slot;
+pub(crate) use slot::Seated;
+use slot::{Seat, Slot};
 use tasks::Tasks;
 
+pub use crate::abi::capabilities::{CapabilityRestriction, Sanitization};
 pub use crate::stream::{Connection, Destination, LocalResponse, PluginStream, Verdict};
+pub use crate::vm::cache::{CodeCache, default_folder};
 pub use crate::vm::limits::{ByteSize, CallTime, Limits};
 pub use process::PluginProcess;
 
@@ -36,7 +45,8 @@ pub struct PluginConfig {
     /// Which root context of the module to use, for modules with several.
     #[serde(default)]
     pub root_id: String,
-    /// Plugins with the same `vm_id` see the same shared data.
+    /// Plugins with the same `vm_id` see the same shared data; if their code, `vm_configuration` and limits are the same too,
+    /// they share one VM per worker, with a root context each.
     #[serde(default)]
     pub vm_id: String,
     /// Handed to `proxy_on_vm_start`.
@@ -45,12 +55,24 @@ pub struct PluginConfig {
     /// Handed to `proxy_on_configure`: a string as its bytes, anything else as compact JSON.
     #[serde(default)]
     pub configuration: Option<serde_json::Value>,
+    /// Requests do not pass the plugin unless their listener or their route names it.
+    #[serde(default)]
+    pub disabled: bool,
     /// What happens to requests when the plugin fails.
     #[serde(default)]
     pub failure: FailurePolicy,
+    /// The shortest time between two VMs that take over from failed ones, under `failure: reload` (default `1s`).
+    #[serde(default)]
+    pub reload_backoff: ReloadBackoff,
+    /// Who shares a VM.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Memory and time the plugin may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Which host functions the plugin may call and which of its callbacks are called (default: all). As in Envoy.
+    #[serde(default)]
+    pub capability_restriction_config: CapabilityRestriction,
 }
 
 /// What happens to requests when the plugin fails.
@@ -62,6 +84,41 @@ pub enum FailurePolicy {
     Closed,
     /// They go on as if it were not there.
     Open,
+    /// They are refused with 503 until a fresh VM takes over, which happens at most once per `reload_backoff`.
+    Reload,
+}
+
+/// Who shares a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// All exchanges of a worker.
+    #[default]
+    Worker,
+    /// Nobody: each exchange has a VM of its own, which ends with it, and with it the calls and timers of its root context.
+    Request,
+}
+
+/// How long `failure: reload` waits from one VM to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "config::Duration")]
+#[schemars(with = "config::Duration")]
+pub struct ReloadBackoff(pub Duration);
+
+impl Default for ReloadBackoff {
+    fn default() -> Self {
+        Self(Duration::from_secs(1))
+    }
+}
+
+impl TryFrom<config::Duration> for ReloadBackoff {
+    type Error = &'static str;
+
+    fn try_from(time: config::Duration) -> Result<Self, Self::Error> {
+        time.limit()
+            .map(Self)
+            .ok_or("a plugin that always fails must not be started without a pause: write for example 1s")
+    }
 }
 
 /// Why a plugin cannot run. One sentence that names the plugin and its file.
@@ -92,6 +149,8 @@ pub enum PluginError {
     Configuration {
         /// `name:` of the plugin.
         name: String,
+        /// The prefix of the route that gives the configuration.
+        route: Option<String>,
         /// What it said.
         cause: String,
     },
@@ -122,26 +181,47 @@ impl PluginError {
 /// A plugin, compiled once per process.
 pub struct PluginModule {
     pub(crate) identity: Arc<Identity>,
-    pub(crate) guest: GuestModule,
+    pub(crate) guest: Arc<GuestModule>,
+    /// SHA-256 of the file.
+    code: [u8; 32],
     pub(crate) failure: FailurePolicy,
     pub(crate) limits: Limits,
+    pub(crate) reload_backoff: Duration,
+    pub(crate) isolation: Isolation,
+    /// Calls in both directions are written to the log.
+    pub(crate) trace: bool,
     file: PathBuf,
+    /// The prefix of the only route on which it runs with this configuration.
+    route: Option<String>,
+}
+
+/// How plugins are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Loading<'a> {
+    /// Where relative paths start.
+    pub folder: &'a Path,
+    /// Where compiled code is kept; `None`: nowhere.
+    pub cache: Option<&'a CodeCache>,
+    /// Names of the plugins whose calls are written to the log.
+    pub traced: &'a [String],
 }
 
 impl PluginModule {
     /// Reads, checks and compiles a plugin. Takes up to a second for large modules.
-    pub fn load(config: &PluginConfig, base_folder: &Path) -> Result<Arc<Self>, PluginError> {
-        let file = base_folder.join(&config.wasm);
+    pub fn load(config: &PluginConfig, loading: &Loading<'_>) -> Result<Arc<Self>, PluginError> {
+        let file = loading.folder.join(&config.wasm);
         let bytes = std::fs::read(&file).map_err(|cause| PluginError::Unreadable {
             name: config.name.clone(),
             file: file.clone(),
             cause,
         })?;
-        let guest = GuestModule::compile(&bytes).map_err(|cause: ModuleError| PluginError::Module {
-            name: config.name.clone(),
-            file: file.clone(),
-            cause: cause.to_string(),
-        })?;
+        let allowed = &config.capability_restriction_config;
+        let guest =
+            GuestModule::compile(&bytes, allowed, loading.cache).map_err(|cause: ModuleError| PluginError::Module {
+                name: config.name.clone(),
+                file: file.clone(),
+                cause: cause.to_string(),
+            })?;
         if !guest.stubs.is_empty() {
             let stubs = guest.stubs.join(", ");
             tracing::warn!(
@@ -160,12 +240,48 @@ impl PluginModule {
         };
         let module = Self {
             identity: Arc::new(identity),
-            guest,
+            guest: Arc::new(guest),
+            code: digest(&bytes),
             failure: config.failure,
             limits: config.limits,
+            reload_backoff: config.reload_backoff.0,
+            isolation: config.isolation,
+            trace: loading.traced.contains(&config.name),
             file,
+            route: None,
         };
         Ok(Arc::new(module))
+    }
+
+    /// The same plugin with another configuration.
+    fn on_route(&self, prefix: &str, configuration: &serde_json::Value) -> Arc<Self> {
+        let identity = Identity {
+            configuration: configuration_bytes(Some(configuration)),
+            ..Identity::clone(&self.identity)
+        };
+        Arc::new(Self {
+            identity: Arc::new(identity),
+            guest: Arc::clone(&self.guest),
+            file: self.file.clone(),
+            route: Some(prefix.to_owned()),
+            ..*self
+        })
+    }
+
+    /// Whether both may be root contexts of one VM: as in Envoy, where they have the same code, `vm_id` and
+    /// `vm_configuration`; here also the same limits. Who names no `vm_id` shares with nobody.
+    fn shares_vm_with(&self, other: &Self) -> bool {
+        let id = |module: &Self| {
+            let identity = &module.identity;
+            (identity.vm_id.clone(), identity.vm_configuration.clone(), module.code)
+        };
+        !self.identity.vm_id.is_empty()
+            && id(self) == id(other)
+            && self.limits == other.limits
+            && self.failure == other.failure
+            && self.reload_backoff == other.reload_backoff
+            && self.isolation == other.isolation
+            && self.guest.allowed == other.guest.allowed
     }
 
     fn does_not_start(&self, error: StartError) -> PluginError {
@@ -174,8 +290,10 @@ impl PluginModule {
             StartError {
                 failure: StartFailure::Configuration,
                 said,
+                ..
             } => PluginError::Configuration {
                 name,
+                route: self.route.clone(),
                 cause: said.unwrap_or_else(|| "it does not say why".to_owned()),
             },
             error => PluginError::Start {
@@ -185,6 +303,11 @@ impl PluginModule {
             },
         }
     }
+}
+
+/// A file that cannot be read, in one line.
+fn file_error(file: &Path, error: &std::io::Error) -> String {
+    format!("cannot read {}: {error}", file.display())
 }
 
 fn configuration_bytes(value: Option<&serde_json::Value>) -> Bytes {
@@ -197,7 +320,7 @@ fn configuration_bytes(value: Option<&serde_json::Value>) -> Bytes {
 
 /// The plugins of one worker thread, in the order requests pass them.
 pub struct Plugins {
-    pub(crate) slots: Vec<Rc<Slot>>,
+    pub(crate) seats: Vec<Seat>,
     pub(crate) needs: Needs,
 }
 
@@ -272,25 +395,16 @@ impl Plugins {
         tasks: &Tasks,
     ) -> Result<Rc<Self>, PluginError> {
         let mut needs = Needs::default();
-        let mut slots = Vec::with_capacity(modules.len());
         for module in modules {
-            process.register(&module.identity.name);
             needs.add(&module.guest);
-            let slot = Slot::start(
-                Arc::clone(module),
-                Rc::clone(clusters),
-                Arc::clone(process),
-                tasks.clone(),
-            )
-            .map_err(|error| module.does_not_start(error))?;
-            slots.push(slot);
         }
-        Ok(Rc::new(Self { slots, needs }))
+        let seats = Slot::start_all(modules, clusters, process, tasks)?;
+        Ok(Rc::new(Self { seats, needs }))
     }
 
     /// Whether there is nothing to run: requests need no stream then.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.seats.is_empty()
     }
 
     /// Opens one exchange.

@@ -114,8 +114,11 @@ impl Exchange<'_> {
         self.downstream.forwarded(&mut head.headers);
         let bodyless = body.is_end_stream();
 
-        if !worker.plugins.is_empty() {
-            let mut stream = worker.plugins.open(Rc::clone(&self.downstream.connection));
+        // The path as it came chooses the chain; the path as the plugins leave it chooses the upstream.
+        let route = || worker.routes.find(head.uri.path()).map(|(place, _)| place);
+        let plugins = worker.chains.of(self.downstream.listener, route);
+        if !plugins.is_empty() {
+            let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
             let verdict = stream.request_headers(head, bodyless).await;
             self.plugins = Some(Rc::new(Mutex::new(stream)));
             head = proceed(verdict)?;

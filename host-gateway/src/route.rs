@@ -11,6 +11,8 @@ use crate::config::Config;
 /// One route, with its cluster as an index into the clusters in the order of their names.
 #[derive(Debug)]
 pub struct Route {
+    /// Place in the configuration.
+    pub entry: usize,
     pub prefix: String,
     pub cluster: usize,
     /// Bytes taken off the front of the path before it goes upstream.
@@ -32,8 +34,10 @@ impl RouteTable {
         let mut routes: Vec<Route> = config
             .routes
             .iter()
-            .filter_map(|route| {
+            .enumerate()
+            .filter_map(|(entry, route)| {
                 Some(Route {
+                    entry,
                     prefix: route.prefix.value.clone(),
                     cluster: cluster(&route.cluster.value)?,
                     strip: route
@@ -88,6 +92,7 @@ mod tests {
 
     fn route(prefix: &str, strip: usize) -> Route {
         Route {
+            entry: 0,
             prefix: prefix.to_owned(),
             cluster: 0,
             strip,

@@ -16,45 +16,60 @@ use crate::cluster::SharedCluster;
 use crate::config::{Config, folder_of};
 use crate::cors::Cors;
 use crate::metrics::Metrics;
-use crate::plugin::{PluginModule, PluginProcess};
+use crate::plugin::chains::ChainPlan;
+use crate::plugin::{Loading, PluginModule, PluginProcess};
 use crate::route::RouteTable;
 use crate::worker::{WorkerError, WorkerPlan};
 use crate::{health, listener};
 
 /// Serves until SIGTERM or SIGINT. The error is one line for the user.
-pub fn run(path: &Path) -> Result<(), String> {
+pub fn run(path: &Path, traced: &[String]) -> Result<(), String> {
     let config = Config::load(path).map_err(|error| error.to_string())?;
-    let modules = load_plugins(&config, path)?;
+    if let Some(name) = traced.iter().find(|name| !config.has_plugin(name)) {
+        return Err(format!(
+            "--trace-plugin {name}: {} has no plugin of that name",
+            path.display()
+        ));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    LocalSet::new().block_on(&runtime, serve(&config, path, modules))
+    let ended = LocalSet::new().block_on(&runtime, serve(config, path, traced));
+    // What may still be compiled is of no use to anybody.
+    runtime.shutdown_background();
+    ended
 }
 
-/// Compiles the plugins of a configuration that was read from `file`.
-pub fn load_plugins(config: &Config, file: &Path) -> Result<Vec<Arc<PluginModule>>, String> {
-    let load = |plugin| {
-        PluginModule::load(plugin, folder_of(file)).map_err(|error| config.plugin_error(file, &error).to_string())
+/// Compiles the plugins of a configuration that was read from `file`, or takes what was compiled before.
+pub fn load_plugins(config: &Config, file: &Path, traced: &[String]) -> Result<Vec<Arc<PluginModule>>, String> {
+    let cache = config.open_code_cache(folder_of(file));
+    let loading = Loading {
+        folder: folder_of(file),
+        cache: cache.as_ref(),
+        traced,
     };
+    let load =
+        |plugin| PluginModule::load(plugin, &loading).map_err(|error| config.plugin_error(file, &error).to_string());
     config.plugins.iter().map(|plugin| load(&plugin.value)).collect()
 }
 
-async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) -> Result<(), String> {
+async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), String> {
     // Before anything listens, so that no signal is missed.
     let mut stop_signal = StopSignal::new().map_err(|error| format!("cannot handle signals: {error}"))?;
     let count = match &config.workers {
         Some(workers) => workers.value,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let routes = Arc::new(RouteTable::new(config));
+    let config = Arc::new(config);
+    let routes = Arc::new(RouteTable::new(&config));
     let cors = config.cors.as_ref().map(|cors| Arc::new(Cors::new(cors)));
     let clusters = config
         .clusters
         .iter()
         .map(|(name, cluster)| SharedCluster::resolve(name, cluster));
     let clusters: Arc<[Arc<SharedCluster>]> = clusters.collect::<Result<_, _>>()?;
-    let metrics = Arc::new(Metrics::new(config, &routes, count));
+    let metrics = Arc::new(Metrics::new(&config, &routes, count));
     let process = PluginProcess::new();
     let writer = config
         .access_log
@@ -89,9 +104,20 @@ async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) ->
         None => None,
     };
 
+    // Only now: compiling takes seconds, and an operator should not wait for them to learn that a port is in use. Whoever
+    // connects meanwhile is served afterwards.
+    let compiling = {
+        let (config, file, traced) = (Arc::clone(&config), file.to_owned(), traced.to_owned());
+        tokio::task::spawn_blocking(move || load_plugins(&config, &file, &traced))
+    };
+    let modules = tokio::select! {
+        modules = compiling => modules.map_err(|error| format!("cannot load the plugins: {error}"))??,
+        () = stop_signal.received() => return Ok(()),
+    };
+
     let (stop, stopped) = watch::channel(false);
     let (started, mut starts) = mpsc::unbounded_channel();
-    let modules: Arc<[Arc<PluginModule>]> = modules.into();
+    let plugins = Arc::new(ChainPlan::new(&config, &routes, modules));
     let mut threads = Vec::new();
     for (index, listeners) in listeners.into_iter().enumerate() {
         let metrics = metrics.worker(index);
@@ -101,7 +127,7 @@ async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) ->
             routes: Arc::clone(&routes),
             cors: cors.clone(),
             clusters: Arc::clone(&clusters),
-            modules: Arc::clone(&modules),
+            plugins: Arc::clone(&plugins),
             process: Arc::clone(&process),
             access_log: writer.as_ref().map(|writer| writer.worker(&metrics)),
             metrics,
@@ -121,7 +147,7 @@ async fn serve(config: &Config, file: &Path, modules: Vec<Arc<PluginModule>>) ->
     }
     health::start(&clusters);
     ready.store(true, Ordering::Relaxed);
-    announce(config, &addresses, admin_address, count);
+    announce(&config, &addresses, admin_address, count);
 
     stop_signal.received().await;
     tracing::info!("stopping: running exchanges may finish");

@@ -48,7 +48,7 @@ impl PluginStream {
             wall: clock::now(),
         });
         let exchange = Rc::new(RefCell::new(Exchange::new(connection, began)));
-        let legs = plugins.slots.iter().map(|_| Leg::Unopened).collect();
+        let legs = plugins.seats.iter().map(|_| Leg::Unopened).collect();
         Self {
             plugins,
             exchange,
@@ -94,7 +94,7 @@ impl PluginStream {
     }
 
     /// Passes a part of the request's body through the plugins. While a plugin holds the body back this returns empty
-    /// bytes, at the end of the stream it waits. More than 1 MiB held back is answered with 413.
+    /// bytes, at the end of the stream it waits. More held back than `limits.body` is answered with 413.
     pub async fn request_body(&mut self, data: Bytes, end_of_stream: bool) -> Verdict<Bytes> {
         {
             let mut exchange = self.exchange.borrow_mut();
@@ -174,7 +174,7 @@ impl PluginStream {
     }
 
     /// Passes a part of the response's body through the plugins, as [`PluginStream::request_body`] does the request's.
-    /// More than 1 MiB held back ends the exchange: the head may be out, so the answer is 500 only if it is not.
+    /// More held back than `limits.body` ends the exchange: the head may be out, so the answer is 500 only if it is not.
     pub async fn response_body(&mut self, data: Bytes, end_of_stream: bool) -> Verdict<Bytes> {
         {
             let mut exchange = self.exchange.borrow_mut();
@@ -283,7 +283,7 @@ impl PluginStream {
     }
 
     fn policy(&self, index: usize) -> FailurePolicy {
-        self.plugins.slots[index].module.failure
+        self.plugins.seats[index].module.failure
     }
 }
 
@@ -295,7 +295,7 @@ impl Drop for PluginStream {
                 && !context.failed()
             {
                 // A failure has been dealt with by `run`: nobody waits for this stream any more.
-                let _ = guest.run(|instance| instance.close(context));
+                let _ = guest.close(context);
             }
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! Only this folder and [`crate::abi`] know wasmtime; everybody else sees callbacks that return an action or a failure.
 
+pub(crate) mod cache;
+pub(crate) mod describe;
 pub(crate) mod engine;
+pub(crate) mod entry;
 pub(crate) mod instance;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod module;
+pub(crate) mod stats;

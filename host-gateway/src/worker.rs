@@ -15,7 +15,8 @@ use crate::cluster::{Clusters, SharedCluster};
 use crate::cors::Cors;
 use crate::listener::{self, Connections};
 use crate::metrics::WorkerMetrics;
-use crate::plugin::{PluginError, PluginModule, PluginProcess, Plugins};
+use crate::plugin::chains::{ChainPlan, Chains};
+use crate::plugin::{PluginError, PluginProcess};
 use crate::route::RouteTable;
 
 /// What the request path of one worker reaches. Single-threaded.
@@ -26,7 +27,7 @@ pub struct Worker {
     /// Route name (its prefix) and cluster of each route, as plugins see them.
     pub destinations: Vec<(Rc<str>, Rc<str>)>,
     pub clusters: Rc<Clusters>,
-    pub plugins: Rc<Plugins>,
+    pub chains: Chains,
     pub metrics: Arc<WorkerMetrics>,
     pub access_log: Option<Rc<AccessLog>>,
     pub connections: RefCell<Connections>,
@@ -44,7 +45,7 @@ pub struct WorkerPlan {
     pub routes: Arc<RouteTable>,
     pub cors: Option<Arc<Cors>>,
     pub clusters: Arc<[Arc<SharedCluster>]>,
-    pub modules: Arc<[Arc<PluginModule>]>,
+    pub plugins: Arc<ChainPlan>,
     pub process: Arc<PluginProcess>,
     pub metrics: Arc<WorkerMetrics>,
     pub access_log: Option<AccessLog>,
@@ -81,8 +82,8 @@ impl WorkerPlan {
 
     async fn serve(self) {
         let clusters = Clusters::new(&self.clusters, self.index, &self.metrics);
-        let plugins = match Plugins::start(&self.modules, Rc::clone(&clusters), self.process) {
-            Ok(plugins) => plugins,
+        let chains = match self.plugins.start(&clusters, &self.process) {
+            Ok(chains) => chains,
             Err(error) => {
                 let _ = self.started.send(Err(WorkerError::Plugin(error)));
                 return;
@@ -97,7 +98,7 @@ impl WorkerPlan {
             routes: self.routes,
             cors: self.cors,
             clusters,
-            plugins,
+            chains,
             metrics: self.metrics,
             access_log: self.access_log.map(Rc::new),
             connections: RefCell::new(Connections::new(self.index)),
@@ -108,7 +109,8 @@ impl WorkerPlan {
         let accepting: Vec<_> = self
             .listeners
             .into_iter()
-            .map(|listener| tokio::task::spawn_local(listener::accept(Rc::clone(&worker), listener)))
+            .enumerate()
+            .map(|(place, listener)| tokio::task::spawn_local(listener::accept(Rc::clone(&worker), place, listener)))
             .collect();
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));
         let _ = self.started.send(Ok(()));

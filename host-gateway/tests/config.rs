@@ -17,12 +17,12 @@ const MISTAKES: [(&str, &str, &str); 28] = [
     (
         "listeners:",
         "listener:",
-        "gateway.yaml:1:1: unknown field `listener`, expected one of workers, listeners, routes, clusters, plugins, cors, admin, access_log, drain_timeout",
+        "gateway.yaml:1:1: unknown field `listener`, expected one of workers, listeners, routes, clusters, plugins, code_cache, cors, admin, access_log, drain_timeout",
     ),
     (
         "retries: 0",
         "retrys: 0",
-        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries",
+        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries, plugins",
     ),
     (
         "retries: 0",
@@ -92,7 +92,7 @@ const MISTAKES: [(&str, &str, &str); 28] = [
     (
         "address: \"127.0.0.1:0\"",
         "address: \"127.0.0.1:0\", tls: { certificate: a, key: b }",
-        "gateway.yaml:1:40: unknown field `tls`, expected one of address",
+        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins",
     ),
     (
         "listeners:",

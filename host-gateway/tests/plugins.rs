@@ -1,6 +1,10 @@
 //! Bodies on their way through a plugin, from socket to socket.
 
-#![expect(clippy::expect_used, reason = "a test: what cannot be set up is its failure")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test: what cannot be set up is its failure"
+)]
 
 #[cfg(test)]
 mod harness;
@@ -125,4 +129,60 @@ fn clients_cannot_take_off_what_a_plugin_sets() {
         .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-User-Id\r\nX-User-Id: admin\r\n\r\n")
         .receive();
     assert_eq!(upstream.last().field("x-user-id"), Some("u1"));
+}
+
+/// Writes a gateway.yaml with a plugin, and the plugin, into a folder. Returns the name of a file in it.
+fn configured(folder: &std::path::Path, port: u16, wasm: &[u8], rest: &str) -> String {
+    std::fs::write(folder.join("guest.wasm"), wasm).expect("cannot write the guest");
+    let text = format!(
+        "workers: 1\nlisteners: [ {{ address: \"127.0.0.1:{port}\" }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+         plugins: [ {{ name: guest, wasm: guest.wasm }} ]\n{rest}\n"
+    );
+    std::fs::write(folder.join("gateway.yaml"), text).expect("cannot write the configuration");
+    "gateway.yaml".to_owned()
+}
+
+#[test]
+fn that_a_port_is_in_use_is_said_before_a_plugin_is_compiled() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("no port");
+    let port = other.local_addr().expect("no address").port();
+    let folder = harness::folder();
+    // Compiling would fail.
+    let config = configured(&folder, port, b"no wasm", "");
+    let finished = harness::run(&["run", "--config", &config], &folder);
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(
+        finished
+            .stderr
+            .contains(&format!("127.0.0.1:{port}: the port is in use")),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn compiled_code_is_kept_and_a_damaged_entry_is_replaced() {
+    let folder = harness::folder();
+    let wasm = wat::parse_str(guest("")).expect("the guest is no WAT");
+    let config = configured(&folder, 0, &wasm, "code_cache: compiled");
+    let check = || harness::run(&["check", "--config", &config], &folder);
+    assert!(check().status.success());
+    let entries = || -> Vec<_> {
+        let entries = std::fs::read_dir(folder.join("compiled")).expect("there is no cache");
+        entries.map(|entry| entry.expect("cannot list").path()).collect()
+    };
+    let [entry] = &entries()[..] else {
+        panic!("not one entry: {:?}", entries())
+    };
+    let whole = std::fs::read(entry).expect("cannot read the entry");
+    std::fs::write(entry, &whole[..100]).expect("cannot damage the entry");
+    let finished = check();
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert!(finished.stderr.contains("it is damaged"), "{}", finished.stderr);
+    assert_eq!(std::fs::read(entry).expect("cannot read the entry").len(), whole.len());
+    // Another plugin is another entry.
+    let wasm = wat::parse_str(guest("(func $other)")).expect("the guest is no WAT");
+    configured(&folder, 0, &wasm, "code_cache: compiled");
+    assert!(check().status.success());
+    assert_eq!(entries().len(), 2);
 }

@@ -19,13 +19,24 @@ pub const OIDC_PROVIDER: &str = "oidc-provider@9.13.3";
 /// When there is no such benchmark, or a build or the measurement fails.
 pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result<()> {
     let measurement = match words {
-        [comparison @ ("gateway" | "filter"), ..] => {
+        [comparison @ ("gateway" | "filter" | "plugins"), ..] => {
             filter::build(workspace, progress)?;
-            if *comparison == "filter" {
+            if *comparison != "gateway" {
                 filter::build_trivial(workspace)?;
             }
             progress.step("building the gateway (release)");
-            succeed(&mut workspace.cargo(&["build", "--release", "-p", "postern-gateway"]))?;
+            let mut build = vec![
+                "build",
+                "--release",
+                "-p",
+                "postern-gateway",
+                "--bin",
+                "postern-gateway",
+            ];
+            if *comparison == "plugins" {
+                build.extend(["--example", "vm_costs"]);
+            }
+            succeed(&mut workspace.cargo(&build))?;
             "bench-gateway"
         }
         ["auth", ..] => {
@@ -42,7 +53,7 @@ pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result
             "bench-feeds"
         }
         _ => bail!(
-            "`{}` does not exist; there are `cargo xtask bench gateway`, `filter`, `auth` and `feeds`",
+            "`{}` does not exist; there are `cargo xtask bench gateway`, `filter`, `plugins`, `auth` and `feeds`",
             [&["bench"], words].concat().join(" ")
         ),
     };

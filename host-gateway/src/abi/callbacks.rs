@@ -2,6 +2,7 @@
 
 use wasmtime::{AsContextMut, Instance, Module, TypedFunc, WasmParams, WasmResults};
 
+use super::capabilities::CapabilityRestriction;
 use super::types::AbiVersion;
 
 /// Which callbacks a module exports; known before any VM exists.
@@ -18,8 +19,8 @@ pub(crate) struct CallbackSet {
 }
 
 impl CallbackSet {
-    pub(crate) fn of(module: &Module) -> Self {
-        let has = |name| module.get_export(name).is_some();
+    pub(crate) fn of(module: &Module, allowed: &CapabilityRestriction) -> Self {
+        let has = |name| allowed.allows(name) && module.get_export(name).is_some();
         Self {
             request_headers: has("proxy_on_request_headers"),
             request_body: has("proxy_on_request_body"),
@@ -75,23 +76,29 @@ pub(crate) struct Callbacks {
 
 impl Callbacks {
     /// The error names the callback whose type is not the ABI's.
-    pub(crate) fn of(instance: &Instance, mut store: impl AsContextMut, abi: AbiVersion) -> Result<Self, &'static str> {
+    pub(crate) fn of(
+        instance: &Instance,
+        mut store: impl AsContextMut,
+        abi: AbiVersion,
+        allowed: &CapabilityRestriction,
+    ) -> Result<Self, &'static str> {
         let store = &mut store;
+        let instance = &Allowed { instance, allowed };
         Ok(Self {
-            context_create: optional(instance, store, "proxy_on_context_create")?,
-            vm_start: optional(instance, store, "proxy_on_vm_start")?,
-            configure: optional(instance, store, "proxy_on_configure")?,
-            tick: optional(instance, store, "proxy_on_tick")?,
-            request_headers: headers(instance, store, "proxy_on_request_headers", abi)?,
-            request_body: optional(instance, store, "proxy_on_request_body")?,
-            request_trailers: optional(instance, store, "proxy_on_request_trailers")?,
-            response_headers: headers(instance, store, "proxy_on_response_headers", abi)?,
-            response_body: optional(instance, store, "proxy_on_response_body")?,
-            response_trailers: optional(instance, store, "proxy_on_response_trailers")?,
-            http_call_response: optional(instance, store, "proxy_on_http_call_response")?,
-            done: optional(instance, store, "proxy_on_done")?,
-            log: optional(instance, store, "proxy_on_log")?,
-            delete: optional(instance, store, "proxy_on_delete")?,
+            context_create: instance.callback(store, "proxy_on_context_create")?,
+            vm_start: instance.callback(store, "proxy_on_vm_start")?,
+            configure: instance.callback(store, "proxy_on_configure")?,
+            tick: instance.callback(store, "proxy_on_tick")?,
+            request_headers: instance.headers(store, "proxy_on_request_headers", abi)?,
+            request_body: instance.callback(store, "proxy_on_request_body")?,
+            request_trailers: instance.callback(store, "proxy_on_request_trailers")?,
+            response_headers: instance.headers(store, "proxy_on_response_headers", abi)?,
+            response_body: instance.callback(store, "proxy_on_response_body")?,
+            response_trailers: instance.callback(store, "proxy_on_response_trailers")?,
+            http_call_response: instance.callback(store, "proxy_on_http_call_response")?,
+            done: instance.callback(store, "proxy_on_done")?,
+            log: instance.callback(store, "proxy_on_log")?,
+            delete: instance.callback(store, "proxy_on_delete")?,
         })
     }
 }
@@ -108,14 +115,34 @@ pub(crate) fn optional<P: WasmParams, R: WasmResults>(
     }
 }
 
-fn headers(
-    instance: &Instance,
-    store: &mut impl AsContextMut,
-    name: &'static str,
-    abi: AbiVersion,
-) -> Result<Option<HeadersCallback>, &'static str> {
-    Ok(match abi {
-        AbiVersion::V0_1_0 => optional(instance, store, name)?.map(HeadersCallback::V0_1),
-        AbiVersion::V0_2_0 | AbiVersion::V0_2_1 => optional(instance, store, name)?.map(HeadersCallback::V0_2),
-    })
+/// An instance, of which some callbacks may not be called.
+struct Allowed<'a> {
+    instance: &'a Instance,
+    allowed: &'a CapabilityRestriction,
+}
+
+impl Allowed<'_> {
+    fn callback<P: WasmParams, R: WasmResults>(
+        &self,
+        store: &mut impl AsContextMut,
+        name: &'static str,
+    ) -> Result<Option<TypedFunc<P, R>>, &'static str> {
+        if self.allowed.allows(name) {
+            optional(self.instance, store, name)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn headers(
+        &self,
+        store: &mut impl AsContextMut,
+        name: &'static str,
+        abi: AbiVersion,
+    ) -> Result<Option<HeadersCallback>, &'static str> {
+        Ok(match abi {
+            AbiVersion::V0_1_0 => self.callback(store, name)?.map(HeadersCallback::V0_1),
+            AbiVersion::V0_2_0 | AbiVersion::V0_2_1 => self.callback(store, name)?.map(HeadersCallback::V0_2),
+        })
+    }
 }

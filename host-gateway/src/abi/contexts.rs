@@ -9,15 +9,20 @@ use crate::stream::body::BodyBuffer;
 use crate::stream::exchange::Exchange;
 use crate::vm::memory::Host;
 
-/// The root context's id.
-pub(crate) const ROOT: u32 = 1;
+/// The id of a VM's first root context; further ones follow.
+pub(crate) const FIRST_ROOT: u32 = 1;
 
 /// `proxy_set_effective_context(id)`: host functions act on that context until the callback returns.
 pub(crate) fn set_effective_context(host: &mut Host<'_>, id: u32) -> Answer {
-    let effective = match id {
-        ROOT => Effective::Root,
-        _ => Effective::Stream(host.state().contexts.get(id).ok_or(Status::BadArgument)?),
+    let state = host.state();
+    let (effective, root) = if (FIRST_ROOT..FIRST_ROOT + state.roots.len() as u32).contains(&id) {
+        (Effective::Root, id)
+    } else {
+        let stream = state.contexts.get(id).ok_or(Status::BadArgument)?;
+        let root = stream.root;
+        (Effective::Stream(stream), root)
     };
+    host.state_mut().turn_to(root);
     host.state_mut().effective = effective;
     Ok(())
 }
@@ -39,6 +44,8 @@ pub(crate) enum Effective {
 #[derive(Debug)]
 pub(crate) struct StreamContext {
     pub(crate) id: u32,
+    /// The plugin that it is of.
+    pub(crate) root: u32,
     pub(crate) exchange: Rc<RefCell<Exchange>>,
     state: RefCell<StreamState>,
 }
@@ -63,9 +70,10 @@ pub(crate) struct Flow {
 }
 
 impl StreamContext {
-    pub(crate) fn new(id: u32, exchange: Rc<RefCell<Exchange>>) -> Self {
+    pub(crate) fn new(id: u32, root: u32, exchange: Rc<RefCell<Exchange>>) -> Self {
         Self {
             id,
+            root,
             exchange,
             state: RefCell::default(),
         }
@@ -100,14 +108,17 @@ pub(crate) struct Contexts {
     places: Vec<Option<Rc<StreamContext>>>,
     open: usize,
     next: u32,
+    /// Ids up to this one are root contexts'.
+    roots: u32,
 }
 
 impl Contexts {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(roots: u32) -> Self {
         Self {
             places: vec![None; 64],
             open: 0,
-            next: ROOT + 1,
+            next: roots + 1,
+            roots,
         }
     }
 
@@ -119,19 +130,24 @@ impl Contexts {
     }
 
     /// Opens a context under a new id.
-    pub(crate) fn open(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Rc<StreamContext> {
+    pub(crate) fn open(&mut self, root: u32, exchange: &Rc<RefCell<Exchange>>) -> Rc<StreamContext> {
         if self.open * 2 >= self.places.len() {
             self.grow();
         }
-        while self.next <= ROOT || self.places[self.place(self.next)].is_some() {
+        while self.next <= self.roots || self.places[self.place(self.next)].is_some() {
             self.next = self.next.wrapping_add(1);
         }
-        let context = Rc::new(StreamContext::new(self.next, Rc::clone(exchange)));
+        let context = Rc::new(StreamContext::new(self.next, root, Rc::clone(exchange)));
         let place = self.place(self.next);
         self.places[place] = Some(Rc::clone(&context));
         self.open += 1;
         self.next = self.next.wrapping_add(1);
         context
+    }
+
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.open
     }
 
     pub(crate) fn close(&mut self, id: u32) {
@@ -180,13 +196,13 @@ mod tests {
 
     #[test]
     fn ids_are_unique_and_found_while_many_come_and_go() {
-        let mut contexts = Contexts::new();
+        let mut contexts = Contexts::new(FIRST_ROOT);
         let exchange = exchange();
-        let stays = contexts.open(&exchange).id;
-        let mut seen = std::collections::HashSet::from([stays, ROOT]);
+        let stays = contexts.open(FIRST_ROOT, &exchange).id;
+        let mut seen = std::collections::HashSet::from([stays, FIRST_ROOT]);
         let mut open = Vec::new();
         for round in 0..1000 {
-            let id = contexts.open(&exchange).id;
+            let id = contexts.open(FIRST_ROOT, &exchange).id;
             assert!(seen.insert(id), "{id} was used twice");
             open.push(id);
             if round % 3 == 0 {
@@ -198,7 +214,7 @@ mod tests {
             open.iter()
                 .all(|id| contexts.get(*id).is_some_and(|context| context.id == *id))
         );
-        assert!(contexts.get(ROOT).is_none());
+        assert!(contexts.get(FIRST_ROOT).is_none());
         assert_eq!(contexts.take_all().len(), open.len() + 1);
     }
 
@@ -206,9 +222,12 @@ mod tests {
     fn an_id_never_becomes_that_of_the_root_context() {
         let mut contexts = Contexts {
             next: u32::MAX,
-            ..Contexts::new()
+            ..Contexts::new(FIRST_ROOT)
         };
-        let ids = [contexts.open(&exchange()).id, contexts.open(&exchange()).id];
-        assert_eq!(ids, [u32::MAX, ROOT + 1]);
+        let ids = [
+            contexts.open(FIRST_ROOT, &exchange()).id,
+            contexts.open(FIRST_ROOT, &exchange()).id,
+        ];
+        assert_eq!(ids, [u32::MAX, FIRST_ROOT + 1]);
     }
 }

@@ -30,6 +30,7 @@ pub(crate) enum Errno {
     InvalidArgument = 28,
     NoSuchFunction = 52,
     NotSupported = 58,
+    NotCapable = 76,
 }
 
 /// Why a host function did not do what it was asked.

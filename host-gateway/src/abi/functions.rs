@@ -3,10 +3,11 @@
 use wasmtime::{Caller, ExternType, Linker, Module, Val, ValType};
 
 use super::HostState;
+use super::capabilities::CapabilityRestriction;
 use super::failure::{Errno, Status, to_guest};
 use super::{
     buffers, clocks_and_timers, contexts, foreign_functions, grpc_calls, http_calls, http_fields, local_response,
-    logging, metrics, properties, shared_data, shared_queues, stream_operations, wasi,
+    logging, metrics, properties, shared_data, shared_queues, stream_operations, trace, wasi,
 };
 use crate::vm::memory::Host;
 
@@ -38,6 +39,9 @@ macro_rules! rows {
             |caller: Caller<'_, HostState>, $($arg: $type),*| -> wasmtime::Result<u32> {
                 let mut host = Host::new(caller);
                 let answer = host.permit($name, When::$when).and_then(|()| $function(&mut host, $($arg),*));
+                if host.state().trace {
+                    trace::called(&host, $name, &[$($arg as u64),*], &answer);
+                }
                 to_guest(answer, $fault as u32)
             },
         )?;
@@ -151,6 +155,39 @@ fn link_wasi(linker: &mut Linker<HostState>, module: &'static str) -> wasmtime::
 fn link_emscripten(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: u32| ())?;
     linker.func_wrap("env", "pthread_equal", |a: u32, b: u32| u32::from(a == b))?;
+    Ok(())
+}
+
+/// Puts a refusal in the place of every function that a plugin may not call: the guest is told, and goes on.
+pub(crate) fn restrict(
+    linker: &mut Linker<HostState>,
+    module: &Module,
+    allowed: &CapabilityRestriction,
+) -> wasmtime::Result<()> {
+    for import in module.imports() {
+        let wasi = WASI_MODULES.contains(&import.module());
+        let ours = wasi || import.name().starts_with("proxy_");
+        let ExternType::Func(function) = import.ty() else {
+            continue;
+        };
+        if !ours || allowed.allows(import.name()) {
+            continue;
+        }
+        let refusal = if wasi {
+            Errno::NotCapable as i32
+        } else {
+            Status::InternalFailure as i32
+        };
+        let refuse = move |_: Caller<'_, HostState>, _: &[Val], results: &mut [Val]| {
+            if let [result] = results {
+                *result = Val::I32(refusal);
+            }
+            Ok(())
+        };
+        linker.allow_shadowing(true);
+        linker.func_new(import.module(), import.name(), function, refuse)?;
+        linker.allow_shadowing(false);
+    }
     Ok(())
 }
 

@@ -20,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct HttpCall {
     pub(crate) id: u32,
+    /// The root context that is told the answer.
+    pub(crate) root: u32,
     pub(crate) cluster: String,
     pub(crate) request: Request<Bytes>,
     pub(crate) timeout: Duration,
@@ -97,9 +99,16 @@ pub(crate) fn http_call(
         0 => LONGEST,
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
     };
-    let id = next_id(&mut host.state_mut().next_call);
+    let state = host.state_mut();
+    if state.open_calls >= state.limits.calls {
+        state.stats.refused_calls.add(1);
+        return Err(Status::InternalFailure.into());
+    }
+    state.open_calls += 1;
+    let id = next_id(&mut state.next_call);
     let call = Box::new(HttpCall {
         id,
+        root: state.root,
         cluster,
         request,
         timeout,

@@ -15,22 +15,67 @@ pub(crate) enum ErrorLines {
     Written,
 }
 
+/// How many lines a VM has written in this second of the process.
+#[derive(Debug, Default)]
+pub(crate) struct LogLines {
+    second: u64,
+    written: u32,
+}
+
+/// Longest line in bytes; the rest of a longer one is left out.
+pub(crate) const LONGEST_LINE: usize = 16 << 10;
+
 /// `proxy_log(level, message)`.
 pub(crate) fn log(host: &mut Host<'_>, level: u32, message: u32, size: u32) -> Answer {
-    let message = String::from_utf8_lossy(host.read(message, size)?);
-    let plugin = &*host.state().identity.name;
+    host.check(message, size)?;
+    if level > 5 {
+        return Err(Status::BadArgument.into());
+    }
+    if is_due(host, level) {
+        let bytes = host.read(message, size)?;
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_LINE)]).into_owned();
+        write(host.state_mut(), level, &text);
+    }
+    Ok(())
+}
+
+/// Whether a line of this level is to be written. What nobody reads costs nothing, and does not count.
+pub(crate) fn is_due(host: &mut Host<'_>, level: u32) -> bool {
+    level >= least_level() && may_write(host.state_mut())
+}
+
+/// Writes a line in the plugin's name.
+pub(crate) fn write(state: &mut HostState, level: u32, message: &str) {
+    let plugin = &*state.identity.name;
     match level {
         0 => tracing::trace!(target: "plugin", plugin, "{message}"),
         1 => tracing::debug!(target: "plugin", plugin, "{message}"),
         2 => tracing::info!(target: "plugin", plugin, "{message}"),
         3 => tracing::warn!(target: "plugin", plugin, "{message}"),
-        4 | 5 => {
-            let message = message.into_owned();
-            error(host.state_mut(), message);
-        }
-        _ => return Err(Status::BadArgument.into()),
+        _ => error(state, message.to_owned()),
     }
-    Ok(())
+}
+
+/// A plugin that floods the log would hide what others have to say, and fill the disk.
+fn may_write(state: &mut HostState) -> bool {
+    let second = state.process.uptime().as_secs();
+    let lines = &mut state.log_lines;
+    if lines.second != second {
+        *lines = LogLines { second, written: 0 };
+    }
+    lines.written = lines.written.saturating_add(1);
+    if lines.written <= state.limits.log_lines {
+        return true;
+    }
+    if lines.written == state.limits.log_lines.saturating_add(1) {
+        let plugin = &*state.identity.name;
+        tracing::warn!(
+            plugin,
+            "the plugin logs too much: its lines are left out for the rest of this second"
+        );
+    }
+    state.stats.dropped_lines.add(1);
+    false
 }
 
 fn error(state: &mut HostState, message: String) {
@@ -61,13 +106,17 @@ pub(crate) fn failed_to_start(state: &mut HostState) -> Option<String> {
 
 /// `proxy_get_log_level(*level)`: the most detailed level that anybody reads.
 pub(crate) fn get_log_level(host: &mut Host<'_>, level_out: u32) -> Answer {
-    let level = match LevelFilter::current() {
+    host.write_u32(level_out, least_level())
+}
+
+/// The most detailed level that anybody reads.
+fn least_level() -> u32 {
+    match LevelFilter::current() {
         LevelFilter::TRACE => 0,
         LevelFilter::DEBUG => 1,
         LevelFilter::INFO => 2,
         LevelFilter::WARN => 3,
         LevelFilter::ERROR => 4,
         _ => 5,
-    };
-    host.write_u32(level_out, level)
+    }
 }

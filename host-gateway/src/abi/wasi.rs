@@ -3,8 +3,12 @@
 
 use super::clocks_and_timers::nanoseconds;
 use super::failure::{Answer, Errno, Unwind};
+use super::logging;
 use crate::clock;
 use crate::vm::memory::Host;
+
+/// Most parts of one write.
+const MOST_PARTS: u32 = 1024;
 
 /// Most bytes of randomness for one call.
 const MOST_RANDOM: u32 = 64 << 10;
@@ -14,19 +18,24 @@ pub(crate) fn fd_write(host: &mut Host<'_>, fd: u32, iovs: u32, iovs_len: u32, w
     if fd != 1 && fd != 2 {
         return Err(Errno::BadFileDescriptor.into());
     }
-    let mut text = Vec::new();
+    if iovs_len > MOST_PARTS {
+        return Err(Errno::InvalidArgument.into());
+    }
+    let (mut text, mut written) = (Vec::new(), 0_u32);
     for index in 0..iovs_len {
         let iov = iovs.wrapping_add(index.wrapping_mul(8));
         let (data, size) = (host.read_u32(iov)?, host.read_u32(iov.wrapping_add(4))?);
-        text.extend_from_slice(host.read(data, size)?);
+        let part = host.read(data, size)?;
+        // The parts may be one and the same large memory: the guest's limit does not bound their sum.
+        let room = logging::LONGEST_LINE.saturating_sub(text.len());
+        text.extend_from_slice(&part[..part.len().min(room)]);
+        written = written.wrapping_add(size);
     }
-    host.write_u32(written_out, text.len() as u32)?;
-    let line = String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(&text));
-    let plugin = &*host.state().identity.name;
-    if fd == 1 {
-        tracing::info!(target: "plugin", plugin, "{line}");
-    } else {
-        tracing::error!(target: "plugin", plugin, "{line}");
+    host.write_u32(written_out, written)?;
+    let level = if fd == 1 { 2 } else { 4 };
+    if logging::is_due(host, level) {
+        let line = String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(&text));
+        logging::write(host.state_mut(), level, &line);
     }
     Ok(())
 }

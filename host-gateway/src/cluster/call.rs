@@ -37,6 +37,14 @@ impl Clusters {
         request: Request<Bytes>,
         timeout: Duration,
     ) -> Result<(response::Parts, Bytes, Option<HeaderMap>), CallError> {
+        if let Some(elsewhere) = &self.elsewhere {
+            let answer = tokio::time::timeout(timeout, elsewhere.call(cluster, request)).await;
+            let answer = answer
+                .map_err(|_| UpstreamError::Timeout)?
+                .ok_or(UpstreamError::Connect)?;
+            let (head, body) = answer.into_parts();
+            return Ok((head, body, None));
+        }
         let cluster = self.find(cluster).ok_or(CallError::UnknownCluster)?;
         let (mut head, body) = request.into_parts();
         if !head.headers.contains_key(HOST) {

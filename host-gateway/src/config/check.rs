@@ -24,7 +24,8 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
             "is empty: give at least one, or leave `cors` out",
         ));
     }
-    plugins(config, source)
+    plugins(config, source)?;
+    chains(config, source)
 }
 
 fn clusters(config: &Config, source: &Source) -> Result<(), ConfigError> {
@@ -78,6 +79,31 @@ fn plugins(config: &Config, source: &Source) -> Result<(), ConfigError> {
         if let Some(line) = names.insert(&plugin.value.name, plugin.referenced.line()) {
             let problem = format!("`{}` stands already in line {line}", plugin.value.name);
             return Err(source.error(plugin, format!("plugins[{index}].name"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// Listeners and routes may only name plugins that there are.
+fn chains(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    let missing = |name: &String| (!config.has_plugin(name)).then(|| format!("there is no plugin `{name}`"));
+    for (index, listener) in config.listeners.value.iter().enumerate() {
+        let Some(names) = &listener.plugins else { continue };
+        let key = format!("listeners[{index}].plugins");
+        for (place, name) in names.value.iter().enumerate() {
+            if let Some(problem) = missing(name) {
+                return Err(source.error(names, key, problem));
+            }
+            if names.value[..place].contains(name) {
+                return Err(source.error(names, key, format!("`{name}` stands here twice")));
+            }
+        }
+    }
+    for (index, route) in config.routes.iter().enumerate() {
+        if let Some(plugins) = &route.plugins
+            && let Some(problem) = plugins.value.keys().find_map(missing)
+        {
+            return Err(source.error(plugins, format!("routes[{index}].plugins"), problem));
         }
     }
     Ok(())

@@ -5,14 +5,51 @@ use std::path::Path;
 use serde_saphyr::Location;
 
 use super::{Config, ConfigError};
-use crate::plugin::PluginError;
+use crate::plugin::{CodeCache, PluginError, default_folder};
 
 impl Config {
+    /// Whether there is a plugin of this name.
+    pub fn has_plugin(&self, name: &str) -> bool {
+        self.plugin(name).is_some()
+    }
+
+    /// The place of a plugin.
+    pub fn plugin(&self, name: &str) -> Option<usize> {
+        self.plugins.iter().position(|plugin| plugin.value.name == name)
+    }
+
+    /// Whether a route has something to say about a plugin. Both are places.
+    pub fn says_whether(&self, route: Option<usize>, plugin: usize) -> bool {
+        let name = &self.plugins[plugin].value.name;
+        route.is_some_and(|route| self.routes[route].plugin(name).is_some())
+    }
+
+    /// The folder of compiled plugins, if there is to be one and it can be used. `folder` is that of the configuration.
+    pub fn open_code_cache(&self, folder: &Path) -> Option<CodeCache> {
+        match &self.code_cache {
+            _ if self.plugins.is_empty() => None,
+            Some(off) if off == Path::new("off") => None,
+            Some(named) => CodeCache::open(&folder.join(named)),
+            None => CodeCache::open(&default_folder()?),
+        }
+    }
+
     /// Says where in `file`, from which this configuration was read, the plugin stands that cannot run.
     pub fn plugin_error(&self, file: &Path, error: &PluginError) -> ConfigError {
         let named = |index: &usize| self.plugins[*index].value.name == error.plugin();
         // Names are unique, and every plugin comes from here.
         let index = (0..self.plugins.len()).find(named).unwrap_or_default();
+        if let PluginError::Configuration {
+            route: Some(prefix),
+            name,
+            ..
+        } = error
+            && let Some(place) = self.routes.iter().position(|route| route.prefix.value == *prefix)
+            && let Some(plugins) = &self.routes[place].plugins
+        {
+            let key = format!("routes[{place}].plugins.{name}.configuration");
+            return ConfigError::at(file, plugins.referenced, key, error.to_string());
+        }
         let at = self
             .plugins
             .get(index)

@@ -1,13 +1,16 @@
 //! A running VM as the worker holds it: entered by one at a time, poisoned by the first failure.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::slot::Slot;
 use crate::abi::Order;
+use crate::abi::contexts::StreamContext;
 use crate::abi::http_calls::{CallAnswer, HttpCall};
 use crate::callout;
 use crate::vm::instance::{GuestFailure, Instance};
@@ -21,8 +24,8 @@ pub(crate) struct Guest {
     /// `None` once poisoned: its memory is given back even while streams still hold the guest.
     instance: RefCell<Option<Instance>>,
     slot: Weak<Slot>,
-    /// Which tick task is the current one.
-    tick_task: Cell<u64>,
+    /// Which tick task is the current one, by root context.
+    tick_tasks: RefCell<BTreeMap<u32, u64>>,
     /// Dropped with the instance: tells tasks that nobody waits for them.
     alive: RefCell<Option<watch::Sender<()>>>,
 }
@@ -32,7 +35,7 @@ impl Guest {
         Rc::new(Self {
             instance: RefCell::new(Some(instance)),
             slot,
-            tick_task: Cell::new(0),
+            tick_tasks: RefCell::default(),
             alive: RefCell::new(Some(watch::Sender::new(()))),
         })
     }
@@ -62,6 +65,27 @@ impl Guest {
         }
     }
 
+    /// Ends a stream. A VM that has grown is replaced soon after.
+    pub(crate) fn close(self: &Rc<Self>, context: &Rc<StreamContext>) -> Result<(), Poisoned> {
+        let grown = self.run(|instance| {
+            instance.close(context)?;
+            Ok(instance.has_grown())
+        })?;
+        if grown && let Some(slot) = self.slot.upgrade() {
+            slot.recycle(self);
+        }
+        Ok(())
+    }
+
+    /// Whether one more stream may be opened.
+    pub(crate) fn has_room(&self) -> bool {
+        // Who cannot look is inside: that stream is being dealt with already.
+        let Ok(instance) = self.instance.try_borrow() else {
+            return true;
+        };
+        instance.as_ref().is_some_and(|instance| !instance.is_full())
+    }
+
     /// Carries out what the guest asked for outside of [`Guest::run`]: at its start.
     pub(crate) fn carry_out_orders(self: &Rc<Self>) {
         let _ = self.run(|_| Ok(()));
@@ -71,7 +95,7 @@ impl Guest {
         for order in orders {
             match order {
                 Order::HttpCall(call) => self.send(*call),
-                Order::TickPeriod(period) => self.tick_every(period),
+                Order::TickPeriod { root, period } => self.tick_every(root, period),
             }
         }
     }
@@ -87,7 +111,7 @@ impl Guest {
             stream.fail();
         }
         if let Some(slot) = self.slot.upgrade() {
-            slot.replace(failure);
+            slot.replace(self, failure);
         }
     }
 
@@ -98,39 +122,48 @@ impl Guest {
         };
         let (guest, clusters) = (Rc::downgrade(self), slot.clusters());
         slot.tasks.spawn(async move {
-            let id = call.id;
+            let (root, id) = (call.root, call.id);
             let answer = tokio::select! {
                 answer = callout::send(&clusters, call) => answer,
                 // Only ends by the sender being dropped.
                 _ = poisoned.changed() => return,
             };
             if let Some(guest) = guest.upgrade() {
-                guest.deliver(id, answer);
+                guest.deliver(root, id, answer);
             }
         });
     }
 
-    fn deliver(self: &Rc<Self>, id: u32, answer: CallAnswer) {
+    fn deliver(self: &Rc<Self>, root: u32, id: u32, answer: CallAnswer) {
         // A failure has been dealt with by `run`.
-        let _ = self.run(|instance| instance.http_call_response(id, answer));
+        let _ = self.run(|instance| instance.http_call_response(root, id, answer));
     }
 
-    /// One task per VM ticks; a new period ends the task before.
-    fn tick_every(self: &Rc<Self>, period: Option<u32>) {
-        let task = self.tick_task.get() + 1;
-        self.tick_task.set(task);
+    /// One task per root context ticks; a new period ends the task before.
+    fn tick_every(self: &Rc<Self>, root: u32, period: Option<u32>) {
+        let task = {
+            let mut tasks = self.tick_tasks.borrow_mut();
+            let task = tasks.entry(root).or_default();
+            *task += 1;
+            *task
+        };
         let (Some(period), Some(slot)) = (period, self.slot.upgrade()) else {
             return;
         };
         let period = Duration::from_millis(u64::from(period));
         let guest = Rc::downgrade(self);
         slot.tasks.spawn(async move {
+            let mut took = Duration::ZERO;
             loop {
-                tokio::time::sleep(period).await;
+                // At least half of the worker's time is for others.
+                tokio::time::sleep(period.max(took)).await;
                 let Some(guest) = guest.upgrade() else { return };
-                if guest.tick_task.get() != task || guest.run(Instance::tick).is_err() {
+                let began = Instant::now();
+                let is_current = guest.tick_tasks.borrow().get(&root) == Some(&task);
+                if !is_current || guest.run(|instance| instance.tick(root)).is_err() {
                     return;
                 }
+                took = began.elapsed();
             }
         });
     }

@@ -16,6 +16,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 pub struct Downstream {
     pub worker: Rc<Worker>,
+    /// Place of the listener that the client came to.
+    pub(super) listener: usize,
     pub connection: Rc<Connection>,
     pub(super) deadline: Deadline,
     /// The client's address, ready for `X-Forwarded-For`.
@@ -31,10 +33,11 @@ pub struct Downstream {
 pub struct Busy(Rc<Downstream>);
 
 impl Downstream {
-    pub fn new(worker: &Rc<Worker>, id: u64, source: SocketAddr, destination: SocketAddr) -> Rc<Self> {
+    pub fn new(worker: &Rc<Worker>, listener: usize, id: u64, source: SocketAddr, destination: SocketAddr) -> Rc<Self> {
         let ip = source.ip().to_canonical();
         Rc::new(Self {
             worker: Rc::clone(worker),
+            listener,
             connection: Rc::new(Connection {
                 id,
                 source,

@@ -2,9 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Most bytes a plugin may hold back in one direction of an exchange.
-pub(crate) const MOST_HELD: usize = 1 << 20;
-
 /// A part of a body.
 #[derive(Debug)]
 pub(crate) enum BodyBuffer {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use super::body::{BodyBuffer, MOST_HELD};
+use super::body::BodyBuffer;
 use super::exchange::LocalResponse;
 use super::{PluginStream, Verdict};
 use crate::abi::contexts::{Flow, StreamContext};
@@ -48,7 +48,7 @@ enum Asked {
 impl PluginStream {
     /// A head passes one plugin.
     pub(super) async fn headers(&mut self, index: usize, direction: Direction, end_of_stream: bool) -> Outcome {
-        let callbacks = self.plugins.slots[index].module.guest.callbacks;
+        let callbacks = self.plugins.seats[index].module.guest.callbacks;
         // The request's head opens the context even if only later callbacks are exported.
         let wanted = match direction {
             Direction::Request => callbacks.any(),
@@ -93,7 +93,7 @@ impl PluginStream {
         data: Bytes,
         end_of_stream: bool,
     ) -> Verdict<Bytes> {
-        let callbacks = self.plugins.slots[index].module.guest.callbacks;
+        let callbacks = self.plugins.seats[index].module.guest.callbacks;
         let wanted = match direction {
             Direction::Request => callbacks.request_body,
             Direction::Response => callbacks.response_body,
@@ -124,7 +124,7 @@ impl PluginStream {
         };
         let mut holding = false;
         if action == Action::Pause && !self.resumed(index, direction) {
-            if self.held(index, direction) > MOST_HELD {
+            if self.held(index, direction) > self.most_held(index) {
                 return Verdict::Respond(too_large(direction));
             }
             // Before the end there is more to read. At the end there is nothing left but to wait.
@@ -151,7 +151,7 @@ impl PluginStream {
         direction: Direction,
     ) -> Verdict<HeaderMap> {
         for index in order {
-            let callbacks = self.plugins.slots[index].module.guest.callbacks;
+            let callbacks = self.plugins.seats[index].module.guest.callbacks;
             let wanted = match direction {
                 Direction::Request => callbacks.request_trailers,
                 Direction::Response => callbacks.response_trailers,
@@ -208,11 +208,12 @@ impl PluginStream {
                 context.flow(direction, |flow| flow.resumed = false);
                 guest.run(|instance| callback(instance, context))
             }
-            Leg::Unopened => match self.plugins.slots[index].guest() {
+            Leg::Unopened => match self.plugins.seats[index].slot.guest() {
                 None => Err(Poisoned),
                 Some(guest) => {
+                    let root = self.plugins.seats[index].root;
                     let opened = guest.run(|instance| {
-                        let context = instance.open(exchange)?;
+                        let context = instance.open(root, exchange)?;
                         let action = callback(instance, &context)?;
                         Ok((context, action))
                     });
@@ -233,8 +234,9 @@ impl PluginStream {
 
     /// The plugin failed: its policy decides.
     fn lose(&mut self, index: usize) -> Asked {
+        self.plugins.seats[index].stats.failed_streams.add(1);
         match self.policy(index) {
-            FailurePolicy::Closed => {
+            FailurePolicy::Closed | FailurePolicy::Reload => {
                 self.legs[index] = Leg::Failed;
                 Asked::Fail
             }
@@ -318,6 +320,10 @@ impl PluginStream {
     fn held(&self, index: usize, direction: Direction) -> usize {
         self.flow(index, direction, |flow| flow.body.as_ref().map_or(0, BodyBuffer::len))
             .unwrap_or(0)
+    }
+
+    fn most_held(&self, index: usize) -> usize {
+        usize::try_from(self.plugins.seats[index].module.limits.body.0).unwrap_or(usize::MAX)
     }
 
     fn resumed(&self, index: usize, direction: Direction) -> bool {

@@ -5,23 +5,26 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 
+use super::entry::Entry;
 use super::limits::Limits;
 use super::module::{GuestModule, one_line};
 use crate::abi::callbacks::{Callbacks, HeadersCallback, optional};
-use crate::abi::contexts::{Effective, ROOT, StreamContext};
+use crate::abi::contexts::{Effective, FIRST_ROOT, StreamContext};
 use crate::abi::http_calls::CallAnswer;
 use crate::abi::types::{Action, Direction, MapType, Phase};
-use crate::abi::{HostState, Identity, Order, logging};
+use crate::abi::{HostState, Order, RootContext, logging, trace};
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
+use crate::plugin::{PluginModule, Seated};
 use crate::stream::exchange::Exchange;
 
 /// Why a guest ended, in one sentence without a full stop.
 #[derive(Debug)]
 pub(crate) struct GuestFailure {
-    pub(crate) callback: &'static str,
+    callback: &'static str,
     reason: String,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct StartError {
     pub(crate) failure: StartFailure,
     /// The last error that the guest logged: its own words for the reason. Nobody else tells it.
     pub(crate) said: Option<String>,
+    /// Place of the plugin among those of the VM.
+    pub(crate) plugin: usize,
 }
 
 impl fmt::Display for StartError {
@@ -51,6 +56,8 @@ impl fmt::Display for StartError {
 /// Where a start ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartFailure {
+    #[error("it has no plugin")]
+    Empty,
     #[error("its VM cannot be created: {0}")]
     Create(String),
     #[error("its export {0} does not have the type that the ABI gives it")]
@@ -69,46 +76,75 @@ pub(crate) struct Instance {
     callbacks: Callbacks,
     /// Epochs one entry may take.
     deadline: u64,
+    /// Linear memory in bytes beyond which the VM should be replaced.
+    high_water: u64,
 }
 
 impl Instance {
     /// A VM that has started and taken its configuration.
     pub(crate) fn start(
-        module: &GuestModule,
-        identity: &Arc<Identity>,
-        limits: &Limits,
+        plugins: &[Seated],
         clusters: &Rc<Clusters>,
         process: &Arc<PluginProcess>,
     ) -> Result<Self, StartError> {
-        let state = HostState::new(Arc::clone(identity), Arc::clone(process), Rc::clone(clusters), limits);
+        let root = |(plugin, stats): &Seated| RootContext {
+            identity: Arc::clone(&plugin.identity),
+            stats: Arc::clone(stats),
+            trace: plugin.trace,
+        };
+        let [first, others @ ..] = plugins else {
+            return Err(StartError {
+                failure: StartFailure::Empty,
+                said: None,
+                plugin: 0,
+            });
+        };
+        // They share the VM because they are alike in these.
+        let PluginModule {
+            guest: module, limits, ..
+        } = &*first.0;
+        let (clusters, process) = (Rc::clone(clusters), Arc::clone(process));
+        let state = HostState::new(root(first), others.iter().map(root), process, clusters, limits);
         let mut store = Store::new(module.prepared.module().engine(), state);
         store.limiter(|state| &mut state.share);
         match bring_up(&mut store, module, limits) {
             Ok(callbacks) => {
                 logging::started(store.data_mut());
-                Ok(Self {
+                let mut instance = Self {
                     store,
                     callbacks,
                     deadline: limits.call_epochs(),
-                })
+                    high_water: u64::MAX,
+                };
+                instance.high_water = limits.high_water(instance.memory());
+                for (_, stats) in plugins {
+                    stats.starts.add(1);
+                }
+                instance.measure();
+                Ok(instance)
             }
             Err(failure) => Err(StartError {
                 failure,
+                plugin: store.data().root as usize - 1,
                 said: logging::failed_to_start(store.data_mut()),
             }),
         }
     }
 
     /// Opens a stream context.
-    pub(crate) fn open(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Result<Rc<StreamContext>, GuestFailure> {
-        let context = self.store.data_mut().contexts.open(exchange);
+    pub(crate) fn open(
+        &mut self,
+        root: u32,
+        exchange: &Rc<RefCell<Exchange>>,
+    ) -> Result<Rc<StreamContext>, GuestFailure> {
+        let context = self.store.data_mut().contexts.open(root, exchange);
         if let Some(create) = &self.callbacks.context_create {
             let effective = Effective::Stream(Rc::clone(&context));
-            let params = (context.id, ROOT);
+            let params = (context.id, root);
             enter(
                 &mut self.store,
                 self.deadline,
-                "proxy_on_context_create",
+                Entry::ContextCreate,
                 create,
                 effective,
                 params,
@@ -127,12 +163,12 @@ impl Instance {
         let (callback, name, map) = match direction {
             Direction::Request => (
                 &self.callbacks.request_headers,
-                "proxy_on_request_headers",
+                Entry::RequestHeaders,
                 MapType::RequestHeaders,
             ),
             Direction::Response => (
                 &self.callbacks.response_headers,
-                "proxy_on_response_headers",
+                Entry::ResponseHeaders,
                 MapType::ResponseHeaders,
             ),
         };
@@ -158,8 +194,8 @@ impl Instance {
         end_of_stream: bool,
     ) -> Result<Action, GuestFailure> {
         let (callback, name) = match direction {
-            Direction::Request => (&self.callbacks.request_body, "proxy_on_request_body"),
-            Direction::Response => (&self.callbacks.response_body, "proxy_on_response_body"),
+            Direction::Request => (&self.callbacks.request_body, Entry::RequestBody),
+            Direction::Response => (&self.callbacks.response_body, Entry::ResponseBody),
         };
         let Some(callback) = callback else {
             return Ok(Action::Continue);
@@ -179,12 +215,12 @@ impl Instance {
         let (callback, name, map) = match direction {
             Direction::Request => (
                 &self.callbacks.request_trailers,
-                "proxy_on_request_trailers",
+                Entry::RequestTrailers,
                 MapType::RequestTrailers,
             ),
             Direction::Response => (
                 &self.callbacks.response_trailers,
-                "proxy_on_response_trailers",
+                Entry::ResponseTrailers,
                 MapType::ResponseTrailers,
             ),
         };
@@ -209,7 +245,34 @@ impl Instance {
     pub(crate) fn close(&mut self, context: &Rc<StreamContext>) -> Result<(), GuestFailure> {
         self.end(context.id, &Effective::Stream(Rc::clone(context)))?;
         self.store.data_mut().contexts.close(context.id);
+        self.measure();
         Ok(())
+    }
+
+    /// Whether the VM's memory has grown so much that a fresh one should take its place.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.memory() > self.high_water
+    }
+
+    /// Whether no further stream may be opened.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.store.data();
+        state.contexts.count() >= state.limits.contexts as usize
+    }
+
+    /// Linear memory in bytes.
+    fn memory(&self) -> u64 {
+        let memory = self.store.data().memory;
+        memory.map_or(0, |memory| memory.data_size(&self.store) as u64)
+    }
+
+    /// Shows what the VM holds.
+    fn measure(&self) {
+        let state = self.store.data();
+        for root in &state.roots {
+            root.stats.memory.set(self.memory());
+            root.stats.contexts.set(state.contexts.count() as u64);
+        }
     }
 
     fn end(&mut self, id: u32, effective: &Effective) -> Result<(), GuestFailure> {
@@ -217,52 +280,54 @@ impl Instance {
             store,
             callbacks,
             deadline,
+            ..
         } = self;
         if let Some(done) = &callbacks.done {
-            let ended = enter(store, *deadline, "proxy_on_done", done, effective.clone(), id)?;
-            if id == ROOT && ended == 0 {
+            let ended = enter(store, *deadline, Entry::Done, done, effective.clone(), id)?;
+            if matches!(effective, Effective::Root) && ended == 0 {
                 store.data_mut().root_done_pending = true;
                 return Ok(());
             }
         }
         if let Some(log) = &callbacks.log {
-            enter(store, *deadline, "proxy_on_log", log, effective.clone(), id)?;
+            enter(store, *deadline, Entry::Log, log, effective.clone(), id)?;
         }
         if let Some(delete) = &callbacks.delete {
-            enter(store, *deadline, "proxy_on_delete", delete, effective.clone(), id)?;
+            enter(store, *deadline, Entry::Delete, delete, effective.clone(), id)?;
         }
         Ok(())
     }
 
-    /// Ends the root context: the worker stops.
+    /// Ends the root contexts: the worker stops.
     pub(crate) fn stop(&mut self) -> Result<(), GuestFailure> {
-        self.end(ROOT, &Effective::Root)
+        for root in FIRST_ROOT..FIRST_ROOT + self.store.data().roots.len() as u32 {
+            self.store.data_mut().turn_to(root);
+            self.end(root, &Effective::Root)?;
+        }
+        Ok(())
     }
 
     /// `proxy_on_tick`.
-    pub(crate) fn tick(&mut self) -> Result<(), GuestFailure> {
+    pub(crate) fn tick(&mut self, root: u32) -> Result<(), GuestFailure> {
+        self.store.data_mut().turn_to(root);
         let Some(tick) = &self.callbacks.tick else {
             return Ok(());
         };
-        enter(
-            &mut self.store,
-            self.deadline,
-            "proxy_on_tick",
-            tick,
-            Effective::Root,
-            ROOT,
-        )
+        enter(&mut self.store, self.deadline, Entry::Tick, tick, Effective::Root, root)
     }
 
     /// `proxy_on_http_call_response`.
-    pub(crate) fn http_call_response(&mut self, id: u32, answer: CallAnswer) -> Result<(), GuestFailure> {
+    pub(crate) fn http_call_response(&mut self, root: u32, id: u32, answer: CallAnswer) -> Result<(), GuestFailure> {
+        let state = self.store.data_mut();
+        state.turn_to(root);
+        state.open_calls = state.open_calls.saturating_sub(1);
         let Some(callback) = &self.callbacks.http_call_response else {
             return Ok(());
         };
         let (headers, body, trailers) = answer.sizes();
         self.store.data_mut().answer = Some(Rc::new(answer));
-        let params = (ROOT, id, headers, body, trailers);
-        let name = "proxy_on_http_call_response";
+        let params = (root, id, headers, body, trailers);
+        let name = Entry::HttpCallResponse;
         let delivered = enter(&mut self.store, self.deadline, name, callback, Effective::Root, params);
         self.store.data_mut().answer = None;
         delivered
@@ -295,31 +360,40 @@ fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits)
         Ok(None) => optional(&instance, store, "malloc").map_err(StartFailure::ExportType)?,
         Err(name) => return Err(StartFailure::ExportType(name)),
     };
-    let callbacks = Callbacks::of(&instance, &mut *store, module.abi).map_err(StartFailure::ExportType)?;
+    let callbacks =
+        Callbacks::of(&instance, &mut *store, module.abi, &module.allowed).map_err(StartFailure::ExportType)?;
     initialize(&instance, store, deadline)?;
     store.data_mut().phase = Phase::Running;
-    configure(store, &callbacks, deadline)?;
+    configure_all(store, &callbacks, deadline)?;
     Ok(callbacks)
 }
 
-/// The root context: created, started, configured, in this order.
-fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64) -> Result<(), StartFailure> {
+/// The root contexts, one after the other: created, started, configured, in this order.
+fn configure_all(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64) -> Result<(), StartFailure> {
+    for root in FIRST_ROOT..FIRST_ROOT + store.data().roots.len() as u32 {
+        store.data_mut().turn_to(root);
+        configure(store, callbacks, deadline, root)?;
+    }
+    Ok(())
+}
+
+fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64, id: u32) -> Result<(), StartFailure> {
     let root = Effective::Root;
     let identity = Arc::clone(&store.data().identity);
     if let Some(create) = &callbacks.context_create {
-        let name = "proxy_on_context_create";
-        enter(store, deadline, name, create, root.clone(), (ROOT, 0)).map_err(StartFailure::Guest)?;
+        let name = Entry::ContextCreate;
+        enter(store, deadline, name, create, root.clone(), (id, 0)).map_err(StartFailure::Guest)?;
     }
     if let Some(start) = &callbacks.vm_start {
-        let (name, size) = ("proxy_on_vm_start", identity.vm_configuration.len() as u32);
-        let started = enter(store, deadline, name, start, root.clone(), (ROOT, size));
+        let (name, size) = (Entry::VmStart, identity.vm_configuration.len() as u32);
+        let started = enter(store, deadline, name, start, root.clone(), (id, size));
         if started.map_err(StartFailure::Guest)? == 0 {
             return Err(StartFailure::Refused);
         }
     }
     if let Some(configure) = &callbacks.configure {
-        let (name, size) = ("proxy_on_configure", identity.configuration.len() as u32);
-        let taken = enter(store, deadline, name, configure, root, (ROOT, size));
+        let (name, size) = (Entry::Configure, identity.configuration.len() as u32);
+        let taken = enter(store, deadline, name, configure, root, (id, size));
         if taken.map_err(StartFailure::Guest)? == 0 {
             return Err(StartFailure::Configuration);
         }
@@ -333,39 +407,58 @@ fn initialize(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadl
         optional::<(), ()>(instance, store, name).map_err(StartFailure::ExportType)
     };
     if let Some(initialize) = function(store, "_initialize")? {
-        enter(store, deadline, "_initialize", &initialize, Effective::Root, ()).map_err(StartFailure::Guest)?;
+        enter(store, deadline, Entry::Initialize, &initialize, Effective::Root, ()).map_err(StartFailure::Guest)?;
         return run_main(instance, store, deadline);
     }
     if let Some(start) = function(store, "_start")? {
-        enter(store, deadline, "_start", &start, Effective::Root, ()).map_err(StartFailure::Guest)?;
+        enter(store, deadline, Entry::Start, &start, Effective::Root, ()).map_err(StartFailure::Guest)?;
     }
     Ok(())
 }
 
 fn run_main(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartFailure> {
     if let Ok(Some(main)) = optional::<(u32, u32), u32>(instance, store, "main") {
-        enter(store, deadline, "main", &main, Effective::Root, (0, 0)).map_err(StartFailure::Guest)?;
+        enter(store, deadline, Entry::Main, &main, Effective::Root, (0, 0)).map_err(StartFailure::Guest)?;
     } else if let Ok(Some(main)) = optional::<(), u32>(instance, store, "__main_void") {
-        enter(store, deadline, "__main_void", &main, Effective::Root, ()).map_err(StartFailure::Guest)?;
+        enter(store, deadline, Entry::Main, &main, Effective::Root, ()).map_err(StartFailure::Guest)?;
     }
     Ok(())
 }
 
 /// The only way into the guest, its allocator apart. The deadline is set anew for every entry.
-fn enter<P: WasmParams, R: WasmResults>(
+fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     store: &mut Store<HostState>,
     deadline: u64,
-    callback: &'static str,
+    entry: Entry,
     function: &TypedFunc<P, R>,
     effective: Effective,
     params: P,
 ) -> Result<R, GuestFailure> {
     store.set_epoch_deadline(deadline);
-    store.data_mut().effective = effective;
+    let state = store.data_mut();
+    if let Effective::Stream(stream) = &effective {
+        state.turn_to(stream.root);
+    }
+    let root = state.root;
+    state.effective = effective;
+    let before = state.host_calls;
+    if state.trace {
+        trace::entering(state, entry, &params);
+    }
+    let began = Instant::now();
     let result = function.call(&mut *store, params);
-    store.data_mut().effective = Effective::Root;
+    let took = began.elapsed();
+    let state = store.data_mut();
+    state.effective = Effective::Root;
+    let host_calls = state.host_calls - before;
+    // The guest may have turned to another one.
+    state.turn_to(root);
+    state.stats.entered(entry, took, host_calls);
+    if state.trace {
+        trace::returned(state, entry, &result, took, host_calls);
+    }
     result.map_err(|error| GuestFailure {
-        callback,
+        callback: entry.name(),
         reason: sentence(&error, store.data().share.denied),
     })
 }

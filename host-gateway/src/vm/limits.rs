@@ -14,7 +14,7 @@ use crate::config;
 const TABLE_ENTRIES: usize = 10_000;
 
 /// `limits:` of a plugin.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Linear memory of one VM, for example `64MiB` (the default). A guest that asks for more is told no.
@@ -22,12 +22,45 @@ pub struct Limits {
     /// Longest single call into the guest, for example `100ms` (the default). A longer one poisons the VM. To start and to
     /// take its configuration, which may hold a hundred thousand rules, a guest has a hundred times as long.
     pub call: CallTime,
+    /// A VM whose memory has grown beyond this is replaced by a fresh one, which gives the memory back; its open streams
+    /// finish in the old one. Default: nine tenths of `memory`.
+    pub recycle: Option<ByteSize>,
+    /// Most bytes of one body that the plugin may hold back (default `1MiB`). A request that has more is answered 413, a
+    /// response 500.
+    pub body: ByteSize,
+    /// Most HTTP calls of one VM that are under way (default 1000); more are refused to the plugin.
+    pub calls: u32,
+    /// Most exchanges that one VM may have open (default 100000); to more of them the plugin counts as failed.
+    pub contexts: u32,
+    /// Most log lines of one VM per second (default 1000); more are left out.
+    pub log_lines: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::default(),
+            call: CallTime::default(),
+            recycle: None,
+            body: ByteSize(1 << 20),
+            calls: 1000,
+            contexts: 100_000,
+            log_lines: 1000,
+        }
+    }
 }
 
 impl Limits {
     /// The limit of a call at the start, in epochs: nobody waits for an answer then, and there is more to do.
     pub(crate) fn start_epochs(&self) -> u64 {
         self.call_epochs().saturating_mul(100)
+    }
+
+    /// Linear memory in bytes beyond which a VM that had `at_start` of them is replaced. What its configuration needs is
+    /// no reason: a fresh VM would need it too.
+    pub(crate) fn high_water(&self, at_start: u64) -> u64 {
+        let limit = self.recycle.map_or(self.memory.0 / 10 * 9, |bytes| bytes.0);
+        limit.max(at_start + at_start / 2)
     }
 
     /// The call limit in epochs. One more than the time divides to, because the running epoch counts as a whole one.

@@ -15,7 +15,8 @@ pub(crate) struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    pub(crate) fn new(caller: Caller<'a, HostState>) -> Self {
+    pub(crate) fn new(mut caller: Caller<'a, HostState>) -> Self {
+        caller.data_mut().host_calls += 1;
         Self { caller }
     }
 

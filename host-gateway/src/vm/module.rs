@@ -2,8 +2,10 @@
 
 use wasmtime::{ExternType, InstancePre, Linker, Module};
 
+use super::cache::CodeCache;
 use super::engine;
 use crate::abi::callbacks::CallbackSet;
+use crate::abi::capabilities::CapabilityRestriction;
 use crate::abi::types::AbiVersion;
 use crate::abi::{HostState, functions};
 
@@ -41,12 +43,22 @@ pub(crate) struct GuestModule {
     pub(crate) reads_properties: bool,
     /// Imported functions that stubs stand for.
     pub(crate) stubs: Vec<String>,
+    pub(crate) allowed: CapabilityRestriction,
 }
 
 impl GuestModule {
-    pub(crate) fn compile(bytes: &[u8]) -> Result<Self, ModuleError> {
+    /// Compiles a plugin, or takes its code from the cache.
+    pub(crate) fn compile(
+        bytes: &[u8],
+        allowed: &CapabilityRestriction,
+        cache: Option<&CodeCache>,
+    ) -> Result<Self, ModuleError> {
         let engine = engine::engine().map_err(ModuleError::Engine)?;
-        let module = Module::new(engine, bytes).map_err(|error| ModuleError::NotWasm(one_line(&error)))?;
+        let module = match cache {
+            Some(cache) => cache.module(engine, bytes),
+            None => Module::new(engine, bytes),
+        };
+        let module = module.map_err(|error| ModuleError::NotWasm(one_line(&error)))?;
         let abi = abi_of(&module)?;
         check_exports(&module)?;
         if let Some(import) = module
@@ -61,6 +73,7 @@ impl GuestModule {
         }
         let mut linker = Linker::new(engine);
         functions::link(&mut linker).map_err(|error| ModuleError::Imports(one_line(&error)))?;
+        functions::restrict(&mut linker, &module, allowed).map_err(|error| ModuleError::Imports(one_line(&error)))?;
         let stubs = functions::link_stubs(&mut linker, &module);
         let prepared = linker
             .instantiate_pre(&module)
@@ -69,7 +82,8 @@ impl GuestModule {
         let reads_properties = imports("proxy_get_property");
         Ok(Self {
             abi,
-            callbacks: CallbackSet::of(&module),
+            callbacks: CallbackSet::of(&module, allowed),
+            allowed: allowed.clone(),
             writes_bodies: imports("proxy_set_buffer_bytes"),
             reads_exchange: reads_properties
                 || imports("proxy_get_header_map_value")
@@ -81,7 +95,7 @@ impl GuestModule {
     }
 }
 
-fn abi_of(module: &Module) -> Result<AbiVersion, ModuleError> {
+pub(super) fn abi_of(module: &Module) -> Result<AbiVersion, ModuleError> {
     let marks: Vec<&str> = module
         .exports()
         .map(|export| export.name())
@@ -95,7 +109,7 @@ fn abi_of(module: &Module) -> Result<AbiVersion, ModuleError> {
     }
 }
 
-fn check_exports(module: &Module) -> Result<(), ModuleError> {
+pub(super) fn check_exports(module: &Module) -> Result<(), ModuleError> {
     let is_function = |name| matches!(module.get_export(name), Some(ExternType::Func(_)));
     if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
         return Err(ModuleError::NoMemory);

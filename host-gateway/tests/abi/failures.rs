@@ -28,7 +28,17 @@ async fn is_served_afterwards(wasm: &[u8]) {
     fails(stream.request_headers(get("/bad"), true).await);
     drop(stream);
     go_on(open(&plugins).request_headers(get("/good/path"), true).await);
-    assert!(metrics(&process).contains("postern_plugin_traps_total{plugin=\"guest\"} 1\n"));
+    let metrics = metrics(&process);
+    for count in [
+        "traps_total{plugin=\"guest\"} 1\n",
+        "failed_streams_total{plugin=\"guest\"} 1\n",
+        "contexts{plugin=\"guest\"} 0\n",
+    ] {
+        assert!(
+            metrics.contains(&format!("postern_plugin_{count}")),
+            "{count} is not in {metrics}"
+        );
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@ use http::{HeaderMap, Request, Response, request, response};
 use postern_gateway::cluster::{Clusters, SharedCluster};
 use postern_gateway::metrics::WorkerMetrics;
 use postern_gateway::plugin::{
-    Connection, LocalResponse, PluginConfig, PluginError, PluginModule, PluginProcess, PluginStream, Plugins, Verdict,
+    Connection, Loading, LocalResponse, PluginConfig, PluginError, PluginModule, PluginProcess, PluginStream, Plugins,
+    Verdict,
 };
 use tokio::net::TcpListener;
 
@@ -164,7 +165,14 @@ pub fn config(wasm: &[u8]) -> PluginConfig {
 }
 
 pub fn load(config: &PluginConfig) -> Result<Arc<PluginModule>, PluginError> {
-    let loaded = PluginModule::load(config, Path::new("/"));
+    let loaded = PluginModule::load(
+        config,
+        &Loading {
+            folder: Path::new("/"),
+            cache: None,
+            traced: &[],
+        },
+    );
     let _ = std::fs::remove_file(&config.wasm);
     loaded
 }

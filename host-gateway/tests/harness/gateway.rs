@@ -11,6 +11,8 @@ use super::Client;
 /// A running gateway on free ports. Dropping it kills it.
 pub struct Gateway {
     pub address: SocketAddr,
+    /// Of every listener, in their order.
+    pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub folder: PathBuf,
     child: Child,
@@ -31,15 +33,25 @@ impl Gateway {
     }
 
     pub fn start_with_workers(workers: usize, rest: &str) -> Self {
+        Self::start_on(workers, "{ address: \"127.0.0.1:0\" }", rest)
+    }
+
+    /// `listeners` are the items of that list.
+    pub fn start_on(workers: usize, listeners: &str, rest: &str) -> Self {
         let folder = folder();
         let config = folder.join("gateway.yaml");
-        let yaml = format!(
-            "workers: {workers}\nlisteners: [ {{ address: \"127.0.0.1:0\" }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n{rest}\n"
-        );
+        let yaml =
+            format!("workers: {workers}\nlisteners: [ {listeners} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n{rest}\n");
         std::fs::write(&config, yaml).unwrap();
+        Self::start_in(&folder, &[])
+    }
+
+    /// Starts with the `gateway.yaml` of a folder.
+    pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         let mut child = program()
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(folder.join("gateway.yaml"))
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -51,7 +63,7 @@ impl Gateway {
                 let _ = sender.send(line);
             }
         });
-        let (mut address, mut admin, mut said) = (None, None, String::new());
+        let (mut addresses, mut admin, mut said) = (Vec::new(), None, String::new());
         loop {
             let line = log
                 .recv_timeout(Duration::from_secs(20))
@@ -60,7 +72,7 @@ impl Gateway {
                 let (_, rest) = line.split_once(text)?;
                 rest.split_whitespace().next()?.parse().ok()
             };
-            address = address.or_else(|| after("listening on http://"));
+            addresses.extend(after("listening on http://"));
             admin = admin.or_else(|| after("admin on http://"));
             said.push_str(&line);
             said.push('\n');
@@ -69,9 +81,10 @@ impl Gateway {
             }
         }
         Self {
-            address: address.unwrap(),
+            address: addresses[0],
+            addresses,
             admin: admin.unwrap(),
-            folder,
+            folder: folder.to_owned(),
             child,
             log,
         }
@@ -151,5 +164,11 @@ pub fn folder() -> PathBuf {
 }
 
 fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_postern-gateway"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_postern-gateway"));
+    // Nothing is left in the folders of who runs the tests.
+    program.env(
+        "CACHE_DIRECTORY",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache"),
+    );
+    program
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench gateway` and `cargo xtask bench filter`: what a request costs the proxy, ours and others', side by side
+//! `cargo xtask bench gateway`, `cargo xtask bench filter` and `cargo xtask bench plugins`: what a request costs the proxy, ours and others', side by side
 //! in one run.
 //!
 //! The one number is CPU microseconds per request of the proxy's processes: it hardly depends on the load generator. The
@@ -29,6 +29,8 @@ enum Comparison {
     Gateway,
     /// The filter in both hosts under all kinds of tokens, rules and revocations, beside what Envoy brings.
     Filter,
+    /// Plugins that do next to nothing, one and ten, in both hosts; and what VMs cost.
+    Plugins,
 }
 
 /// What the command line says.
@@ -112,6 +114,7 @@ impl Comparison {
         match self {
             Self::Gateway => "gateway",
             Self::Filter => "filter",
+            Self::Plugins => "plugins",
         }
     }
 }
@@ -122,7 +125,8 @@ impl Options {
         let comparison = match words.next().as_deref() {
             Some("gateway") => Comparison::Gateway,
             Some("filter") => Comparison::Filter,
-            _ => bail!("say what to compare: gateway or filter"),
+            Some("plugins") => Comparison::Plugins,
+            _ => bail!("say what to compare: gateway, filter or plugins"),
         };
         let mut options = Self {
             comparison,

@@ -38,6 +38,9 @@ impl Subject {
     }
 }
 
+/// The plugins of a chain that has many.
+const MANY_PLUGINS: usize = 10;
+
 /// The rules of a plugin that has many: the request is still decided by one of [`RULES`].
 const MANY_RULES: usize = 100_000;
 
@@ -56,6 +59,12 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
             false,
         )?,
     ];
+    if bench.options.comparison == Comparison::Plugins {
+        for count in [1, MANY_PLUGINS] {
+            subjects.extend(trivial(bench, count)?);
+        }
+        return Ok(subjects);
+    }
     let mut filtered = |name: &str, kind: Kind, plugin: &Value| -> Result<()> {
         subjects.extend(with_filter(bench, name, kind, plugin)?);
         Ok(())
@@ -63,7 +72,9 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
     let few = plugin(0);
     let algorithms: &[Algorithm] = match bench.options.comparison {
         Comparison::Gateway => &[Algorithm::HS256, Algorithm::RS256],
-        Comparison::Filter => &[Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA],
+        Comparison::Filter | Comparison::Plugins => {
+            &[Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
+        }
     };
     for algorithm in algorithms {
         filtered(&format!("filter {algorithm:?}"), Kind::warm(*algorithm), &few)?;
@@ -88,7 +99,8 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
             let bootstrap = envoy(bench, &[jwt_authn(false), rbac()]).to_string();
             subjects.push(envoy_subject(bench, &name, Kind::cold(algorithm), &bootstrap, true)?);
         }
-        subjects.push(trivial(bench)?);
+        let [_, in_envoy] = trivial(bench, 1)?;
+        subjects.push(in_envoy);
     }
     Ok(subjects)
 }
@@ -108,20 +120,27 @@ fn with_filter(bench: &Bench, name: &str, kind: Kind, plugin: &Value) -> Result<
     ])
 }
 
-/// A filter that does next to nothing, in Envoy: what any filter costs there.
-fn trivial(bench: &Bench) -> Result<Subject> {
-    let file = bench.write(
-        "trivial.yaml",
-        &gateway(bench, Some((&bench.tools.trivial, &json!({}))))?,
-    )?;
+/// So many filters that do next to nothing, in our gateway and in Envoy: what any filter costs there.
+fn trivial(bench: &Bench, count: usize) -> Result<[Subject; 2]> {
+    let name = match count {
+        1 => "trivial filter".to_owned(),
+        count => format!("{count} trivial filters"),
+    };
+    let mut configuration: Value = serde_json::from_str(&gateway(bench, None)?)?;
+    let plugins = (0..count).map(|number| json!({ "name": format!("trivial-{number}"), "wasm": bench.tools.trivial }));
+    configuration["plugins"] = plugins.collect();
+    let file = bench.write(&format!("{}.yaml", file_name(&name)), &configuration.to_string())?;
     let bootstrap = printed_bootstrap(bench, &file)?;
-    envoy_subject(
-        bench,
-        "Envoy + trivial filter",
-        Kind::warm(Algorithm::RS256),
-        &bootstrap,
-        false,
-    )
+    let warm = Kind::warm(Algorithm::RS256);
+    let in_envoy = envoy_subject(bench, &format!("Envoy + {name}"), warm, &bootstrap, false)?;
+    let path = bench.tools.gateway.display().to_string();
+    let in_gateway = Subject {
+        name: format!("host-gateway + {name}"),
+        tokens: warm,
+        guards: false,
+        command: vec![path, "run".into(), "--config".into(), file],
+    };
+    Ok([in_gateway, in_envoy])
 }
 
 fn gateway_subject(bench: &Bench, name: &str, plugin: Option<(&Path, &Value)>) -> Result<Subject> {

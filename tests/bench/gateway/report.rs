@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use postern_e2e::processes::on_core;
 use postern_e2e::spread::Spread;
 use serde_json::{Value, json};
 
@@ -105,6 +106,35 @@ const FILTER: &[Ratio] = &[
     ),
 ];
 
+const PLUGINS: &[Ratio] = &[
+    (
+        "host-gateway + trivial filter",
+        "host-gateway",
+        "as near to 1 as can be",
+    ),
+    ("Envoy + trivial filter", "Envoy", "for comparison"),
+    (
+        "host-gateway + 10 trivial filters",
+        "host-gateway",
+        "as near to 1 as can be",
+    ),
+    ("Envoy + 10 trivial filters", "Envoy", "for comparison"),
+];
+
+/// What plugins add to our gateway, divided by what they add to Envoy.
+const ADDED: &[Ratio] = &[
+    (
+        "host-gateway + trivial filter",
+        "Envoy + trivial filter",
+        "at most 0.25",
+    ),
+    (
+        "host-gateway + 10 trivial filters",
+        "Envoy + 10 trivial filters",
+        "at most 0.25",
+    ),
+];
+
 /// Prints the table and the ratios, and writes everything to `target/bench/gateway.json` or `filter.json`.
 pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> Result<()> {
     let rows: Vec<Row> = subjects
@@ -145,15 +175,31 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
     let shown = match bench.options.comparison {
         Comparison::Gateway => GATEWAY,
         Comparison::Filter => FILTER,
+        Comparison::Plugins => PLUGINS,
     };
+    let cpu = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.cpu.median);
     for (ours, theirs, goal) in shown {
-        let cpu = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.cpu.median);
         if let (Some(left), Some(right)) = (cpu(ours), cpu(theirs)) {
             println!("{:>5.2}  {ours} ÷ {theirs} ({goal})", left / right);
             ratios.push(json!({ "of": ours, "to": theirs, "ratio": left / right, "goal": goal }));
         }
     }
+    for (ours, theirs, goal) in ADDED {
+        let figures = (cpu(ours), cpu("host-gateway"), cpu(theirs), cpu("Envoy"));
+        if let (Some(ours_with), Some(ours_without), Some(theirs_with), Some(theirs_without)) = figures
+            && bench.options.comparison == Comparison::Plugins
+        {
+            let ratio = (ours_with - ours_without) / (theirs_with - theirs_without);
+            println!("{ratio:>5.2}  what is added: {ours} ÷ {theirs} ({goal})");
+            ratios.push(json!({ "added_by": ours, "to": theirs, "ratio": ratio, "goal": goal }));
+        }
+    }
+    let vm_costs = match bench.options.comparison {
+        Comparison::Plugins => vm_costs(bench)?,
+        Comparison::Gateway | Comparison::Filter => Vec::new(),
+    };
     let document = json!({
+        "vm_costs": vm_costs,
         "conditions": conditions,
         "machine": machine(&bench.tools.envoy),
         "subjects": rows.iter().map(Row::json).collect::<Vec<_>>(),
@@ -164,6 +210,26 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
     fs::write(&path, format!("{document:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     println!("\n{}", path.display());
     Ok(())
+}
+
+/// What VMs cost, without a proxy around them; printed as they come.
+fn vm_costs(bench: &Bench) -> Result<Vec<Value>> {
+    let program = bench.tools.gateway.with_file_name("examples").join("vm_costs");
+    let mut command = on_core(0, &program);
+    let output = command
+        .args([&bench.tools.trivial, &bench.tools.filter])
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !output.status.success() {
+        bail!("vm_costs failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    println!();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let costs = text.lines().map(|line| {
+        println!("{line}");
+        serde_json::from_str(line).context("vm_costs printed no JSON")
+    });
+    costs.collect()
 }
 
 struct Row {

@@ -1,0 +1,172 @@
+//! One exchange from its request to its answer, as the proxy would drive it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, StatusCode, request, response};
+
+use super::{Body, Case, status};
+use crate::plugin::{Connection, LocalResponse, PluginStream, Plugins, Verdict};
+
+/// What became of an exchange.
+pub(super) struct Outcome {
+    /// `None`: the request did not get there.
+    pub(super) upstream: Option<Message<request::Parts>>,
+    pub(super) answer: Message<response::Parts>,
+    /// What an answer cannot tell.
+    pub(super) remark: Option<String>,
+}
+
+pub(super) struct Message<H> {
+    pub(super) head: H,
+    pub(super) body: Bytes,
+    pub(super) trailers: HeaderMap,
+}
+
+/// Why an exchange ended early.
+enum Early {
+    Local(LocalResponse),
+    Failed,
+}
+
+pub(super) async fn drive(plugins: &Rc<Plugins>, case: &Case) -> Result<Outcome, String> {
+    let client = SocketAddr::from(([192, 0, 2, 1], 40_000));
+    let gateway = SocketAddr::from(([127, 0, 0, 1], 8081));
+    let mut stream = plugins.open(Rc::new(Connection {
+        id: 1,
+        source: client,
+        destination: gateway,
+    }));
+    let mut upstream = None;
+    let ended = tokio::time::timeout(case.timeout(), exchange(&mut stream, case, &mut upstream)).await;
+    drop(stream);
+    let (answer, remark) = match ended {
+        Ok(result) => match result? {
+            Ok(answer) => (answer, None),
+            Err(Early::Local(local)) => (from_local(local), None),
+            Err(Early::Failed) => (
+                bare(StatusCode::SERVICE_UNAVAILABLE),
+                Some("the plugin failed, or closed the stream"),
+            ),
+        },
+        Err(_) => (
+            bare(StatusCode::GATEWAY_TIMEOUT),
+            Some("the plugin kept the exchange waiting until the case's timeout"),
+        ),
+    };
+    Ok(Outcome {
+        upstream,
+        answer,
+        remark: remark.map(str::to_owned),
+    })
+}
+
+async fn exchange(
+    stream: &mut PluginStream,
+    case: &Case,
+    upstream: &mut Option<Message<request::Parts>>,
+) -> Result<Result<Message<response::Parts>, Early>, String> {
+    let head = request_head(case)?;
+    let (parts, trailers) = (parts(case.request.body.as_ref()), case.request.trailers.as_ref());
+    let trailers = trailers.map(|fields| fields.map(&case.name)).transpose()?;
+    let end = parts.is_empty() && trailers.is_none();
+    let arriving = async {
+        let head = proceed(stream.request_headers(head, end).await)?;
+        let mut body = BytesMut::new();
+        let count = parts.len();
+        for (index, part) in parts.into_iter().enumerate() {
+            let last = index + 1 == count && trailers.is_none();
+            body.extend_from_slice(&proceed(stream.request_body(part, last).await)?);
+        }
+        let trailers = match trailers {
+            Some(trailers) => {
+                let trailers = proceed(stream.request_trailers(trailers).await)?;
+                body.extend_from_slice(&stream.take_released_request_body());
+                trailers
+            }
+            None => HeaderMap::new(),
+        };
+        let body = body.freeze();
+        Ok(Message { head, body, trailers })
+    };
+    match arriving.await {
+        Ok(message) => *upstream = Some(message),
+        Err(early) => return Ok(Err(early)),
+    }
+    answer(stream, case).await
+}
+
+async fn answer(stream: &mut PluginStream, case: &Case) -> Result<Result<Message<response::Parts>, Early>, String> {
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = status(case.upstream.status, &case.name)?;
+    head.headers = case.upstream.headers.map(&case.name)?;
+    let (parts, trailers) = (parts(case.upstream.body.as_ref()), case.upstream.trailers.as_ref());
+    let trailers = trailers.map(|fields| fields.map(&case.name)).transpose()?;
+    let end = parts.is_empty() && trailers.is_none();
+    let returning = async {
+        let head = proceed(stream.response_headers(head, end).await)?;
+        let mut body = BytesMut::new();
+        let count = parts.len();
+        for (index, part) in parts.into_iter().enumerate() {
+            let last = index + 1 == count && trailers.is_none();
+            body.extend_from_slice(&proceed(stream.response_body(part, last).await)?);
+        }
+        let trailers = match trailers {
+            Some(trailers) => {
+                let trailers = proceed(stream.response_trailers(trailers).await)?;
+                body.extend_from_slice(&stream.take_released_response_body());
+                trailers
+            }
+            None => HeaderMap::new(),
+        };
+        let body = body.freeze();
+        Ok(Message { head, body, trailers })
+    };
+    Ok(returning.await)
+}
+
+fn request_head(case: &Case) -> Result<request::Parts, String> {
+    let wrong = |error: http::Error| format!("case `{}`: the request cannot be made: {error}", case.name);
+    let request = Request::builder()
+        .method(case.request.method.as_str())
+        .uri(case.request.path.as_str())
+        .body(())
+        .map_err(wrong)?;
+    let (mut head, ()) = request.into_parts();
+    head.headers = case.request.headers.map(&case.name)?;
+    if !head.headers.contains_key(http::header::HOST) {
+        let host = http::HeaderValue::from_static("example.com");
+        head.headers.insert(http::header::HOST, host);
+    }
+    Ok(head)
+}
+
+fn parts(body: Option<&Body>) -> Vec<Bytes> {
+    body.map(Body::parts).unwrap_or_default()
+}
+
+fn proceed<T>(verdict: Verdict<T>) -> Result<T, Early> {
+    match verdict {
+        Verdict::Continue(part) => Ok(part),
+        Verdict::Respond(local) => Err(Early::Local(local)),
+        Verdict::Fail => Err(Early::Failed),
+    }
+}
+
+fn from_local(local: LocalResponse) -> Message<response::Parts> {
+    let mut message = bare(local.status);
+    message.head.headers = local.headers;
+    message.body = local.body;
+    message
+}
+
+fn bare(status: StatusCode) -> Message<response::Parts> {
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = status;
+    Message {
+        head,
+        body: Bytes::new(),
+        trailers: HeaderMap::new(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Several plugins as root contexts of one VM.
+
+use postern_gateway::plugin::{PluginConfig, PluginProcess};
+
+use crate::harness::*;
+
+/// Counts requests in `n`, and shows in `v` the name of the plugin that is asked, in `t` the root contexts that were
+/// configured (`a`), ticked (`A`) and are parents of streams (`1`), by their ids.
+const GUEST: &str = r#"
+    (global $seen (mut i32) (i32.const 0))
+    (func (export "proxy_on_configure") (param $root i32) (param i32) (result i32)
+      (call $trace (i32.add (i32.const 96) (local.get $root)))
+      (drop (call $set_tick_period_milliseconds (i32.const 5)))
+      (i32.const 1))
+    (func (export "proxy_on_tick") (param $root i32)
+      (drop (call $set_tick_period_milliseconds (i32.const 0)))
+      (call $trace (i32.add (i32.const 64) (local.get $root))))
+    (func (export "proxy_on_context_create") (param $id i32) (param $parent i32)
+      (if (local.get $parent) (then (call $trace (i32.add (i32.const 48) (local.get $parent))))))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+      (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
+      (call $show_number (global.get $seen))
+      (drop (call $get_property {plugin_name} (i32.const 2000) (i32.const 2004)))
+      (call $show)
+      (call $show_trace)
+      (drop (call $get_header_map_value (i32.const 0) {:path} (i32.const 2000) (i32.const 2004)))
+      (if (i32.eq (i32.load (i32.const 2004)) (i32.const 4)) (then unreachable))
+      (i32.const 0))"#;
+
+/// Two plugins of the same code, `first` and `second`.
+fn two(wasm: &[u8], change: impl Fn(usize, &mut PluginConfig)) -> Vec<PluginConfig> {
+    let plugin = |(place, name): (usize, &str)| {
+        let mut config = config(wasm);
+        config.name = name.to_owned();
+        config.vm_id = "shared".to_owned();
+        change(place, &mut config);
+        config
+    };
+    ["first", "second"].into_iter().enumerate().map(plugin).collect()
+}
+
+#[test]
+fn plugins_of_the_same_code_and_vm_id_share_a_vm() {
+    on_a_worker(async {
+        let plugins = plugins(&two(&guest(GUEST), |_, _| ()));
+        a_moment().await;
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "n"), ["00000001", "00000002"]);
+        assert_eq!(values(&head.headers, "v"), ["first", "second"]);
+        let traces = values(&head.headers, "t");
+        // Both are configured before anything else; each ticks for itself, in any order.
+        assert!(traces[0] == "abAB1" || traces[0] == "abBA1", "{traces:?}");
+        assert_eq!(traces[1].strip_prefix(traces[0].as_str()), Some("2"));
+    });
+}
+
+#[test]
+fn what_differs_has_a_vm_of_its_own() {
+    on_a_worker(async {
+        type Change = fn(usize, &mut PluginConfig);
+        let changes: [Change; 4] = [
+            |_, config| config.vm_id = String::new(),
+            |place, config| config.vm_id = place.to_string(),
+            |place, config| config.vm_configuration = Some(place.into()),
+            |place, config| config.limits.calls = place as u32 + 1,
+        ];
+        for change in changes {
+            let plugins = plugins(&two(&guest(GUEST), change));
+            let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+            assert_eq!(values(&head.headers, "n"), ["00000001", "00000001"]);
+        }
+    });
+}
+
+#[test]
+fn who_shares_a_vm_shares_its_end() {
+    on_a_worker(async {
+        let process = PluginProcess::new();
+        let plugins = start(&two(&guest(GUEST), |_, _| ()), no_clusters(), &process).unwrap();
+        fails(open(&plugins).request_headers(get("/bad"), true).await);
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "n"), ["00000001", "00000002"]);
+        let text = metrics(&process);
+        for plugin in ["first", "second"] {
+            for count in [
+                "traps_total{plugin=\"NAME\"} 1\n",
+                "vm_starts_total{plugin=\"NAME\"} 2\n",
+            ] {
+                let line = format!("postern_plugin_{}", count.replace("NAME", plugin));
+                assert!(text.contains(&line), "{line} is not in {text}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_answer_to_a_call_comes_to_the_root_context_that_made_it() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(global $waits (mut i32) (i32.const 0))
+               (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+                 (global.set $waits (local.get $id))
+                 (drop (call $http_call {up}
+                   {\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/\00:authority\00a\00}
+                   {} {} (i32.const 1000) (i32.const 2000)))
+                 (i32.const 1))
+               (func (export "proxy_on_http_call_response") (param $root i32) (param i32 i32 i32 i32)
+                 (drop (call $set_effective_context (global.get $waits)))
+                 (call $show_number (local.get $root))
+                 (drop (call $continue_stream (i32.const 0))))"#,
+        );
+        let clusters = cluster("up", |_| ok("")).await;
+        let plugins = start(&two(&wasm, |_, _| ()), clusters, &PluginProcess::new()).unwrap();
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "n"), ["00000001", "00000002"]);
+    });
+}
+
+#[test]
+fn who_refuses_its_configuration_is_named() {
+    let wasm = guest(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.eq (local.get 0) (i32.const 1)))"#,
+    );
+    on_a_worker(async move {
+        let failed = start(&two(&wasm, |_, _| ()), no_clusters(), &PluginProcess::new());
+        let Err(error) = failed else { panic!("it started") };
+        assert_eq!(error.plugin(), "second");
+    });
+}
