@@ -197,6 +197,9 @@ impl TryFrom<Written> for ClaimNames {
         if written.client.is_some() && written.preset != Some(Preset::Keycloak) {
             return Err("`client` names the client whose roles count, and goes with the preset `keycloak` only");
         }
+        if written.client.as_deref() == Some("") {
+            return Err("`client` is empty; leave it out, if only the roles of the realm count");
+        }
         let preset = match written.preset {
             Some(preset) => preset.names(written.client),
             None => Self::default(),
@@ -256,6 +259,7 @@ mod tests {
             json!({ "preset": "okta" }),
             json!({ "client": "orders" }),
             json!({ "preset": "entra", "client": "orders" }),
+            json!({ "preset": "keycloak", "client": "" }),
             json!({ "roles": "x" }),
         ] {
             assert!(
