@@ -7,7 +7,8 @@ use crate::error::{Presented, Refusal};
 use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
-use crate::profiles::spring::{self, Request};
+use crate::profiles::spring;
+use crate::servlet::Request;
 
 /// Lets a request pass whose living token of the mount's profile has the scope.
 pub async fn authorize(app: &App, request: &Request, scope: &'static str) -> Result<(), Refusal> {

@@ -374,6 +374,47 @@ impl OpenError {
     }
 }
 
+/// Whose rows are meant.
+#[derive(Debug, Clone, Copy)]
+pub enum Holder<'a> {
+    /// Those of a client, by its id.
+    Client(&'a str),
+    /// Those of a user, by the name they logged in with.
+    UserName(&'a str),
+    /// Those of a user, by their id.
+    UserId(&'a str),
+}
+
+impl<'a> Holder<'a> {
+    /// A condition on tables that name their holder so, with the holder as `$1`.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Client(_) => "client_id = $1",
+            Self::UserName(_) => "user_name = $1",
+            Self::UserId(_) => "user_id = $1",
+        }
+    }
+
+    fn value(self) -> &'a str {
+        match self {
+            Self::Client(value) | Self::UserName(value) | Self::UserId(value) => value,
+        }
+    }
+}
+
+/// The ids of all users who were given something under a name.
+pub async fn user_ids(connection: &mut AnyConnection, user_name: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT user_id FROM access_token WHERE user_name = $1 AND user_id <> '' \
+         UNION SELECT user_id FROM refresh_token WHERE user_name = $1 AND user_id <> '' \
+         UNION SELECT user_id FROM authorization_code WHERE user_name = $1 \
+         UNION SELECT user_id FROM login_session WHERE user_name = $1",
+    )
+    .bind(user_name)
+    .fetch_all(connection)
+    .await
+}
+
 /// What gives a client and a user their turn; a collision only makes two of them wait for each other.
 fn pair(client_id: &str, user_name: &str) -> i32 {
     let hash = Sha256::new()

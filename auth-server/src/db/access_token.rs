@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
+use crate::db::Holder;
 use crate::db::change::Kind;
 
 /// An access token as it was issued.
@@ -73,6 +74,17 @@ pub async fn find(connection: &mut AnyConnection, token_hash: &[u8]) -> sqlx::Re
          refresh_claims, key_id, issued_at_ms, expires_at_ms, reusable, revoked_with_client FROM access_token WHERE token_hash = $1",
     )
     .bind(token_hash.to_vec())
+    .fetch_optional(connection)
+    .await
+}
+
+/// The token of that id, of any profile, whether it has expired or not.
+pub async fn by_id(connection: &mut AnyConnection, token_id: &str) -> sqlx::Result<Option<AccessToken>> {
+    sqlx::query_as(
+        "SELECT token_id, token_hash, authentication_id, profile, client_id, user_id, user_name, scope, grant_type, claims, refresh_id, \
+         refresh_claims, key_id, issued_at_ms, expires_at_ms, reusable, revoked_with_client FROM access_token WHERE token_id = $1",
+    )
+    .bind(token_id)
     .fetch_optional(connection)
     .await
 }
@@ -178,6 +190,18 @@ pub async fn delete(connection: &mut AnyConnection, token_id: &str) -> sqlx::Res
         .bind(token_id)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Forgets all of a holder, but those that went with their client: whoever asks is told what became of them.
+pub async fn delete_of(connection: &mut AnyConnection, holder: Holder<'_>) -> sqlx::Result<()> {
+    let sql = format!(
+        "DELETE FROM access_token WHERE {} AND revoked_with_client = 0",
+        holder.condition()
+    );
+    // The condition is one of ours.
+    let delete = sqlx::query(AssertSqlSafe(sql)).bind(holder.value());
+    delete.execute(connection).await?;
     Ok(())
 }
 

@@ -16,9 +16,10 @@ use crate::imported::{self, Imported, Kind, Payload};
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
 use crate::profiles::Profile;
+use crate::profiles::spring;
 use crate::profiles::spring::claims::Claims;
-use crate::profiles::spring::{self, Request};
 use crate::profiles::uaa::Checked;
+use crate::servlet::Request;
 
 /// Answers with the claims of a living token. The caller is any client that authenticates; where the mount says
 /// `danger_open_check_token`, anybody.

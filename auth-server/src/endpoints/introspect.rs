@@ -15,8 +15,9 @@ use crate::imported::{self, Kind};
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
 use crate::profiles::Profile;
-use crate::profiles::spring::{self, Parameters};
+use crate::profiles::spring;
 use crate::reader_auth;
+use crate::servlet::Parameters;
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
 /// reader of the feed.

@@ -14,8 +14,8 @@ use crate::db::refresh_token;
 use crate::error::Refusal;
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, ShownClient, of_kind, required};
+use crate::servlet::Request;
 
 /// Answers with what is known of a living token. The caller is any client that authenticates.
 pub async fn introspect(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -14,8 +14,8 @@ use crate::db::access_token::AccessToken;
 use crate::error::{Presented, Refusal};
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, of_kind, optional};
+use crate::servlet::Request;
 
 /// Answers in the shape that `compat.tkey_userinfo` names.
 pub async fn userinfo(State(app): State<Arc<App>>, request: Request) -> Response {
