@@ -77,7 +77,7 @@ pub async fn append_revoked_with_client(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO change (kind, subject, at_ms, expires_at_ms) SELECT $1, token_id, $3, expires_at_ms FROM access_token \
-         WHERE client_id = $2 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3) \
+         WHERE client_id = $2 AND reusable = 0 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3) \
          UNION ALL \
          SELECT $1, token_id, $3, NULLIF(expires_at_ms, 0) FROM imported_token \
          WHERE client_id = $2 AND revoked = 1 AND refresh = 0 AND (expires_at_ms = 0 OR expires_at_ms > $3)",
@@ -95,7 +95,7 @@ pub async fn append_revoked_of(connection: &mut AnyConnection, holder: Holder<'_
     let own = format!(
         "SELECT $2, token_id, $3, expires_at_ms FROM access_token \
          WHERE {} AND revoked_with_client = 0 AND (expires_at_ms IS NULL OR expires_at_ms > $3)",
-        holder.condition()
+        holder.access_token_condition()
     );
     let imported = match holder {
         // These know no ids of users.
