@@ -16,6 +16,7 @@ pub mod server;
 pub mod signing_key;
 
 use std::fmt;
+use std::io::Read as _;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -520,9 +521,23 @@ fn could_be_opened(file: &Path) -> std::io::Result<()> {
     allowed(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
     match std::fs::metadata(file) {
         Ok(found) if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-        Ok(_) => Ok(allowed(file, Access::READ_OK | Access::WRITE_OK)?),
+        Ok(_) => {
+            allowed(file, Access::READ_OK | Access::WRITE_OK)?;
+            begins_as_a_database(file)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// A new database is an empty file; any other begins with 16 bytes that SQLite's file format names.
+fn begins_as_a_database(file: &Path) -> std::io::Result<()> {
+    let mut first = Vec::new();
+    std::fs::File::open(file)?.take(16).read_to_end(&mut first)?;
+    if first.is_empty() || first == *b"SQLite format 3\0" {
+        Ok(())
+    } else {
+        Err(std::io::Error::other("this file is no SQLite database"))
     }
 }
 
