@@ -47,8 +47,9 @@ const POSTGRES_SETTINGS: &str = "SET client_min_messages = 'warning'; \
 /// How long a connection may take, to be made or to become free.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a connection that nobody used is believed to be still there.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// How long a connection that nobody used is believed to be still there. When PostgreSQL ends connections, calls that use
+/// one in that moment fail anyway; no others should.
+const TRUSTED_FOR: Duration = Duration::from_millis(50);
 
 /// How many turns PostgreSQL has in one process.
 const TURNS: usize = 256;
