@@ -5,9 +5,10 @@ use crate::app::App;
 use crate::clock;
 use crate::error::{Presented, Refusal};
 use crate::imported::{self, Kind};
-use crate::issue::{lives, token_hash};
+use crate::issue::lives;
 use crate::known_tokens;
-use crate::profiles::spring::{self, Request};
+use crate::profiles::spring;
+use crate::servlet::Request;
 
 /// Lets a request pass whose living token of the mount's profile has the scope.
 pub async fn authorize(app: &App, request: &Request, scope: &'static str) -> Result<(), Refusal> {
@@ -16,7 +17,7 @@ pub async fn authorize(app: &App, request: &Request, scope: &'static str) -> Res
         .filter(|token| !token.is_empty())
         .ok_or(Refusal::NoBearerToken)?;
     let presented = || Presented(token.to_owned());
-    let found = known_tokens::find(app, &token_hash(token)).await?;
+    let found = known_tokens::find(app, token).await?;
     let profile = request.mount.profile.name();
     let (held, expires_at_ms) = match found.filter(|found| found.profile == profile) {
         Some(found) if found.revoked_with_client != 0 && lives(found.expires_at_ms, clock::now_ms()) => {

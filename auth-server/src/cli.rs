@@ -4,12 +4,13 @@ mod client;
 mod doctor;
 mod import;
 mod keys;
+mod revoke;
 mod serve;
 
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -56,6 +57,8 @@ enum Command {
     /// List and rotate signing keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Take back everything of a user or a client, or one token: at the gateways within 100 ms, here at once.
+    Revoke(revoke::Revoke),
     /// Take clients and living tokens over from dumps of a MySQL database of Spring Security OAuth.
     ///
     /// Secrets are hashed; those that are bcrypt hashes stay so until the client next shows the secret. Living tokens are
@@ -86,10 +89,23 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Schema => Ok(()),
             Command::Client(command) => client::run(command, open(&config).await?).await,
             Command::Keys(command) => keys::run(command, open(&config).await?).await,
+            Command::Revoke(arguments) => revoke::run(arguments, open(&config).await?).await,
             Command::Import(arguments) => import::run(arguments, open(&config).await?).await,
             Command::Doctor(arguments) => doctor::run(&arguments, &config, open(&config).await?).await,
         }
     })
+}
+
+/// What an operator hands over where nobody sees it: secrets and tokens. Without the end of the line.
+fn first_line_of_stdin() -> anyhow::Result<String> {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.context("standard input cannot be read")?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        bail!("the first line of standard input is empty; write it there");
+    }
+    Ok(line.to_owned())
 }
 
 /// Prints what may be long. Who stops reading early, as `head` does, has read enough.

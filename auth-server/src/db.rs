@@ -16,6 +16,7 @@ pub mod server;
 pub mod signing_key;
 
 use std::fmt;
+use std::io::Read as _;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -45,6 +46,10 @@ const POSTGRES_SETTINGS: &str = "SET client_min_messages = 'warning'; \
 
 /// How long a connection may take, to be made or to become free.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a connection that nobody used is believed to be still there. When PostgreSQL ends connections, calls that use
+/// one in that moment fail anyway; no others should.
+const TRUSTED_FOR: Duration = Duration::from_millis(50);
 
 /// How many turns PostgreSQL has in one process.
 const TURNS: usize = 256;
@@ -170,8 +175,17 @@ pub struct Database {
 /// happened.
 pub struct Write {
     transaction: Transaction<'static, Any>,
-    /// Whom to tell when it is committed; `None`: there will be no change to tell of.
-    committed: Option<Arc<Notify>>,
+    committed: Arc<Notify>,
+    _turn: OwnedSemaphorePermit,
+    _writer: OwnedSemaphorePermit,
+}
+
+/// A connection that has its turn to add what is new, see [`Database::write_new`].
+pub struct WriteNew {
+    /// For one statement, which is durable when it is done.
+    pub connection: PoolConnection<Any>,
+    /// Where it is, for the engines say it differently.
+    pub location: Location,
     _turn: OwnedSemaphorePermit,
     _writer: OwnedSemaphorePermit,
 }
@@ -183,8 +197,6 @@ enum Turn {
     Alone,
     /// What belongs to a client and a user, see [`pair`].
     Of(i32),
-    /// Nothing; but those that want to be alone wait for it.
-    Shared,
 }
 
 impl Database {
@@ -211,6 +223,16 @@ impl Database {
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(LONGEST_WAIT)
+                // A connection that was used a moment ago is good. To ask each one anew costs a round trip per call.
+                .test_before_acquire(false)
+                .before_acquire(|connection, state| {
+                    Box::pin(async move {
+                        if state.idle_for > TRUSTED_FOR {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .after_connect(move |connection, _| {
                     Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
                 })
@@ -268,22 +290,32 @@ impl Database {
         self.begin(Turn::Of(pair(client_id, user_name))).await
     }
 
-    /// A transaction that none of [`Database::write`] runs beside. It may only add tokens that nobody knows yet, and those
+    /// A connection for one statement that is a transaction of its own, and that only adds tokens nobody knows yet. Those
     /// for the same client, user and scope must be kept apart by the table itself.
-    pub async fn write_new(&self) -> sqlx::Result<Write> {
-        self.begin(Turn::Shared).await
+    pub async fn write_new(&self) -> sqlx::Result<WriteNew> {
+        let (turn, writer) = self.wait_for_turn(0).await?;
+        Ok(WriteNew {
+            connection: self.writers.acquire().await?,
+            location: self.location.clone(),
+            _turn: turn,
+            _writer: writer,
+        })
+    }
+
+    async fn wait_for_turn(&self, line: usize) -> sqlx::Result<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let turn = self.turns[line].clone().acquire_owned().await;
+        let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
+        let writer = tokio::time::timeout(LONGEST_WAIT, self.may_write.clone().acquire_owned()).await;
+        let writer = writer.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        Ok((turn, writer.map_err(|_| sqlx::Error::PoolClosed)?))
     }
 
     async fn begin(&self, turn_of: Turn) -> sqlx::Result<Write> {
         let line = match turn_of {
             Turn::Of(pair) => pair.cast_unsigned() as usize % self.turns.len(),
-            Turn::Alone | Turn::Shared => 0,
+            Turn::Alone => 0,
         };
-        let turn = self.turns[line].clone().acquire_owned().await;
-        let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
-        let writer = tokio::time::timeout(LONGEST_WAIT, self.may_write.clone().acquire_owned()).await;
-        let writer = writer.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let writer = writer.map_err(|_| sqlx::Error::PoolClosed)?;
+        let (turn, writer) = self.wait_for_turn(line).await?;
         // In a task of its own, for who asks may hang up: cut off while it begins, sqlx would give a connection back with
         // an open transaction.
         let (pool, location) = (self.writers.clone(), self.location.clone());
@@ -296,8 +328,6 @@ impl Database {
                     let turn = match turn_of {
                         Turn::Of(pair) => sqlx::query("SELECT postern_turn_of($1)").bind(pair),
                         Turn::Alone => sqlx::query("SELECT postern_turn_alone()"),
-                        // The half of `postern_turn_of` that keeps away who wants to be alone.
-                        Turn::Shared => sqlx::query("SELECT 1 FROM pg_advisory_xact_lock_shared(7331, 0)"),
                     };
                     turn.execute(&mut *transaction).await?;
                     Ok(transaction)
@@ -307,7 +337,7 @@ impl Database {
         let transaction = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
         Ok(Write {
             transaction,
-            committed: (!matches!(turn_of, Turn::Shared)).then(|| self.committed.clone()),
+            committed: self.committed.clone(),
             _turn: turn,
             _writer: writer,
         })
@@ -331,9 +361,7 @@ impl Write {
     /// Makes everything of this transaction true and tells the followers of the change table.
     pub async fn commit(self) -> sqlx::Result<()> {
         self.transaction.commit().await?;
-        if let Some(committed) = self.committed {
-            committed.notify_one();
-        }
+        self.committed.notify_one();
         Ok(())
     }
 }
@@ -372,6 +400,55 @@ impl OpenError {
             },
         }
     }
+}
+
+/// Whose rows are meant.
+#[derive(Debug, Clone, Copy)]
+pub enum Holder<'a> {
+    /// Those of a client, by its id.
+    Client(&'a str),
+    /// Those of a user, by the name they logged in with.
+    UserName(&'a str),
+    /// Those of a user, by their id.
+    UserId(&'a str),
+}
+
+impl<'a> Holder<'a> {
+    /// A condition on tables that name their holder so, with the holder as `$1`.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Client(_) => "client_id = $1",
+            Self::UserName(_) => "user_name = $1",
+            Self::UserId(_) => "user_id = $1",
+        }
+    }
+
+    /// The same on access tokens, where a client's are found by two indexes.
+    fn access_token_condition(self) -> &'static str {
+        match self {
+            Self::Client(_) => "((client_id = $1 AND reusable = 1) OR (client_id = $1 AND reusable = 0))",
+            Self::UserName(_) | Self::UserId(_) => self.condition(),
+        }
+    }
+
+    fn value(self) -> &'a str {
+        match self {
+            Self::Client(value) | Self::UserName(value) | Self::UserId(value) => value,
+        }
+    }
+}
+
+/// The ids of all users who were given something under a name.
+pub async fn user_ids(connection: &mut AnyConnection, user_name: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT user_id FROM access_token WHERE user_name = $1 AND user_id <> '' \
+         UNION SELECT user_id FROM refresh_token WHERE user_name = $1 AND user_id <> '' \
+         UNION SELECT user_id FROM authorization_code WHERE user_name = $1 \
+         UNION SELECT user_id FROM login_session WHERE user_name = $1",
+    )
+    .bind(user_name)
+    .fetch_all(connection)
+    .await
 }
 
 /// What gives a client and a user their turn; a collision only makes two of them wait for each other.
@@ -445,9 +522,23 @@ fn could_be_opened(file: &Path) -> std::io::Result<()> {
     allowed(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
     match std::fs::metadata(file) {
         Ok(found) if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-        Ok(_) => Ok(allowed(file, Access::READ_OK | Access::WRITE_OK)?),
+        Ok(_) => {
+            allowed(file, Access::READ_OK | Access::WRITE_OK)?;
+            begins_as_a_database(file)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// A new database is an empty file; any other begins with 16 bytes that SQLite's file format names.
+fn begins_as_a_database(file: &Path) -> std::io::Result<()> {
+    let mut first = Vec::new();
+    std::fs::File::open(file)?.take(16).read_to_end(&mut first)?;
+    if first.is_empty() || first == *b"SQLite format 3\0" {
+        Ok(())
+    } else {
+        Err(std::io::Error::other("this file is no SQLite database"))
     }
 }
 

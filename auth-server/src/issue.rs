@@ -76,10 +76,10 @@ pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, 
     let key = Key::of(grantee);
     let repeats = grantee.client.profile.repeats();
     if repeats {
-        let seen = app.current.reach().await?;
-        if let Some(issued) = issue_own(app, grantee, &key, seen, now_ms).await? {
+        if let Some(issued) = issue_own(app, grantee, &key, now_ms).await? {
             return Ok(issued);
         }
+        let seen = app.current.reach().await?;
         // Most callers ask for what they already have: that needs no turn to write.
         let mut read = app.database.read().await?;
         if let Some(token) = find_reusable(&mut read, &key)
@@ -104,28 +104,31 @@ pub async fn issue(app: &App, grantee: &Grantee, now_ms: i64) -> Result<Issued, 
 }
 
 /// The same for a client's own token without a refresh token, when memory is enough: the token is known, or there is none
-/// yet. `None`: the database has to be asked. Memory has seen the change of the number.
-async fn issue_own(
-    app: &App,
-    grantee: &Grantee,
-    key: &Key<'_>,
-    seen: i64,
-    now_ms: i64,
-) -> Result<Option<Issued>, Refusal> {
+/// yet. `None`: the database has to be asked.
+async fn issue_own(app: &App, grantee: &Grantee, key: &Key<'_>, now_ms: i64) -> Result<Option<Issued>, Refusal> {
     let client = &grantee.client;
     let profile = client.profile;
-    // Memory may be newer than the request's look at the client.
-    let is_registered = app
-        .clients
-        .find(&client.client_id)
-        .is_some_and(|now| now.is_still(client));
-    if grantee.user.is_some() || profile.gives_refresh_token(grantee) || !is_registered {
+    if grantee.user.is_some() || profile.gives_refresh_token(grantee) {
         return Ok(None);
     }
     let known = || {
         let token = app.known_tokens.by_authentication(&key.authentication_id, now_ms)?;
         key.is_of(&token).then_some(token)
     };
+    // What memory tells must be as new as this call; a token that it does not know is made from what it is now, and
+    // stored only if nothing it was made from has changed since.
+    let mut seen = app.feed.current();
+    if known().is_some() {
+        seen = app.current.reach().await?;
+    }
+    // Memory may be newer than the request's look at the client.
+    let is_registered = app
+        .clients
+        .find(&client.client_id)
+        .is_some_and(|now| now.is_still(client));
+    if !is_registered {
+        return Ok(None);
+    }
     if let Some(token) = known() {
         return again(app, profile, &token).map(Some);
     }
@@ -136,7 +139,8 @@ async fn issue_own(
     if app.new_tokens.insert(token, seen).await {
         return Ok(Some(issued));
     }
-    // Of many calls at once, another one was first.
+    // Of many calls at once, another one was first: perhaps here, a moment ago.
+    app.current.reach().await?;
     known().map(|token| again(app, profile, &token)).transpose()
 }
 
@@ -331,7 +335,7 @@ async fn make_refresh_token(
     let validity = client
         .refresh_token_validity
         .unwrap_or(client.profile.refresh_token_validity());
-    let token_id = entropy::uuid();
+    let token_id = entropy::time_ordered_uuid(now_ms);
     let key_id = app.signing.active(write, client.profile, now_ms).await?;
     let token_hash = match client.profile.format() {
         Format::Jwt => None,
@@ -402,7 +406,7 @@ fn new_token(
         user_id: user.as_ref().map(|user| user.id.clone()),
         authorities: authorities.clone(),
         scope: scope.clone(),
-        jti: entropy::uuid(),
+        jti: entropy::time_ordered_uuid(now_ms),
         ati: None,
         exp: expires_at_ms.map(|ms| ms / 1000),
         client_id: client.client_id.clone(),
@@ -433,7 +437,7 @@ fn new_token(
     };
     let user_name = user.as_ref().map(|user| user.name.as_str());
     let row = AccessToken {
-        token_hash: token_hash(&access_token),
+        token_hash: Some(token_hash(&access_token)),
         authentication_id: authentication_id(user_name, &client.client_id, scope),
         token_id: claims.jti,
         profile: client.profile.name().to_owned(),

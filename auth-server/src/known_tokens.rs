@@ -9,12 +9,18 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use sqlx::AnyConnection;
+use subtle::ConstantTimeEq as _;
+
 use crate::app::App;
 use crate::clock;
 use crate::db::access_token::{self, AccessToken};
 use crate::db::change::Kind;
 use crate::error::Refusal;
-use crate::issue::lives;
+use crate::issue::{lives, token_hash};
 
 /// How many bytes the tokens of a generation may take.
 const BUDGET: usize = 16 << 20;
@@ -40,19 +46,54 @@ struct Generation {
     bytes: usize,
 }
 
-/// The token with this SHA-256, of any profile, whether it has expired or not, as the database knows it now.
-pub async fn find(app: &App, token_hash: &[u8]) -> Result<Option<Arc<AccessToken>>, Refusal> {
+/// The token with this value, of any profile, whether it has expired or not, as the database knows it now.
+pub async fn find(app: &App, value: &str) -> Result<Option<Arc<AccessToken>>, Refusal> {
     let seen = app.current.reach().await?;
-    if let Some(token) = app.known_tokens.by_hash(token_hash, clock::now_ms()) {
+    if let Some(token) = app.known_tokens.by_hash(&token_hash(value), clock::now_ms()) {
         return Ok(Some(token));
     }
-    let found = access_token::find(&mut *app.database.read().await?, token_hash)
+    let found = stored(app, &mut *app.database.read().await?, value)
         .await?
         .map(Arc::new);
     if let Some(token) = &found {
         app.known_tokens.keep(seen, token);
     }
     Ok(found)
+}
+
+/// The same, from the database alone.
+pub async fn stored(app: &App, connection: &mut AnyConnection, value: &str) -> Result<Option<AccessToken>, Refusal> {
+    let hash = token_hash(value);
+    let Some(token_id) = jwt_id(value) else {
+        return Ok(access_token::find(connection, &hash).await?);
+    };
+    let Some(found) = access_token::by_id(connection, &token_id).await? else {
+        return Ok(None);
+    };
+    app.signing.know(connection, &found.key_id).await?;
+    let is_it = match found.value(&app.signing) {
+        Some(ours) => bool::from(ours.as_bytes().ct_eq(value.as_bytes())),
+        // The key is forgotten once nothing that it signed lives any more.
+        None => !lives(found.expires_at_ms, clock::now_ms()),
+    };
+    Ok(is_it.then_some(AccessToken {
+        token_hash: Some(hash),
+        ..found
+    }))
+}
+
+/// What a JWT says its id is; nobody has checked that yet.
+pub fn jwt_id(value: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        jti: String,
+    }
+    let mut parts = value.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&payload).ok().map(|Said { jti }| jti)
 }
 
 impl KnownTokens {
@@ -130,7 +171,9 @@ impl Known {
             bytes: taken,
         } = &mut self.young;
         *taken += bytes;
-        by_hash.insert(token.token_hash.clone(), token.token_id.clone());
+        if let Some(hash) = &token.token_hash {
+            by_hash.insert(hash.clone(), token.token_id.clone());
+        }
         if token.reusable != 0 && token.user_name.is_empty() && token.refresh_id.is_none() {
             by_authentication.insert(token.authentication_id.clone(), token.token_id.clone());
         }
@@ -151,7 +194,7 @@ mod tests {
         let text = || "x".to_owned();
         Arc::new(AccessToken {
             token_id: format!("id{number}"),
-            token_hash: vec![number as u8],
+            token_hash: Some(vec![number as u8]),
             authentication_id: format!("a{number}"),
             profile: text(),
             client_id: text(),

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::config;
+use crate::{config, form};
 
 /// The header by which a login service tells whether the user it was asked about is there and enabled. The legacy ones do
 /// not send it: their users stay.
@@ -75,11 +75,7 @@ impl LoginService {
 
     /// `POST /login` with `username` and `password` in a form.
     pub async fn login(&self, user_name: &str, password: &str) -> Result<Login, LoginError> {
-        let form = format!(
-            "username={}&password={}",
-            form_encoded(user_name),
-            form_encoded(password)
-        );
+        let form = form::encode([("username", user_name), ("password", password)]);
         let (_, answer): (bool, LoginAnswer) = self.call("/login", Method::POST, "/login", form).await?;
         Ok(match answer {
             LoginAnswer {
@@ -99,7 +95,7 @@ impl LoginService {
     /// `GET /getAllPermissionByUserId`: the distinct names of the user's permissions, sorted. These are the authorities
     /// in a token. `None`: there is no such user any more, or they may not log in, as [`ACTIVE`] says.
     pub async fn authorities(&self, user_id: &str) -> Result<Option<Vec<String>>, LoginError> {
-        let path = format!("/getAllPermissionByUserId?userId={}", form_encoded(user_id));
+        let path = format!("/getAllPermissionByUserId?{}", form::encode([("userId", user_id)]));
         let (is_active, rows): (bool, Vec<PermissionRow>) = self
             .call("/getAllPermissionByUserId", Method::GET, &path, String::new())
             .await?;
@@ -198,27 +194,9 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// `application/x-www-form-urlencoded`, one value.
-pub fn form_encoded(value: &str) -> String {
-    value
-        .bytes()
-        .fold(String::with_capacity(value.len()), |mut encoded, byte| {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(char::from(byte)),
-                _ => encoded.push_str(&format!("%{byte:02X}")),
-            }
-            encoded
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_means_something_in_a_form_is_encoded() {
-        assert_eq!(form_encoded("a b&c=d+é%"), "a%20b%26c%3Dd%2B%C3%A9%25");
-    }
 
     #[test]
     fn an_id_may_be_a_number() {

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::db::access_token::{self, AccessToken};
 
 /// How many tokens share a transaction at most.
-const MANY: usize = 127;
+const MANY: usize = 128;
 
 /// Where calls bring their tokens.
 pub struct NewTokens(mpsc::UnboundedSender<NewToken>);
@@ -75,18 +75,22 @@ async fn insert_together(app: &App, together: &[NewToken]) -> sqlx::Result<HashS
     };
     let tokens: Vec<&AccessToken> = together.iter().map(|new| &new.token).collect();
     let mut write = app.database.write_new().await?;
-    let (mut inserted, mut rest) = (HashSet::new(), &tokens[..]);
-    while !rest.is_empty() {
-        // By powers of two: the few statements that come of it stay prepared.
-        let (some, others) = rest.split_at(1 << rest.len().ilog2());
-        let all = access_token::insert_first(&mut write, some, seen).await? == some.len();
-        for token in some {
-            if all || access_token::expiry(&mut write, &token.token_id).await?.is_some() {
-                inserted.insert(token.token_id.clone());
+    let stored = access_token::insert_first(&mut write, &tokens, seen).await?;
+    drop(write);
+    let ids = || tokens.iter().map(|token| token.token_id.clone());
+    match stored {
+        0 => Ok(HashSet::new()),
+        all if all == tokens.len() => Ok(ids().collect()),
+        // There was an earlier one for some.
+        _ => {
+            let mut read = app.database.read().await?;
+            let mut inserted = HashSet::new();
+            for id in ids() {
+                if access_token::expiry(&mut read, &id).await?.is_some() {
+                    inserted.insert(id);
+                }
             }
+            Ok(inserted)
         }
-        rest = others;
     }
-    write.commit().await?;
-    Ok(inserted)
 }

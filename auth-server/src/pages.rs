@@ -1,5 +1,6 @@
 //! The pages for people: plain HTML from here, one style, no script, no image, nothing from elsewhere.
 
+pub mod failure;
 pub mod form_cookie;
 pub mod login;
 pub mod notice;
@@ -13,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
+
+use crate::form;
 
 const STYLE: &str = include_str!("pages/style.css");
 
@@ -86,6 +89,12 @@ pub fn page(status: StatusCode, markup: Markup, form_target: Option<&str>) -> Re
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     private(&mut headers);
     (status, headers, Body::from(markup.into_string())).into_response()
+}
+
+/// A redirect URI with parameters in its query.
+pub fn with_query<'a>(uri: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mark = if uri.contains('?') { '&' } else { '?' };
+    format!("{uri}{mark}{}", form::encode(parameters))
 }
 
 /// 302 to an address that may carry a code or a token.

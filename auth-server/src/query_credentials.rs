@@ -13,7 +13,7 @@ use http::{HeaderValue, header};
 use crate::app::App;
 use crate::config::Mount;
 use crate::error::Refusal;
-use crate::profiles::spring::Parameters;
+use crate::servlet::Parameters;
 
 /// The parameters that carry secrets, in any of the contracts.
 const SECRETS: [&str; 6] = [

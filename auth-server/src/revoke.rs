@@ -2,7 +2,9 @@
 
 use crate::db::change::{self, Kind};
 use crate::db::client;
-use crate::db::{Write, access_token, authorization_code, imported_token, refresh_token, revocation};
+use crate::db::{
+    Holder, Write, access_token, authorization_code, imported_token, login_session, refresh_token, revocation,
+};
 use crate::issue::lives;
 
 /// Takes back one access token.
@@ -73,8 +75,21 @@ pub async fn client(write: &mut Write, client_id: &str, now_ms: i64) -> sqlx::Re
         change::append(write, Kind::ClientRevoked, client_id, now_ms, last_expiry_ms).await?;
     }
     access_token::revoke_with_client(write, client_id).await?;
-    refresh_token::delete_of_client(write, client_id).await?;
-    authorization_code::delete_of_client(write, client_id).await?;
-    imported_token::revoke_with_client(write, client_id).await?;
+    let holder = Holder::Client(client_id);
+    refresh_token::delete_of(write, holder).await?;
+    authorization_code::delete_of(write, holder).await?;
+    imported_token::revoke_of(write, holder).await?;
     Ok(true)
+}
+
+/// Takes back everything that a holder was given and could still use: access tokens, refresh tokens, codes, logins at our
+/// pages. Returns how many access tokens were alive.
+pub async fn everything_of(write: &mut Write, holder: Holder<'_>, now_ms: i64) -> sqlx::Result<u64> {
+    let living = revocation::insert_of(write, holder, now_ms).await?;
+    access_token::delete_of(write, holder).await?;
+    refresh_token::delete_of(write, holder).await?;
+    authorization_code::delete_of(write, holder).await?;
+    login_session::delete_of(write, holder).await?;
+    imported_token::revoke_of(write, holder).await?;
+    Ok(living)
 }

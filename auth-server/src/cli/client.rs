@@ -1,13 +1,12 @@
 //! `postern-auth client …`.
 
 use std::fmt::Write as _;
-use std::io::BufRead as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::print;
+use super::{first_line_of_stdin, print};
 use crate::clock;
 use crate::db::client::{self, Client};
 use crate::db::{Database, server, split};
@@ -108,6 +107,8 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
             "client id `{id}` has other characters than letters, digits and underscores; profile tkey knows no others"
         );
     }
+    // Before others have to wait for this.
+    let secret = arguments.secret.read()?;
     let mut write = database.write().await?;
     if client::exists(&mut write, &id).await? {
         if arguments.if_missing {
@@ -116,7 +117,6 @@ async fn add(arguments: Add, database: &Database) -> anyhow::Result<()> {
         }
         bail!("client {id} is already registered; remove it first, or pass --if-missing to leave it as it is");
     }
-    let secret = arguments.secret.read()?;
     let key = SecretKey::from_stored(&server::client_secret_key(&mut write).await?)
         .context("the database's key of client secrets is damaged")?;
     let client = Client {
@@ -195,16 +195,7 @@ impl Secret {
         if self.generate_secret {
             return Ok(entropy::hex(&entropy::bytes::<32>()));
         }
-        let mut line = String::new();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut line)
-            .context("the secret cannot be read from standard input")?;
-        let secret = line.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() {
-            bail!("--secret-stdin: the first line of standard input is empty; write the secret there");
-        }
-        Ok(secret.to_owned())
+        first_line_of_stdin().context("--secret-stdin")
     }
 }
 

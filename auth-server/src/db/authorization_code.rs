@@ -1,6 +1,8 @@
 //! Authorization codes, RFC 6749 section 4.1, by the SHA-256 of their value.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::db::Holder;
 
 /// A code: who allowed which client what.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -104,12 +106,12 @@ pub async fn replace_refresh_token(
     Ok(())
 }
 
-/// Forgets all of a client.
-pub async fn delete_of_client(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM authorization_code WHERE client_id = $1")
-        .bind(client_id)
-        .execute(connection)
-        .await?;
+/// Forgets all of a holder.
+pub async fn delete_of(connection: &mut AnyConnection, holder: Holder<'_>) -> sqlx::Result<()> {
+    let sql = format!("DELETE FROM authorization_code WHERE {}", holder.condition());
+    // The condition is one of ours.
+    let delete = sqlx::query(AssertSqlSafe(sql)).bind(holder.value());
+    delete.execute(connection).await?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! The append-only table of changes: its last number is the version of the feed.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::db::Holder;
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +77,7 @@ pub async fn append_revoked_with_client(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO change (kind, subject, at_ms, expires_at_ms) SELECT $1, token_id, $3, expires_at_ms FROM access_token \
-         WHERE client_id = $2 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3) \
+         WHERE client_id = $2 AND reusable = 0 AND revoked_with_client = 1 AND (expires_at_ms IS NULL OR expires_at_ms > $3) \
          UNION ALL \
          SELECT $1, token_id, $3, NULLIF(expires_at_ms, 0) FROM imported_token \
          WHERE client_id = $2 AND revoked = 1 AND refresh = 0 AND (expires_at_ms = 0 OR expires_at_ms > $3)",
@@ -86,6 +88,29 @@ pub async fn append_revoked_with_client(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Appends the revocation of each living token of a holder.
+pub async fn append_revoked_of(connection: &mut AnyConnection, holder: Holder<'_>, now_ms: i64) -> sqlx::Result<u64> {
+    let own = format!(
+        "SELECT $2, token_id, $3, expires_at_ms FROM access_token \
+         WHERE {} AND revoked_with_client = 0 AND (expires_at_ms IS NULL OR expires_at_ms > $3)",
+        holder.access_token_condition()
+    );
+    let imported = match holder {
+        // These know no ids of users.
+        Holder::UserId(_) => String::new(),
+        Holder::Client(_) | Holder::UserName(_) => format!(
+            " UNION ALL SELECT $2, token_id, $3, NULLIF(expires_at_ms, 0) FROM imported_token \
+             WHERE {} AND revoked = 0 AND refresh = 0 AND (expires_at_ms = 0 OR expires_at_ms > $3)",
+            holder.condition()
+        ),
+    };
+    let sql = format!("INSERT INTO change (kind, subject, at_ms, expires_at_ms) {own}{imported}");
+    // The conditions are ours.
+    let append = sqlx::query(AssertSqlSafe(sql));
+    let append = append.bind(holder.value()).bind(Kind::TokenRevoked.name()).bind(now_ms);
+    Ok(append.execute(connection).await?.rows_affected())
 }
 
 /// What kinds of changes there were after one number, up to and including another.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
+use crate::db::Holder;
 use crate::profiles::Profile;
 
 /// A token that another system issued.
@@ -142,13 +143,27 @@ pub async fn revoke(connection: &mut AnyConnection, token_id: &str) -> sqlx::Res
     Ok(())
 }
 
-/// Marks all of a client.
-pub async fn revoke_with_client(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE imported_token SET revoked = 1 WHERE client_id = $1")
-        .bind(client_id)
-        .execute(connection)
-        .await?;
+/// Marks all of a holder; these tokens know no ids of users.
+pub async fn revoke_of(connection: &mut AnyConnection, holder: Holder<'_>) -> sqlx::Result<()> {
+    if let Holder::UserId(_) = holder {
+        return Ok(());
+    }
+    let sql = format!("UPDATE imported_token SET revoked = 1 WHERE {}", holder.condition());
+    // The condition is one of ours.
+    let update = sqlx::query(AssertSqlSafe(sql)).bind(holder.value());
+    update.execute(connection).await?;
     Ok(())
+}
+
+/// A token by its id or its MD5, if it was not revoked, whether it has expired or not.
+pub async fn by_id(connection: &mut AnyConnection, id: &str) -> sqlx::Result<Option<ImportedToken>> {
+    sqlx::query_as(
+        "SELECT token_md5, token_id, refresh, profile, client_id, user_name, refresh_id, scope, expires_at_ms \
+         FROM imported_token WHERE (token_id = $1 OR token_md5 = $1) AND revoked = 0",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await
 }
 
 /// The living access tokens of a client: how many, and when the last of them expires (`None`: not known of all).

@@ -1,6 +1,8 @@
 //! Users who are logged in at the server's own pages, by the SHA-256 of their cookie.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::db::Holder;
 
 /// A logged-in browser.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -48,6 +50,18 @@ pub async fn delete(connection: &mut AnyConnection, session_hash: &[u8]) -> sqlx
         .bind(session_hash.to_vec())
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Forgets all of a user; a client has none.
+pub async fn delete_of(connection: &mut AnyConnection, holder: Holder<'_>) -> sqlx::Result<()> {
+    if let Holder::Client(_) = holder {
+        return Ok(());
+    }
+    let sql = format!("DELETE FROM login_session WHERE {}", holder.condition());
+    // The condition is one of ours.
+    let delete = sqlx::query(AssertSqlSafe(sql)).bind(holder.value());
+    delete.execute(connection).await?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Refresh tokens, by their id.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::db::Holder;
 
 /// A refresh token: who was granted what. The `jti` identifies it, in whichever encoding it comes.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -95,12 +97,12 @@ pub async fn delete(connection: &mut AnyConnection, token_id: &str) -> sqlx::Res
     Ok(())
 }
 
-/// Forgets all of a client.
-pub async fn delete_of_client(connection: &mut AnyConnection, client_id: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM refresh_token WHERE client_id = $1")
-        .bind(client_id)
-        .execute(connection)
-        .await?;
+/// Forgets all of a holder.
+pub async fn delete_of(connection: &mut AnyConnection, holder: Holder<'_>) -> sqlx::Result<()> {
+    let sql = format!("DELETE FROM refresh_token WHERE {}", holder.condition());
+    // The condition is one of ours.
+    let delete = sqlx::query(AssertSqlSafe(sql)).bind(holder.value());
+    delete.execute(connection).await?;
     Ok(())
 }
 

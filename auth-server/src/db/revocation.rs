@@ -2,6 +2,7 @@
 
 use sqlx::AnyConnection;
 
+use crate::db::Holder;
 use crate::db::change::{self, Kind};
 
 /// Revokes one token; tells it as a change.
@@ -55,14 +56,28 @@ pub async fn replace_client(connection: &mut AnyConnection, client_id: &str, now
     }
     let (_, told) = change::range(connection).await?;
     change::append_revoked_with_client(connection, client_id, now_ms).await?;
+    insert_changed_after(connection, told).await?;
+    Ok(true)
+}
+
+/// Revokes each living token of a holder, one by one; tells it as changes. Returns how many they are.
+pub async fn insert_of(connection: &mut AnyConnection, holder: Holder<'_>, now_ms: i64) -> sqlx::Result<u64> {
+    let (_, told) = change::range(connection).await?;
+    let living = change::append_revoked_of(connection, holder, now_ms).await?;
+    insert_changed_after(connection, told).await?;
+    Ok(living)
+}
+
+/// Every change after that number is the revocation of a token.
+async fn insert_changed_after(connection: &mut AnyConnection, number: i64) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO revoked_token (token_id, expires_at_ms, number) SELECT subject, expires_at_ms, number FROM change \
          WHERE number > $1 ON CONFLICT (token_id) DO NOTHING",
     )
-    .bind(told)
+    .bind(number)
     .execute(connection)
     .await?;
-    Ok(true)
+    Ok(())
 }
 
 /// A revocation, as the gateways are told it.

@@ -7,19 +7,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
 
 use crate::app::App;
 use crate::db::client::Client;
 use crate::endpoints::token::effective_scope;
 use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::{self, Authorization};
-use crate::login::form_encoded;
-use crate::pages::form_cookie::{self, FormCookie};
+use crate::pages::failure::{Failure, failure};
 use crate::pages::login::LoginPage;
-use crate::pages::{self, Language, notice};
-use crate::profiles::spring::{self, Request};
-use crate::profiles::tkey::{self, Failure};
+use crate::pages::{self, form_cookie, notice};
+use crate::profiles::spring;
+use crate::servlet::Request;
 use crate::user_auth;
 
 /// The parameters of an authorization request; the login form sends them along.
@@ -57,7 +55,7 @@ pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
     };
     match allow(&app, &request, &destination, &asked).await {
         Ok(code) => destination.go([("code", code.as_str())]),
-        Err(refusal) => ask(&request, &destination, Some(tkey::note(&app, &request.path, refusal))),
+        Err(refusal) => ask(&request, &destination, Some(&told(&app, &request, refusal))),
     }
 }
 
@@ -98,13 +96,7 @@ impl<'a> Destination<'a> {
     /// Sends the browser there.
     fn go<const N: usize>(&self, parameters: [(&str, &str); N]) -> Response {
         let state = self.state.map(|state| ("state", state));
-        let parameters: Vec<String> = parameters
-            .into_iter()
-            .chain(state)
-            .map(|(name, value)| format!("{name}={}", form_encoded(value)))
-            .collect();
-        let mark = if self.uri.contains('?') { '&' } else { '?' };
-        pages::redirect(&format!("{}{mark}{}", self.uri, parameters.join("&")))
+        pages::redirect(&pages::with_query(&self.uri, parameters.into_iter().chain(state)))
     }
 
     fn refuse(&self, app: &App, request: &Request, refusal: Refusal) -> Response {
@@ -163,31 +155,27 @@ async fn allow(
 }
 
 /// The login page, with what went wrong before.
-fn ask(request: &Request, destination: &Destination<'_>, failure: Option<Failure>) -> Response {
-    let cookie = FormCookie::of(&request.mount, &request.headers);
-    let parameters = PARAMETERS
-        .iter()
-        .filter_map(|name| Some((*name, request.parameters.get(name)?)));
+fn ask(request: &Request, destination: &Destination<'_>, failure: Option<&Failure>) -> Response {
     let page = LoginPage {
-        language: Language::of(&request.headers),
+        request,
         client_id: &destination.client.client_id,
-        hidden: parameters.chain([(form_cookie::NAME, cookie.value())]).collect(),
-        user_name: request.parameters.get("username").unwrap_or_default(),
+        redirect_uri: &destination.uri,
+        parameters: &PARAMETERS,
         is_remembered: None,
-        failure: failure.as_ref(),
+        failure,
     };
-    // What a person did wrong is no error of the protocol; what we could not do is.
-    let status = match &failure {
-        Some(failure) if failure.status != StatusCode::BAD_REQUEST => failure.status,
-        _ => StatusCode::OK,
-    };
-    let page = pages::page(status, page.render(), Some(&destination.uri));
-    cookie.go_with(page)
+    page.answer()
 }
 
 /// A page that says what is wrong with the request: there is nowhere to send the browser.
 fn turn_away(app: &App, request: &Request, refusal: Refusal) -> Response {
-    let failure = tkey::note(app, &request.path, refusal);
-    let page = notice::failed(Language::of(&request.headers), &failure);
-    pages::page(failure.status, page, None)
+    let failure = told(app, request, refusal);
+    notice::turn_away(&request.headers, failure.status, &failure)
+}
+
+/// What people are told; counted and logged as what clients are told.
+fn told(app: &App, request: &Request, refusal: Refusal) -> Failure {
+    let failure = failure(&refusal);
+    spring::told(app, &request.path, refusal);
+    failure
 }

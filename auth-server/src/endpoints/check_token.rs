@@ -13,12 +13,13 @@ use crate::clock;
 use crate::config::{SpringOauth, TokenStore};
 use crate::error::Refusal;
 use crate::imported::{self, Imported, Kind, Payload};
-use crate::issue::{lives, token_hash};
+use crate::issue::lives;
 use crate::known_tokens;
 use crate::profiles::Profile;
+use crate::profiles::spring;
 use crate::profiles::spring::claims::Claims;
-use crate::profiles::spring::{self, Request};
 use crate::profiles::uaa::Checked;
+use crate::servlet::Request;
 
 /// Answers with the claims of a living token. The caller is any client that authenticates; where the mount says
 /// `danger_open_check_token`, anybody.
@@ -46,7 +47,7 @@ async fn check(app: &App, request: &Request) -> Result<Payload, Refusal> {
         .get("token")
         .ok_or(Refusal::MissingParameter("token"))?;
     let active = (version >= SpringOauth::V2_3).then_some(true);
-    let found = known_tokens::find(app, &token_hash(token)).await?;
+    let found = known_tokens::find(app, token).await?;
     let found = found.filter(|found| found.profile == profile.name());
     let Some(found) = found else {
         return match imported::find(app, Kind::Access, token).await? {

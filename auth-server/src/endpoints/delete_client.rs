@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::clock;
 use crate::db::client;
 use crate::error::{Presented, Refusal};
-use crate::profiles::spring::Request;
 use crate::profiles::uaa;
+use crate::servlet::Request;
 use crate::{bearer_auth, revoke};
 
 /// Removes a client of the mount's profile and takes back everything it was given.

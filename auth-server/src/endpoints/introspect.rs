@@ -12,11 +12,12 @@ use crate::app::App;
 use crate::clock;
 use crate::error::Refusal;
 use crate::imported::{self, Kind};
-use crate::issue::{lives, token_hash};
+use crate::issue::lives;
 use crate::known_tokens;
 use crate::profiles::Profile;
-use crate::profiles::spring::{self, Parameters};
+use crate::profiles::spring;
 use crate::reader_auth;
+use crate::servlet::Parameters;
 
 /// 200 with what the token says, or with `{"active":false}`; 401 for a stranger. The caller shows the credentials of a
 /// reader of the feed.
@@ -85,7 +86,7 @@ struct Identity {
 
 /// Who a living token speaks of; `None`: it is none, or no longer good.
 async fn identify(app: &App, token: &str) -> Result<Option<Identity>, Refusal> {
-    let found = known_tokens::find(app, &token_hash(token)).await?;
+    let found = known_tokens::find(app, token).await?;
     if found.is_none() {
         return identify_imported(app, token).await;
     }

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::db::access_token;
 use crate::error::{Presented, Refusal};
 use crate::imported::{self, Kind};
-use crate::issue::token_hash;
+use crate::known_tokens;
 use crate::profiles::spring;
 use crate::revoke;
 
@@ -31,14 +31,13 @@ pub async fn logout(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -
 
 async fn log_out(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = spring::bearer(headers).ok_or(Refusal::NoBearerToken)?;
-    let hash = token_hash(token);
-    let found = access_token::find(&mut *app.database.read().await?, &hash).await?;
+    let found = known_tokens::stored(app, &mut *app.database.read().await?, token).await?;
     match found {
         Some(found) => {
             let mut write = app.database.write_for(&found.client_id, &found.user_name).await?;
             let now_ms = clock::now_ms();
             // Once more, where it counts: a refresh may have come between.
-            let Some(found) = access_token::find(&mut write, &hash).await? else {
+            let Some(found) = access_token::by_id(&mut write, &found.token_id).await? else {
                 return Ok(());
             };
             match &found.refresh_id {

@@ -11,8 +11,9 @@ use crate::app::App;
 use crate::clock;
 use crate::db::client::{self, Client};
 use crate::error::{Presented, Refusal};
-use crate::profiles::spring::{self, Request};
+use crate::profiles::spring;
 use crate::profiles::uaa;
+use crate::servlet::Request;
 use crate::{bearer_auth, registration};
 
 #[derive(Serialize)]

@@ -15,8 +15,9 @@ use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
 use crate::profiles::Profile;
-use crate::profiles::spring::{self, Request};
+use crate::profiles::spring;
 use crate::profiles::uaa::ADMIN_SCOPE;
+use crate::servlet::Request;
 
 /// Since RFC 9700 nobody should use the password grant (RFC 9745: 1 January 2025).
 const DEPRECATED: HeaderValue = HeaderValue::from_static("@1735689600");

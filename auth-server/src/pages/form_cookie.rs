@@ -6,8 +6,7 @@ use http::{HeaderMap, HeaderValue, header};
 use subtle::ConstantTimeEq as _;
 
 use crate::config::Mount;
-use crate::entropy;
-use crate::sso;
+use crate::{cookie, entropy};
 
 /// The name of the cookie, and of the field of the form.
 pub const NAME: &str = "login_form";
@@ -22,12 +21,12 @@ pub struct FormCookie {
 impl FormCookie {
     /// The one that the browser has, or a new one.
     pub fn of(mount: &Mount, headers: &HeaderMap) -> Self {
-        if let Some(known) = sso::cookie(headers, NAME) {
+        if let Some(known) = cookie::find(headers, NAME) {
             let value = known.to_owned();
             return Self { value, set: None };
         }
         let value = entropy::hex(&entropy::bytes::<16>());
-        let set = Some(sso::set_cookie(sso::is_secure(mount, headers), NAME, &value, None));
+        let set = Some(cookie::set(cookie::is_secure(mount, headers), NAME, &value, None));
         Self { value, set }
     }
 
@@ -55,7 +54,7 @@ pub fn is_forged(headers: &HeaderMap, repeated: Option<&str>) -> bool {
     if site.is_some_and(|site| site == "cross-site" || site == "same-site") {
         return true;
     }
-    match (sso::cookie(headers, NAME), repeated) {
+    match (cookie::find(headers, NAME), repeated) {
         (Some(cookie), Some(repeated)) => !bool::from(cookie.as_bytes().ct_eq(repeated.as_bytes())),
         _ => true,
     }

@@ -1,20 +1,24 @@
 //! The login page. Without a script: what the form needs to say is in it.
 
+use axum::response::Response;
+use http::StatusCode;
 use maud::{Markup, html};
 
-use crate::pages::{Language, layout};
-use crate::profiles::tkey::Failure;
+use crate::pages::failure::Failure;
+use crate::pages::form_cookie::{self, FormCookie};
+use crate::pages::{self, Language, layout};
+use crate::servlet::Request;
 
 /// What the page shows.
 pub struct LoginPage<'a> {
-    /// In which language.
-    pub language: Language,
+    /// The request that led to it, or in which its form came.
+    pub request: &'a Request,
     /// Who wants to know.
     pub client_id: &'a str,
-    /// What the form sends along.
-    pub hidden: Vec<(&'a str, &'a str)>,
-    /// What was entered before.
-    pub user_name: &'a str,
+    /// Where the browser goes on to from here.
+    pub redirect_uri: &'a str,
+    /// Which parameters of the request the form sends along.
+    pub parameters: &'a [&'static str],
     /// Whether the user asked to be remembered before; `None`: nobody is remembered here.
     pub is_remembered: Option<bool>,
     /// What went wrong before.
@@ -22,12 +26,26 @@ pub struct LoginPage<'a> {
 }
 
 impl LoginPage<'_> {
-    /// The page. Its form goes to where the page came from.
-    pub fn render(&self) -> Markup {
-        let text = |chinese, english| self.language.text(chinese, english);
+    /// The page as an answer. Its form goes to where the page came from.
+    pub fn answer(&self) -> Response {
+        let cookie = FormCookie::of(&self.request.mount, &self.request.headers);
+        let status = self.failure.map_or(StatusCode::OK, Failure::page_status);
+        let page = pages::page(status, self.render(cookie.value()), Some(self.redirect_uri));
+        cookie.go_with(page)
+    }
+
+    fn render(&self, form_cookie: &str) -> Markup {
+        let language = Language::of(&self.request.headers);
+        let text = |chinese, english| language.text(chinese, english);
+        let parameter = |name| self.request.parameters.get(name);
+        let user_name = parameter("username").unwrap_or_default();
+        let sent_along = self
+            .parameters
+            .iter()
+            .filter_map(|name| Some((*name, parameter(name)?)));
         let failure = self.failure.map(|failure| text(&failure.chinese, &failure.english));
         // Who has entered a name goes on with the password.
-        let name_first = self.user_name.is_empty();
+        let name_first = user_name.is_empty();
         let content = html! {
             h1 { (text("登录", "Sign in")) }
             p.to { (text("继续访问 ", "to continue to ")) strong { (self.client_id) } }
@@ -35,11 +53,11 @@ impl LoginPage<'_> {
                 p.alert #failure role="alert" { (failure) }
             }
             form method="post" action="authorize" {
-                @for (name, value) in &self.hidden {
+                @for (name, value) in sent_along.chain([(form_cookie::NAME, form_cookie)]) {
                     input type="hidden" name=(name) value=(value);
                 }
                 label for="username" { (text("用户名", "User name")) }
-                input #username name="username" value=(self.user_name) required autofocus[name_first]
+                input #username name="username" value=(user_name) required autofocus[name_first]
                     autocomplete="username" autocapitalize="none" spellcheck="false"
                     aria-describedby=[failure.map(|_| "failure")];
                 label for="password" { (text("密码", "Password")) }
@@ -54,6 +72,6 @@ impl LoginPage<'_> {
                 button type="submit" { (text("登录", "Sign in")) }
             }
         };
-        layout(self.language, text("登录", "Sign in"), &content)
+        layout(language, text("登录", "Sign in"), &content)
     }
 }

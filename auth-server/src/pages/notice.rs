@@ -1,9 +1,11 @@
 //! Pages that only say something.
 
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 
-use crate::pages::{Language, layout};
-use crate::profiles::tkey::Failure;
+use crate::pages::failure::Failure;
+use crate::pages::{Language, layout, page};
 
 /// The user is logged out.
 pub fn logged_out(language: Language) -> Markup {
@@ -15,8 +17,12 @@ pub fn logged_out(language: Language) -> Markup {
     layout(language, title, &html! { h1 { (title) } p { (text) } })
 }
 
-/// The request cannot be answered.
-pub fn failed(language: Language, failure: &Failure) -> Markup {
+/// Says what is wrong with a request that there is nowhere to send the browser with.
+pub fn turn_away(headers: &HeaderMap, status: StatusCode, failure: &Failure) -> Response {
+    page(status, failed(Language::of(headers), failure), None)
+}
+
+fn failed(language: Language, failure: &Failure) -> Markup {
     let title = language.text("无法继续登录", "Cannot sign in");
     let text = language.text(&failure.chinese, &failure.english);
     let remedy = language.text(

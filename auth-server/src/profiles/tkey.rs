@@ -3,7 +3,6 @@
 //! Requests are read as a servlet reads them (query and body merged). Errors have one shape, with texts in Chinese that
 //! clients know by heart; the pages for people show them in English too.
 
-mod failures;
 mod shown;
 
 use std::sync::Arc;
@@ -18,8 +17,8 @@ use crate::app::App;
 use crate::db::client::Client;
 use crate::error::Refusal;
 use crate::issue::Issued;
-use crate::profiles::spring::Request;
-pub use failures::{Failure, failure};
+use crate::pages::failure::{Failure, failure};
+use crate::servlet::Request;
 pub use shown::{ShownClient, known_client, registered_redirect_uri};
 
 /// What the contract calls the implicit grant.
@@ -145,7 +144,7 @@ pub fn refuse(app: &App, path: &str, refusal: Refusal) -> Response {
 /// Counts a refusal, logs what an operator must know, and says what to answer.
 pub fn note(app: &App, path: &str, refusal: Refusal) -> Failure {
     refusal.log(path);
-    let failure = failure(refusal);
+    let failure = failure(&refusal);
     app.metrics.refused(match failure.status.as_u16() {
         500.. => "server_error",
         429 => "too_many_attempts",

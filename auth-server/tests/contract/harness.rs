@@ -168,6 +168,21 @@ impl Server {
         run_in(self.folder.path().to_owned(), arguments)
     }
 
+    /// The same, with a line on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], line: &str) -> Output {
+        use std::io::Write as _;
+        let mut child = Command::new(BINARY)
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
+        child.wait_with_output().unwrap()
+    }
+
     pub fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{output:?}");

@@ -25,6 +25,7 @@ mod logout;
 mod principal;
 mod query_credentials;
 mod races;
+mod revoke;
 mod secrets_in_logs;
 mod signed_answers;
 mod spring_versions;

@@ -1,6 +1,7 @@
 //! The folder and file of SQLite: whether the database could be opened there, without opening it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -13,9 +14,23 @@ pub fn check(file: &Path) -> io::Result<()> {
     allowed(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
     match std::fs::metadata(file) {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(_) => allowed(file, Access::READ_OK | Access::WRITE_OK),
+        Ok(_) => {
+            allowed(file, Access::READ_OK | Access::WRITE_OK)?;
+            begins_as_a_database(file)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// A new database is an empty file; any other begins with 16 bytes that SQLite's file format names.
+fn begins_as_a_database(file: &Path) -> io::Result<()> {
+    let mut first = Vec::new();
+    File::open(file)?.take(16).read_to_end(&mut first)?;
+    if first.is_empty() || first == *b"SQLite format 3\0" {
+        Ok(())
+    } else {
+        Err(io::Error::other("this file is no SQLite database"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{Method, StatusCode, header};
+use http::{Method, header};
 
 use crate::app::App;
 use crate::clock;
@@ -15,13 +15,12 @@ use crate::db::client::Client;
 use crate::error::Refusal;
 use crate::grants::authorization_code::{self, Authorization};
 use crate::issue::{Grantee, User, issue};
-use crate::login::form_encoded;
-use crate::pages::form_cookie::{self, FormCookie};
+use crate::pages::failure::Failure;
 use crate::pages::login::LoginPage;
-use crate::pages::{self, Language, notice};
-use crate::profiles::spring::Request;
-use crate::profiles::tkey::{self, Failure, known_client, optional, registered_redirect_uri, required, scope_of};
-use crate::{sso, user_auth};
+use crate::pages::{self, form_cookie, notice};
+use crate::profiles::tkey::{self, known_client, optional, registered_redirect_uri, required, scope_of};
+use crate::servlet::Request;
+use crate::{form, sso, user_auth};
 
 /// The parameters of an authorization request; the login form sends them along.
 const PARAMETERS: [&str; 6] = [
@@ -81,7 +80,7 @@ pub async fn log_in(State(app): State<Arc<App>>, request: Request) -> Response {
             response.headers_mut().append(header::SET_COOKIE, cookie);
             response
         }
-        Err(refusal) => ask(&request, &asked, Some(tkey::note(&app, &request.path, refusal))),
+        Err(refusal) => ask(&request, &asked, Some(&tkey::note(&app, &request.path, refusal))),
     }
 }
 
@@ -132,8 +131,7 @@ impl<'a> Asked<'a> {
     /// The address to go on at, with what the client asked for.
     async fn allow(&self, app: &App, user: &User) -> Result<String, Refusal> {
         let scope = scope_of(&self.client);
-        let state = self.state.map(|state| format!("&state={}", form_encoded(state)));
-        let state = state.unwrap_or_default();
+        let state = self.state.map(|state| ("state", state));
         match self.response_type {
             ResponseType::Code => {
                 let authorization = Authorization {
@@ -145,8 +143,8 @@ impl<'a> Asked<'a> {
                     code_challenge: self.code_challenge,
                 };
                 let code = authorization_code::authorize(app, &authorization).await?;
-                let mark = if self.redirect_uri.contains('?') { '&' } else { '?' };
-                Ok(format!("{}{mark}code={code}{state}", self.redirect_uri))
+                let parameters = [("code", code.as_str())].into_iter().chain(state);
+                Ok(pages::with_query(self.redirect_uri, parameters))
             }
             ResponseType::Token => {
                 let authorities = app.login.authorities(&user.id).await?;
@@ -159,48 +157,32 @@ impl<'a> Asked<'a> {
                 };
                 let issued = issue(app, &grantee, clock::now_ms()).await?;
                 app.metrics.issued(tkey::IMPLICIT, issued.repeated);
-                let expires_in = tkey::lifetime(&issued).map(|seconds| format!("&expires_in={seconds}"));
+                let expires_in = tkey::lifetime(&issued).map(|seconds| seconds.to_string());
+                let expires_in = expires_in.as_deref().map(|seconds| ("expires_in", seconds));
                 // Without a refresh token, unlike in the original: fragments stay in histories.
-                Ok(format!(
-                    "{}#access_token={}&token_type=Bearer{}{state}",
-                    self.redirect_uri,
-                    issued.access_token,
-                    expires_in.unwrap_or_default()
-                ))
+                let parameters = [("access_token", issued.access_token.as_str()), ("token_type", "Bearer")];
+                let parameters = parameters.into_iter().chain(expires_in).chain(state);
+                Ok(format!("{}#{}", self.redirect_uri, form::encode(parameters)))
             }
         }
     }
 }
 
 /// The login page, with what went wrong before.
-fn ask(request: &Request, asked: &Asked<'_>, failure: Option<Failure>) -> Response {
-    let cookie = FormCookie::of(&request.mount, &request.headers);
-    let parameters = PARAMETERS
-        .iter()
-        .filter_map(|name| Some((*name, optional(request, name)?)));
+fn ask(request: &Request, asked: &Asked<'_>, failure: Option<&Failure>) -> Response {
     let page = LoginPage {
-        language: Language::of(&request.headers),
+        request,
         client_id: &asked.client.client_id,
-        hidden: parameters.chain([(form_cookie::NAME, cookie.value())]).collect(),
-        user_name: optional(request, "username").unwrap_or_default(),
+        redirect_uri: asked.redirect_uri,
+        parameters: &PARAMETERS,
         is_remembered: Some(optional(request, "bool_is_remember_me").is_some()),
-        failure: failure.as_ref(),
+        failure,
     };
-    let page = pages::page(page_status(failure.as_ref()), page.render(), Some(asked.redirect_uri));
-    cookie.go_with(page)
+    page.answer()
 }
 
-/// A page that says what is wrong with the request: there is nowhere to send the browser.
+/// A page that says what is wrong with the request: there is nowhere to send the browser. As in the original, with 200.
 fn turn_away(app: &App, request: &Request, refusal: Refusal) -> Response {
     let failure = tkey::note(app, &request.path, refusal);
-    let page = notice::failed(Language::of(&request.headers), &failure);
-    pages::page(page_status(Some(&failure)), page, None)
-}
-
-/// As in the original, what a person or a client did wrong is told on a page with 200. What we could not do is not.
-fn page_status(failure: Option<&Failure>) -> StatusCode {
-    match failure {
-        Some(failure) if failure.status != StatusCode::BAD_REQUEST => failure.status,
-        _ => StatusCode::OK,
-    }
+    notice::turn_away(&request.headers, failure.page_status(), &failure)
 }

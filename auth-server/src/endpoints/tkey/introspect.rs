@@ -14,8 +14,8 @@ use crate::db::refresh_token;
 use crate::error::Refusal;
 use crate::issue::{lives, token_hash};
 use crate::known_tokens;
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, ShownClient, of_kind, required};
+use crate::servlet::Request;
 
 /// Answers with what is known of a living token. The caller is any client that authenticates.
 pub async fn introspect(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -60,14 +60,13 @@ async fn check(app: &App, request: &Request) -> Result<Answer, Refusal> {
     };
     let client = client.authenticate(app, request).await?;
 
-    let hash = token_hash(token);
     let profile = request.mount.profile.name();
     let known = match kind {
-        Kind::Access => known_tokens::find(app, &hash)
+        Kind::Access => known_tokens::find(app, token)
             .await?
             .filter(|found| found.profile == profile && found.revoked_with_client == 0)
             .map(|found| (found.grant_type.clone(), found.issued_at_ms, found.expires_at_ms)),
-        Kind::Refresh => refresh_token::find_opaque(&mut *app.database.read().await?, &hash)
+        Kind::Refresh => refresh_token::find_opaque(&mut *app.database.read().await?, &token_hash(token))
             .await?
             .filter(|found| found.profile == profile)
             .map(|found| (found.grant_type, found.issued_at_ms, found.expires_at_ms)),

@@ -8,17 +8,16 @@ use http::{StatusCode, header};
 
 use crate::app::App;
 use crate::pages::{self, Language, notice};
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, optional};
+use crate::servlet::Request;
 use crate::sso;
 
 /// Forgets the login, and sends the browser where it asked to go, if a client of the profile is registered with that
 /// place; otherwise a page says that the user is logged out.
 pub async fn logout(State(app): State<Arc<App>>, request: Request) -> Response {
-    let language = Language::of(&request.headers);
     if let Err(error) = sso::end(&app, &request.headers).await {
         let failure = tkey::note(&app, &request.path, error.into());
-        return pages::page(failure.status, notice::failed(language, &failure), None);
+        return notice::turn_away(&request.headers, failure.status, &failure);
     }
     let is_registered = |uri: &&str| {
         app.clients.any(|client| {
@@ -27,7 +26,7 @@ pub async fn logout(State(app): State<Arc<App>>, request: Request) -> Response {
     };
     let mut response = match optional(&request, "redirect_uri").filter(is_registered) {
         Some(uri) => pages::redirect(uri),
-        None => pages::page(StatusCode::OK, notice::logged_out(language), None),
+        None => pages::page(StatusCode::OK, notice::logged_out(Language::of(&request.headers)), None),
     };
     let cookie = sso::removed_cookie(&request.mount, &request.headers);
     response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -12,8 +12,8 @@ use crate::error::{Presented, Refusal};
 use crate::grants::authorization_code::Shown;
 use crate::grants::{authorization_code, client_credentials, password, refresh_token};
 use crate::issue::Issued;
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, ShownClient, of_kind, optional, registered_redirect_uri, required, scope_of};
+use crate::servlet::Request;
 
 /// Authenticates the client, runs the grant, and answers with the tokens or the refusal.
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response {

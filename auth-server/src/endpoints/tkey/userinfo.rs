@@ -12,10 +12,10 @@ use crate::clock;
 use crate::config::TkeyUserinfo;
 use crate::db::access_token::AccessToken;
 use crate::error::{Presented, Refusal};
-use crate::issue::{lives, token_hash};
+use crate::issue::lives;
 use crate::known_tokens;
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{self, of_kind, optional};
+use crate::servlet::Request;
 
 /// Answers in the shape that `compat.tkey_userinfo` names.
 pub async fn userinfo(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -31,7 +31,7 @@ pub async fn userinfo(State(app): State<Arc<App>>, request: Request) -> Response
 async fn find(app: &App, request: &Request) -> Result<Arc<AccessToken>, Refusal> {
     let token = token(request).ok_or(Refusal::NoBearerToken)?;
     of_kind(token, "access_token", "AT-")?;
-    let found = known_tokens::find(app, &token_hash(token)).await?;
+    let found = known_tokens::find(app, token).await?;
     let is_good = |found: &Arc<AccessToken>| {
         found.profile == request.mount.profile.name()
             && found.revoked_with_client == 0

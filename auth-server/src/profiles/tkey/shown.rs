@@ -8,8 +8,8 @@ use crate::client_auth::{self, Presented};
 use crate::credentials;
 use crate::db::client::Client;
 use crate::error::Refusal;
-use crate::profiles::spring::Request;
 use crate::profiles::tkey::{is_client_id, optional};
+use crate::servlet::Request;
 
 /// The client's id and secret; blank is absent.
 pub struct ShownClient {

@@ -1,5 +1,5 @@
-//! The table of failures: what is said to each refusal. The Chinese texts of the first half are the contract's, to the
-//! character.
+//! What people are told about each refusal, in both languages of the pages. The Chinese texts of the first half are those
+//! of the contract of profile `tkey`, to the character: its answers to programs say them too.
 
 use http::StatusCode;
 
@@ -8,9 +8,9 @@ use crate::login::LoginError;
 
 /// What is answered to a refusal.
 pub struct Failure {
-    /// The status of a JSON answer.
+    /// The status of an answer to a program.
     pub status: StatusCode,
-    /// The contract's text.
+    /// In Chinese.
     pub chinese: String,
     /// The same for people who read English.
     pub english: String,
@@ -18,8 +18,20 @@ pub struct Failure {
     pub retry_after: Option<String>,
 }
 
+impl Failure {
+    /// The status of a page on which something can be tried again: what a person did wrong is no error of the protocol;
+    /// what we could not do is.
+    pub fn page_status(&self) -> StatusCode {
+        if self.status == StatusCode::BAD_REQUEST {
+            StatusCode::OK
+        } else {
+            self.status
+        }
+    }
+}
+
 /// The table.
-pub fn failure(refusal: Refusal) -> Failure {
+pub fn failure(refusal: &Refusal) -> Failure {
     let bad_request = |chinese: &str, english: &str| Failure {
         status: StatusCode::BAD_REQUEST,
         chinese: chinese.to_owned(),
@@ -149,7 +161,7 @@ pub fn failure(refusal: Refusal) -> Failure {
             )
         },
         Refusal::Login(LoginError::Saturated(retry_after)) => Failure {
-            retry_after: Some(retry_after.unwrap_or_else(|| "1".into())),
+            retry_after: Some(retry_after.clone().unwrap_or_else(|| "1".into())),
             ..with_status(
                 StatusCode::SERVICE_UNAVAILABLE,
                 bad_request(
