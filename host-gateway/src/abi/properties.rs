@@ -1,7 +1,8 @@
 //! Properties: facts about the exchange by path, encoded as Envoy does (bytes as they are, numbers as 8 bytes little
 //! endian, truth as one byte, maps as pairs).
 
-use http::{Version, request};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Version, request, response};
 
 use super::clocks_and_timers::nanoseconds;
 use super::contexts::StreamContext;
@@ -13,6 +14,8 @@ use super::{HostState, Identity};
 use crate::stream::exchange::{Exchange, Property};
 use crate::vm::memory::Host;
 
+/// What Envoy puts before the name of a property that a guest sets.
+const WASM: &[u8] = b"wasm.";
 /// Most bytes all properties of an exchange may take that plugins set.
 const MOST_SET: usize = 64 << 10;
 
@@ -26,24 +29,26 @@ pub(crate) fn get_property(host: &mut Host<'_>, path: u32, path_size: u32, data_
     host.return_bytes(&value, data_out, size_out)
 }
 
-/// `proxy_set_property(path, value)`: kept with the exchange, read back by the same path, by any plugin.
+/// `proxy_set_property(path, value)`: kept with the exchange as filter state `wasm.` + path, as in Envoy; read back by the
+/// same path, by any plugin.
 pub(crate) fn set_property(host: &mut Host<'_>, path: u32, path_size: u32, value: u32, value_size: u32) -> Answer {
     let stream = host.stream().ok_or(Status::NotFound)?;
-    let path = host.read(path, path_size)?;
+    let path = [WASM, host.read(path, path_size)?].concat();
     let value = host.read(value, value_size)?;
-    let mut exchange = stream.exchange.borrow_mut();
-    let taken: usize = exchange
-        .properties
-        .iter()
-        .map(|set| set.path.len() + set.value.len())
-        .sum();
-    if taken + path.len() + value.len() > MOST_SET {
-        return Err(Status::InternalFailure.into());
+    Ok(set(&mut stream.exchange.borrow_mut(), &path, value)?)
+}
+
+/// Keeps filter state with an exchange.
+pub(crate) fn set(exchange: &mut Exchange, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    let others = exchange.properties.iter().filter(|set| *set.path != *name);
+    let taken: usize = others.map(|set| set.path.len() + set.value.len()).sum();
+    if taken + name.len() + value.len() > MOST_SET {
+        return Err(Status::InternalFailure);
     }
-    match exchange.properties.iter_mut().find(|set| *set.path == *path) {
+    match exchange.properties.iter_mut().find(|set| *set.path == *name) {
         Some(set) => set.value = value.into(),
         None => exchange.properties.push(Property {
-            path: path.into(),
+            path: name.into(),
             value: value.into(),
         }),
     }
@@ -53,9 +58,10 @@ pub(crate) fn set_property(host: &mut Host<'_>, path: u32, path_size: u32, value
 fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Option<Vec<u8>> {
     // Some guests close the path with a NUL.
     let path = path.strip_suffix(&[0]).unwrap_or(path);
-    let text = std::str::from_utf8(path).ok()?;
+    // What plugins set need not be text.
+    let text = std::str::from_utf8(path).unwrap_or_default();
     let (first, rest) = text.split_once('\0').unwrap_or((text, ""));
-    if let Some(value) = of_plugin(&state.identity, first) {
+    if let Some(value) = of_plugin(&state.identity, first, rest) {
         return Some(value);
     }
     let exchange = stream?.exchange.borrow();
@@ -63,29 +69,52 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         "request" => of_request(&exchange, rest),
         "response" => of_response(&exchange, rest),
         "connection" => of_connection(&exchange, rest),
+        "connection_id" => Some(integer(exchange.connection.id)),
         "source" => address(exchange.connection.source, rest),
         "destination" => address(exchange.connection.destination, rest),
         "upstream" => address(exchange.destination.as_ref()?.upstream?, rest),
         "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().to_vec()),
         "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().to_vec()),
+        // Messages and maps that nobody fills here.
+        "metadata" | "route_metadata" | "cluster_metadata" | "upstream_host_metadata" => of_nothing(rest),
+        "filter_state" => exchange.filter_state(rest.as_bytes()),
         _ => None,
     };
-    known.or_else(|| {
-        exchange
-            .properties
-            .iter()
-            .find(|set| *set.path == *path)
-            .map(|set| set.value.to_vec())
-    })
+    known.or_else(|| exchange.filter_state(&[WASM, path].concat()))
 }
 
-fn of_plugin(identity: &Identity, name: &str) -> Option<Vec<u8>> {
+fn of_plugin(identity: &Identity, name: &str, rest: &str) -> Option<Vec<u8>> {
     match name {
         "plugin_name" => Some(identity.name.as_bytes().to_vec()),
         "plugin_root_id" => Some(identity.root_id.clone().into_bytes()),
         "plugin_vm_id" => Some(identity.vm_id.clone().into_bytes()),
         // core.v3.TrafficDirection: UNSPECIFIED
         "listener_direction" => Some(integer(0)),
+        "listener_metadata" => of_nothing(rest),
+        "node" => of_node(rest),
+        _ => None,
+    }
+}
+
+/// A message without fields takes no bytes; a map in it is an empty map.
+fn of_nothing(rest: &str) -> Option<Vec<u8>> {
+    match rest {
+        "" => Some(Vec::new()),
+        "filter_metadata" | "typed_filter_metadata" => Some(vec![0; 4]),
+        _ => None,
+    }
+}
+
+/// core.v3.Node `{ 1: id, 2: cluster, 3: metadata, … }`.
+fn of_node(rest: &str) -> Option<Vec<u8>> {
+    const NAME: &[u8] = b"postern-gateway";
+    match rest {
+        "" => {
+            let field = |number: u8| [&[number << 3 | 2, NAME.len() as u8], NAME].concat();
+            Some([field(1), field(2)].concat())
+        }
+        "id" | "cluster" | "user_agent_name" => Some(NAME.to_vec()),
+        "metadata" => Some(Vec::new()),
         _ => None,
     }
 }
@@ -113,7 +142,11 @@ fn of_request(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
         "time" => Some(integer(nanoseconds(exchange.began?.wall))),
         // The whole time is known once the exchange is over.
         "duration" => Some(integer(nanoseconds(exchange.began?.monotonic.elapsed()))).filter(|_| exchange.over),
-        "size" => Some(integer(exchange.request.body_bytes)),
+        // As announced, where it was.
+        "size" => {
+            let announced = head.and_then(|head| head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok());
+            Some(integer(announced.unwrap_or(exchange.request.body_bytes)))
+        }
         "total_size" => Some(integer(exchange.request.body_bytes + head.map_or(0, size_of_head))),
         _ => field(name.strip_prefix("headers\0")?.as_bytes()),
     }
@@ -122,6 +155,13 @@ fn of_request(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
 fn of_response(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
     let head = exchange.response.head()?;
     match name {
+        "code_details" => {
+            let details = exchange.details.as_deref().unwrap_or("via_upstream");
+            Some(details.as_bytes().to_vec())
+        }
+        // Envoy's flags of a response, none of which is set.
+        "flags" => Some(integer(0)),
+        "total_size" => Some(integer(exchange.response.body_bytes + size_of_response_head(head))),
         "code" => Some(integer(u64::from(head.status.as_u16()))),
         "headers" => Some(http_fields::serialize(Fields::Response(head))),
         "trailers" => exchange.fields(MapType::ResponseTrailers).map(http_fields::serialize),
@@ -144,6 +184,8 @@ fn of_connection(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
     match name {
         "id" => Some(integer(exchange.connection.id)),
         "mtls" => Some(vec![0]),
+        // No name was asked for.
+        "requested_server_name" => Some(Vec::new()),
         _ => None,
     }
 }
@@ -172,9 +214,18 @@ fn protocol(version: Version) -> &'static str {
 /// Bytes of the request line and fields, about as they came.
 fn size_of_head(head: &request::Parts) -> u64 {
     let line = head.method.as_str().len() + fields::path(head).len() + " HTTP/1.1 \r\n".len();
-    let fields = head
-        .headers
+    (line + size_of_fields(&head.headers)) as u64
+}
+
+/// Bytes of the status line and fields, about as they came.
+fn size_of_response_head(head: &response::Parts) -> u64 {
+    let line = "HTTP/1.1 200 \r\n".len() + head.status.canonical_reason().map_or(0, str::len);
+    (line + size_of_fields(&head.headers)) as u64
+}
+
+fn size_of_fields(headers: &HeaderMap) -> usize {
+    let fields = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    (line + fields.sum::<usize>() + 2) as u64
+    fields.sum::<usize>() + "\r\n".len()
 }

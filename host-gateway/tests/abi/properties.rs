@@ -71,6 +71,10 @@ fn texts_are_bytes() {
             ("destination.address", "127.0.0.1:8081"),
             ("upstream.address", "10.0.0.1:80"),
             ("own.path", "mine"),
+            ("node.id", "postern-gateway"),
+            ("metadata", ""),
+            ("connection.requested_server_name", ""),
+            ("response.code_details", "via_upstream"),
         ] {
             let value = read(path).await.unwrap_or_else(|| panic!("{path} is not found"));
             assert_eq!(String::from_utf8_lossy(&value), expected, "{path}");
@@ -88,6 +92,9 @@ fn numbers_have_eight_bytes_and_truth_one() {
             ("connection.id", 7),
             ("response.code", 201),
             ("listener_direction", 0),
+            ("response.flags", 0),
+            ("connection_id", 7),
+            ("request.size", 4),
         ] {
             assert_eq!(read(path).await, Some(u64::to_le_bytes(expected).to_vec()), "{path}");
         }
@@ -116,7 +123,9 @@ fn what_is_not_known_is_not_found() {
             "request",
             "request.nonsense",
             "request.headers.x-none",
-            "node.id",
+            "node.nonsense",
+            "metadata.filter_metadata.somebody",
+            "filter_state.own",
             "xds.route_name",
         ] {
             assert_eq!(read(path).await, None, "{path}");
