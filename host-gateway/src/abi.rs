@@ -34,6 +34,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use wasmtime::{Memory, TypedFunc};
 
 use crate::cluster::Clusters;
+use crate::plugin::PropertyEncoding;
 use crate::plugin::process::PluginProcess;
 use crate::vm::limits::{Limits, Share};
 use crate::vm::stats::PluginStats;
@@ -52,6 +53,7 @@ pub(crate) struct Identity {
     pub(crate) vm_id: String,
     pub(crate) vm_configuration: Bytes,
     pub(crate) configuration: Bytes,
+    pub(crate) properties: PropertyEncoding,
     /// `NAME=value` each.
     pub(crate) environment: Vec<String>,
     pub(crate) abi: AbiVersion,

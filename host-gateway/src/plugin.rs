@@ -60,6 +60,9 @@ pub struct PluginConfig {
     /// Requests do not pass the plugin unless their listener or their route names it.
     #[serde(default)]
     pub disabled: bool,
+    /// How numbers and truth values of properties are encoded.
+    #[serde(default)]
+    pub properties: PropertyEncoding,
     /// Environment variables the plugin sees; none of the gateway's own.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -81,6 +84,17 @@ pub struct PluginConfig {
     /// Which host functions the plugin may call and which of its callbacks are called (default: all). As in Envoy.
     #[serde(default)]
     pub capability_restriction_config: CapabilityRestriction,
+}
+
+/// How numbers and truth values of properties are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PropertyEncoding {
+    /// Numbers as 8 bytes, little endian, truth as one byte: as Envoy does.
+    #[default]
+    Binary,
+    /// Numbers in digits, truth as `true` and `false`: as Kong's ngx_wasm_module does.
+    Text,
 }
 
 /// What happens to requests when the plugin fails.
@@ -249,6 +263,7 @@ impl PluginModule {
             vm_id: config.vm_id.clone(),
             vm_configuration: configuration_bytes(config.vm_configuration.as_ref()),
             configuration: configuration_bytes(config.configuration.as_ref()),
+            properties: config.properties,
             environment: config
                 .environment
                 .iter()
@@ -450,8 +465,14 @@ impl Plugins {
 
 async fn stop(seats: &[Seat], limit: Duration) {
     let all_ended = async {
-        // Every one is asked, whatever the others say.
-        while !seats.iter().fold(true, |all, seat| seat.slot.stop() && all) {
+        loop {
+            let mut all = true;
+            for seat in seats {
+                all &= seat.slot.stop();
+            }
+            if all {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -183,3 +183,46 @@ fn a_root_context_may_wait_with_its_end() {
         assert_eq!(values(&head.headers, "v"), ["d1lx"]);
     });
 }
+
+#[test]
+fn at_the_end_both_heads_and_trailers_can_be_read_and_nothing_changed() {
+    on_a_worker(async {
+        let process = postern_gateway::plugin::PluginProcess::new();
+        let wasm = guest(
+            r#"(func $note (param $map i32) (param $name i32) (param $size i32)
+                 (drop (call $get_header_map_value (local.get $map) (local.get $name) (local.get $size)
+                   (i32.const 2000) (i32.const 2004)))
+                 (memory.copy (i32.add (i32.const 3000) (i32.load (i32.const 2900)))
+                   (i32.load (i32.const 2000)) (i32.load (i32.const 2004)))
+                 (i32.store (i32.const 2900) (i32.add (i32.load (i32.const 2900)) (i32.load (i32.const 2004)))))
+               (func (export "proxy_on_log") (param i32)
+                 (call $note (i32.const 0) {:path})
+                 (call $note (i32.const 1) {x-up})
+                 (call $note (i32.const 2) {:status})
+                 (call $note (i32.const 3) {x-down})
+                 (if (i32.ne (call $add_header_map_value (i32.const 0) {x} {1}) (i32.const 2)) (then unreachable))
+                 (if (i32.ne (call $add_header_map_value (i32.const 2) {x} {1}) (i32.const 2)) (then unreachable))
+                 (drop (call $set_shared_data {ends} (i32.const 3000) (i32.load (i32.const 2900)) (i32.const 0))))"#,
+        );
+        let reads = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $get_shared_data {ends} (i32.const 2000) (i32.const 2004) (i32.const 2100))) (call $show)
+                 (i32.const 0))"#,
+        );
+        let reads = start(&[config(&reads)], no_clusters(), &process).unwrap();
+        let plugins = start(&[config(&wasm)], no_clusters(), &process).unwrap();
+        let trailer = |name: &str| {
+            [(name.parse().unwrap(), http::HeaderValue::from_static("!"))]
+                .into_iter()
+                .collect()
+        };
+        let mut stream = open(&plugins);
+        go_on(stream.request_headers(get("/asked"), false).await);
+        go_on(stream.request_trailers(trailer("x-up")).await);
+        go_on(stream.response_headers(answered(201), false).await);
+        go_on(stream.response_trailers(trailer("x-down")).await);
+        drop(stream);
+        let head = go_on(open(&reads).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "v"), ["/asked!201!"]);
+    });
+}

@@ -3,12 +3,16 @@
 use std::rc::Rc;
 
 use http::HeaderValue;
-use postern_gateway::plugin::Destination;
+use postern_gateway::plugin::{Destination, PropertyEncoding};
 
 use crate::harness::*;
 
 /// What a guest reads on a path; `None` when it is told NOT_FOUND.
 async fn read(path: &str) -> Option<Vec<u8>> {
+    read_as(PropertyEncoding::Binary, path).await
+}
+
+async fn read_as(encoding: PropertyEncoding, path: &str) -> Option<Vec<u8>> {
     let path = path.replace('.', "\\00");
     let wasm = guest(&format!(
         r#"(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
@@ -19,6 +23,7 @@ async fn read(path: &str) -> Option<Vec<u8>> {
     ));
     let mut config = config(&wasm);
     (config.root_id, config.vm_id) = ("root".to_owned(), "vm".to_owned());
+    config.properties = encoding;
     let plugins = plugins(&[config]);
     let mut stream = open(&plugins);
     let mut head = get("/path?query");
@@ -129,6 +134,21 @@ fn what_is_not_known_is_not_found() {
             "xds.route_name",
         ] {
             assert_eq!(read(path).await, None, "{path}");
+        }
+    });
+}
+
+#[test]
+fn numbers_and_truth_may_be_text() {
+    on_a_worker(async {
+        for (path, expected) in [
+            ("source.port", "4711"),
+            ("response.code", "201"),
+            ("connection.mtls", "false"),
+            ("request.method", "GET"),
+        ] {
+            let value = read_as(PropertyEncoding::Text, path).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&value), expected, "{path}");
         }
     });
 }
