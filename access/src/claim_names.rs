@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 /// The claims that say who a token speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Written")]
 pub struct ClaimNames {
     /// The user's id (`sub`).
@@ -45,6 +46,20 @@ pub enum ClaimPath {
     Text(String),
     /// One name for each level. Not empty.
     Steps(Vec<String>),
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ClaimPath {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ClaimPath".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [
+            { "description": "A claim's name, or a path with dots.", "type": "string", "minLength": 1 },
+            { "description": "A path, step by step.", "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ] })
+    }
 }
 
 impl ClaimPath {
@@ -121,6 +136,7 @@ pub(crate) fn by_name<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<
 
 /// A product whose access tokens are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 enum Preset {
     Keycloak,
@@ -178,15 +194,24 @@ impl Preset {
 
 /// As it stands in a configuration.
 #[derive(Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 struct Written {
+    /// A product whose tokens are known; the other keys then change single names.
     preset: Option<Preset>,
+    /// With the preset `keycloak`: the client whose roles count beside those of the realm.
     client: Option<String>,
+    /// The user's id (`sub`).
     user_id: Option<ClaimPath>,
+    /// The user's name (`preferred_username`).
     user_name: Option<ClaimPath>,
+    /// The OAuth client (`client_id`).
     client_id: Option<ClaimPath>,
+    /// Authorities (`authorities`): all of these claims together.
     authorities: Option<Vec<ClaimPath>>,
+    /// Scopes (`scope`).
     scope: Option<ClaimPath>,
+    /// The token's id, by which it is revoked (`jti`).
     token_id: Option<ClaimPath>,
 }
 

@@ -12,6 +12,7 @@ use crate::key_source::Jwks;
 
 /// The whole plugin configuration. Every part is optional where a default is safe; unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the feed of keys and revocations comes from.
@@ -75,6 +76,7 @@ impl Default for Config {
 
 /// One of our servers, reached through a cluster of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// The host's name of the cluster.
@@ -88,6 +90,7 @@ pub struct Server {
 
 /// An issuer of tokens, its keys and how its claims are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     /// The value that `iss` must have. Absent: the tokens carry no `iss` (legacy profiles).
@@ -122,6 +125,7 @@ pub struct Issuer {
 
 /// Whether a token must say when it expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Expiry {
     /// A token without `exp` is refused.
@@ -139,6 +143,7 @@ impl Expiry {
 
 /// What needs no token: `"/login/**"`, `"GET /health"`, or an object where it is public on some hosts only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Public {
     /// A pattern, optionally after a method.
@@ -149,6 +154,7 @@ pub enum Public {
 
 /// A pattern that needs no token for some methods or hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PublicRoute {
     /// The pattern: literals, `*` or `{name}` (one segment), `**` (any tail).
@@ -186,6 +192,7 @@ impl<'de> Deserialize<'de> for Public {
 
 /// One rule: a path pattern and what it requires. With nothing required, any good token will do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What the rule is called in logs and metrics; absent: `rules[3]`.
@@ -227,6 +234,7 @@ pub struct Rule {
 
 /// What becomes of a path that nothing names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unmatched {
     /// Refused, also with a good token.
@@ -237,6 +245,7 @@ pub enum Unmatched {
 
 /// Where the token stands. Exactly one of the configured places may hold one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenSource {
     /// A header with `Bearer <token>`; `null`: none.
@@ -259,6 +268,7 @@ impl Default for TokenSource {
 
 /// The identity headers; `null` forwards nothing of that kind. A client's own headers of these names are always removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Forward {
     /// The user's id.
@@ -290,6 +300,7 @@ impl Default for Forward {
 
 /// The shape of refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorStyle {
     /// The bodies of Spring Security OAuth and Spring Boot, byte for byte.
@@ -300,6 +311,7 @@ pub enum ErrorStyle {
 
 /// Enforce, or only report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Refuse what the policy refuses.
@@ -318,6 +330,7 @@ impl Mode {
 /// Answers that explain themselves: a request that carries the secret in this header gets the reason, the rule and the
 /// time of its decision in a header of the same name. The request header never reaches the upstream.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Debug {
     /// The header's name (`x-postern-debug`).
@@ -353,6 +366,17 @@ impl Duration {
         Self {
             millis: secs.saturating_mul(1000),
         }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Duration {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" })
     }
 }
 

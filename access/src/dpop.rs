@@ -27,6 +27,7 @@ const AHEAD: u64 = 10_000;
 
 /// How proofs are checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Dpop {
     /// How old a proof may be (`"60s"`). So long it is remembered, too.
@@ -57,6 +58,7 @@ impl Default for Dpop {
 
 /// Where the scheme of a request is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// `:scheme` of the host.

@@ -10,6 +10,7 @@ use crate::request::{Place, Request};
 
 /// What the upstream receives of a token that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Authorization {
     /// The token, as it came.

@@ -31,6 +31,7 @@ const WITHOUT_EXPIRY: u64 = 10_000;
 
 /// Where the opaque tokens of an issuer are asked about (RFC 7662).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionEndpoint {
     /// The host's name of the cluster.

@@ -8,6 +8,7 @@ use crate::json;
 
 /// Where an issuer's keys are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Jwks {
     /// In place: `{ "inline": { "keys": [ … ] } }`, RFC 7517; `oct` keys are accepted here.
@@ -49,6 +50,7 @@ pub enum KeysAt {
 
 /// Another place than the issuer's own that has its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ElsewhereKeys {
     /// The host's name of the cluster.
@@ -59,20 +61,28 @@ pub struct ElsewhereKeys {
 
 /// As it stands in a configuration.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// The keys themselves (RFC 7517 section 5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inline: Option<Value>,
+    /// The host's name of the cluster that serves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cluster: Option<String>,
+    /// Where the key set is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
+    /// The issuer's address, below which its discovery document is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     discovery: Option<String>,
+    /// Where the keys are, if the discovery document sends us to another host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keys: Option<ElsewhereKeys>,
+    /// After how long they are fetched again (`"5m"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_age: Option<Duration>,
+    /// How long they are good while the issuer cannot be reached (`"24h"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_stale: Option<Duration>,
 }

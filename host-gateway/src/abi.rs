@@ -10,6 +10,7 @@ pub(crate) mod fields;
 pub(crate) mod foreign_functions;
 pub(crate) mod functions;
 pub(crate) mod grpc_calls;
+pub(crate) mod grpc_status;
 pub(crate) mod http_calls;
 pub(crate) mod http_fields;
 pub(crate) mod local_response;
@@ -17,6 +18,7 @@ pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod pairs;
 pub(crate) mod properties;
+pub(crate) mod protobuf;
 pub(crate) mod shared_data;
 pub(crate) mod shared_queues;
 pub(crate) mod stream_operations;
@@ -28,13 +30,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use wasmtime::{Memory, TypedFunc};
 
 use crate::cluster::Clusters;
+use crate::plugin::PropertyEncoding;
 use crate::plugin::process::PluginProcess;
 use crate::vm::limits::{Limits, Share};
 use crate::vm::stats::PluginStats;
-use contexts::{Contexts, Effective, FIRST_ROOT};
+use contexts::{Contexts, Effective, FIRST_ROOT, RootEnd};
+use grpc_calls::{GrpcCalls, GrpcEvent, GrpcOpening};
 use http_calls::{CallAnswer, HttpCall};
 use logging::{ErrorLines, LogLines};
 use metrics::DefinedMetrics;
@@ -48,6 +53,9 @@ pub(crate) struct Identity {
     pub(crate) vm_id: String,
     pub(crate) vm_configuration: Bytes,
     pub(crate) configuration: Bytes,
+    pub(crate) properties: PropertyEncoding,
+    /// `NAME=value` each.
+    pub(crate) environment: Vec<String>,
     pub(crate) abi: AbiVersion,
 }
 
@@ -56,6 +64,9 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) enum Order {
     HttpCall(Box<HttpCall>),
+    GrpcCall(Box<GrpcOpening>),
+    /// Values of shared queues are told from now on, by root context and queue.
+    ListenToQueues(UnboundedReceiver<(u32, u32)>),
     TickPeriod {
         root: u32,
         /// `None` stops the ticks. In milliseconds otherwise.
@@ -69,6 +80,7 @@ pub(crate) struct RootContext {
     pub(crate) stats: Arc<PluginStats>,
     /// Calls in both directions are written to the log.
     pub(crate) trace: bool,
+    pub(crate) end: RootEnd,
 }
 
 /// Everything host functions reach: the data of a VM's store.
@@ -97,11 +109,14 @@ pub(crate) struct HostState {
     /// The answer that `proxy_on_http_call_response` is about, while it runs.
     pub(crate) answer: Option<Rc<CallAnswer>>,
     pub(crate) next_call: u32,
+    pub(crate) grpc_calls: GrpcCalls,
+    /// What the gRPC callback that runs is about.
+    pub(crate) grpc_event: Option<Rc<GrpcEvent>>,
+    /// To this VM, once it has registered a shared queue.
+    pub(crate) queue_announcements: Option<UnboundedSender<(u32, u32)>>,
     pub(crate) orders: Vec<Order>,
     pub(crate) metrics: DefinedMetrics,
     pub(crate) error_lines: ErrorLines,
-    /// `proxy_on_done` of the root context returned false: `proxy_done` is awaited.
-    pub(crate) root_done_pending: bool,
 }
 
 impl HostState {
@@ -134,10 +149,27 @@ impl HostState {
             effective: Effective::Root,
             answer: None,
             next_call: 1,
+            grpc_calls: GrpcCalls::default(),
+            grpc_event: None,
+            queue_announcements: None,
             orders: Vec::new(),
             metrics: DefinedMetrics::default(),
             error_lines: ErrorLines::HeldBack(None),
-            root_done_pending: false,
+        }
+    }
+
+    /// How far the end of a root context has come; one that does not exist has ended.
+    pub(crate) fn root_end(&self, root: u32) -> RootEnd {
+        let context = (root as usize).checked_sub(1).and_then(|place| self.roots.get(place));
+        context.map_or(RootEnd::Ended, |context| context.end)
+    }
+
+    pub(crate) fn set_root_end(&mut self, root: u32, end: RootEnd) {
+        if let Some(context) = (root as usize)
+            .checked_sub(1)
+            .and_then(|place| self.roots.get_mut(place))
+        {
+            context.end = end;
         }
     }
 

@@ -1,4 +1,6 @@
-//! Sends plugins' HTTP calls to clusters.
+//! Sends plugins' HTTP and gRPC calls to clusters.
+
+pub(crate) mod grpc;
 
 use crate::abi::http_calls::{CallAnswer, HttpCall};
 use crate::cluster::{CallError, Clusters};

@@ -4,8 +4,10 @@ mod balance;
 mod call;
 mod elsewhere;
 mod endpoint;
+mod grpc;
 mod send;
 mod shared;
+mod tcp;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ use self::elsewhere::Elsewhere;
 use self::endpoint::Endpoint;
 pub use self::endpoint::Lease;
 pub use self::send::Answer;
-pub use self::shared::{SharedCluster, SharedEndpoint};
+pub use self::shared::{ConnectionSlot, SharedCluster, SharedEndpoint};
 use crate::metrics::WorkerMetrics;
 
 /// Single-threaded: each worker has its own.
@@ -103,7 +105,7 @@ impl Clusters {
         &self.clusters[index]
     }
 
-    fn find(&self, name: &str) -> Option<&Rc<Cluster>> {
+    pub fn find(&self, name: &str) -> Option<&Rc<Cluster>> {
         self.by_name.get(name).map(|index| &self.clusters[*index])
     }
 

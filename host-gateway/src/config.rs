@@ -56,16 +56,28 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
-/// A socket that accepts clients, in plain HTTP/1.1.
+/// A socket that accepts clients, in plain HTTP/1.1 or, with `tcp`, whatever they speak.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// `ip:port`; port 0 takes a free one.
     #[schemars(with = "String")]
     pub address: Spanned<ListenAddress>,
-    /// Names of the plugins that requests to this listener pass, in this order (default: all that are not `disabled`).
+    /// Names of the plugins that requests to this listener pass, in this order (default: all that are not `disabled`), or
+    /// the connections of a TCP listener (default: none).
     #[schemars(with = "Option<Vec<String>>")]
     pub plugins: Option<Spanned<Vec<String>>>,
+    /// Bytes go to a cluster as they are; `routes` are not for this listener.
+    pub tcp: Option<Tcp>,
+}
+
+/// Where a TCP listener's connections go.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// Name of a cluster; a plugin may choose another.
+    #[schemars(with = "String")]
+    pub cluster: Spanned<String>,
 }
 
 /// Paths below a prefix, and the cluster that serves them.
@@ -189,6 +201,15 @@ impl Route {
 }
 
 impl Config {
+    /// Whether a plugin is for TCP listeners: it does not see requests then, unless a listener or a route names it.
+    pub fn is_for_tcp(&self, plugin: &str) -> bool {
+        let mut tcp = self.listeners.value.iter().filter(|listener| listener.tcp.is_some());
+        tcp.any(|listener| {
+            let named = listener.plugins.as_ref();
+            named.is_some_and(|named| named.value.iter().any(|name| name == plugin))
+        })
+    }
+
     /// Reads and checks a file. The error is one line that names file, line, column and key.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let source = Source::read(path)?;

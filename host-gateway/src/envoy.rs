@@ -7,14 +7,22 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config::{Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route};
+use crate::config::{
+    Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route, Tcp,
+};
 use crate::plugin::{FailurePolicy, PluginConfig};
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
 pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
     let mut listeners = Vec::new();
     for (number, entry) in config.listeners.value.iter().enumerate() {
-        listeners.push(listener(number, entry, config, &filters(entry, config, folder)?));
+        listeners.push(match &entry.tcp {
+            None => {
+                let filters = filters(entry, config, folder)?;
+                listener(number, entry, &[http_connections(number, config, &filters)])
+            }
+            Some(tcp) => listener(number, entry, &tcp_connections(number, entry, tcp, config, folder)?),
+        });
     }
     let mut bootstrap = json!({
         "static_resources": {
@@ -24,6 +32,13 @@ pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
     });
     if let Some(entry) = &config.admin {
         bootstrap["admin"] = admin(entry);
+    }
+    let mut services = Vec::new();
+    for plugin in config.plugins.iter().filter(|plugin| plugin.value.service) {
+        services.push(wasm_service(&plugin.value, folder)?);
+    }
+    if !services.is_empty() {
+        bootstrap["bootstrap_extensions"] = services.into();
     }
     Ok(bootstrap)
 }
@@ -44,10 +59,10 @@ fn filters(listener: &Listener, config: &Config, folder: &Path) -> Result<Vec<Va
             .iter()
             .filter_map(|name| all().find(|plugin| plugin.name == *name))
             .collect(),
-        None => all().collect(),
+        None => all().filter(|plugin| !config.is_for_tcp(&plugin.name)).collect(),
     };
-    for plugin in plugins {
-        let mut filter = wasm_filter(plugin, folder, plugin.configuration.as_ref())?;
+    for plugin in plugins.into_iter().filter(|plugin| !plugin.service) {
+        let mut filter = wasm_filter(HTTP, plugin, folder, plugin.configuration.as_ref())?;
         if plugin.disabled && listener.plugins.is_none() {
             filter["disabled"] = json!(true);
         }
@@ -56,7 +71,7 @@ fn filters(listener: &Listener, config: &Config, folder: &Path) -> Result<Vec<Va
             let Some(configuration) = own_configuration(route, &plugin.name) else {
                 continue;
             };
-            let mut filter = wasm_filter(plugin, folder, Some(configuration))?;
+            let mut filter = wasm_filter(HTTP, plugin, folder, Some(configuration))?;
             filter["name"] = json!(own_filter_name(route, &plugin.name));
             filter["disabled"] = json!(true);
             filters.push(filter);
@@ -92,16 +107,46 @@ fn route_filters(route: &Route) -> serde_json::Map<String, Value> {
     filters
 }
 
-fn listener(number: usize, listener: &Listener, config: &Config, filters: &[Value]) -> Value {
+fn listener(number: usize, listener: &Listener, filters: &[Value]) -> Value {
     let address = listener.address.value.0;
     json!({
         "name": format!("listener-{number}"),
         "address": socket_address(&address.ip().to_string(), address.port()),
-        "filter_chains": [ { "filters": [ {
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": connection_manager(number, config, filters),
-        } ] } ],
+        "filter_chains": [ { "filters": filters } ],
     })
+}
+
+fn http_connections(number: usize, config: &Config, filters: &[Value]) -> Value {
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": connection_manager(number, config, filters),
+    })
+}
+
+/// The plugins, and behind them the proxy.
+fn tcp_connections(
+    number: usize,
+    listener: &Listener,
+    tcp: &Tcp,
+    config: &Config,
+    folder: &Path,
+) -> Result<Vec<Value>, String> {
+    let mut filters = Vec::new();
+    for named in listener.plugins.iter().flat_map(|names| &names.value) {
+        let plugins = config.plugins.iter().map(|plugin| &plugin.value);
+        for plugin in plugins.filter(|plugin| plugin.name == *named) {
+            filters.push(wasm_filter(NETWORK, plugin, folder, plugin.configuration.as_ref())?);
+        }
+    }
+    filters.push(json!({
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": format!("listener_{number}"),
+            "cluster": tcp.cluster.value,
+        },
+    }));
+    Ok(filters)
 }
 
 fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Value {
@@ -297,7 +342,37 @@ fn endpoint(address: &EndpointAddress) -> Value {
     json!({ "endpoint": { "address": socket_address(&address.host, address.port) } })
 }
 
-fn wasm_filter(plugin: &PluginConfig, folder: &Path, configuration: Option<&Value>) -> Result<Value, String> {
+/// The two kinds of Envoy's Wasm filters.
+const HTTP: &str = "http";
+const NETWORK: &str = "network";
+
+fn wasm_filter(
+    kind: &str,
+    plugin: &PluginConfig,
+    folder: &Path,
+    configuration: Option<&Value>,
+) -> Result<Value, String> {
+    Ok(json!({
+        "name": format!("wasm.{}", plugin.name),
+        "typed_config": {
+            "@type": format!("type.googleapis.com/envoy.extensions.filters.{kind}.wasm.v3.Wasm"),
+            "config": plugin_config(plugin, folder, configuration)?,
+        },
+    }))
+}
+
+/// A plugin without requests.
+fn wasm_service(plugin: &PluginConfig, folder: &Path) -> Result<Value, String> {
+    Ok(json!({
+        "name": format!("wasm.{}", plugin.name),
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService",
+            "config": plugin_config(plugin, folder, plugin.configuration.as_ref())?,
+        },
+    }))
+}
+
+fn plugin_config(plugin: &PluginConfig, folder: &Path, configuration: Option<&Value>) -> Result<Value, String> {
     let file = std::path::absolute(folder.join(&plugin.wasm))
         .map_err(|error| format!("plugin `{}`: {}: {error}", plugin.name, plugin.wasm.display()))?;
     let mut vm = json!({
@@ -307,6 +382,9 @@ fn wasm_filter(plugin: &PluginConfig, folder: &Path, configuration: Option<&Valu
     });
     if let Some(configuration) = &plugin.vm_configuration {
         vm["configuration"] = string_value(configuration);
+    }
+    if !plugin.environment.is_empty() {
+        vm["environment_variables"] = json!({ "key_values": plugin.environment });
     }
     let mut config = json!({
         "name": plugin.name,
@@ -331,13 +409,7 @@ fn wasm_filter(plugin: &PluginConfig, folder: &Path, configuration: Option<&Valu
     if let Some(configuration) = configuration {
         config["configuration"] = string_value(configuration);
     }
-    Ok(json!({
-        "name": format!("wasm.{}", plugin.name),
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-            "config": config,
-        },
-    }))
+    Ok(config)
 }
 
 /// A configuration as the plugin gets it: the bytes of a string, the compact JSON of anything else.

@@ -24,5 +24,6 @@ pub mod proxy;
 pub mod route;
 pub mod run;
 mod stream;
+mod tcp;
 mod vm;
 pub mod worker;

@@ -72,6 +72,11 @@ impl Connections {
         }
     }
 
+    pub fn next_id(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -125,11 +130,7 @@ fn open(worker: &Rc<Worker>, place: usize, stream: TcpStream, source: SocketAddr
         // The client has left already.
         return;
     }
-    let id = {
-        let mut connections = worker.connections.borrow_mut();
-        connections.last += 1;
-        connections.last
-    };
+    let id = worker.connections.borrow_mut().next_id();
     let downstream = Downstream::new(worker, place, id, source, destination);
     let serving = Rc::clone(&downstream);
     let http = worker.http.serve_connection(

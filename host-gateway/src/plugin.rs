@@ -8,6 +8,7 @@ pub(crate) mod process;
 pub(crate) mod slot;
 mod tasks;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ use slot::{Seat, Slot};
 use tasks::Tasks;
 
 pub use crate::abi::capabilities::{CapabilityRestriction, Sanitization};
-pub use crate::stream::{Connection, Destination, LocalResponse, PluginStream, Verdict};
+pub use crate::stream::connection::{Closer, Ended, Passed, PluginConnection, Side};
+pub use crate::stream::{Connection, Destination, Interruption, LocalResponse, PluginStream, Verdict, Watch};
 pub use crate::vm::cache::{CodeCache, default_folder};
 pub use crate::vm::limits::{ByteSize, CallTime, Limits};
 pub use process::PluginProcess;
@@ -58,6 +60,15 @@ pub struct PluginConfig {
     /// Requests do not pass the plugin unless their listener or their route names it.
     #[serde(default)]
     pub disabled: bool,
+    /// How numbers and truth values of properties are encoded.
+    #[serde(default)]
+    pub properties: PropertyEncoding,
+    /// Environment variables the plugin sees; none of the gateway's own.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The plugin only works from its root context: it ticks, calls and listens to queues, and sees no requests.
+    #[serde(default)]
+    pub service: bool,
     /// What happens to requests when the plugin fails.
     #[serde(default)]
     pub failure: FailurePolicy,
@@ -73,6 +84,17 @@ pub struct PluginConfig {
     /// Which host functions the plugin may call and which of its callbacks are called (default: all). As in Envoy.
     #[serde(default)]
     pub capability_restriction_config: CapabilityRestriction,
+}
+
+/// How numbers and truth values of properties are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PropertyEncoding {
+    /// Numbers as 8 bytes, little endian, truth as one byte: as Envoy does.
+    #[default]
+    Binary,
+    /// Numbers in digits, truth as `true` and `false`: as Kong's ngx_wasm_module does.
+    Text,
 }
 
 /// What happens to requests when the plugin fails.
@@ -188,6 +210,8 @@ pub struct PluginModule {
     pub(crate) limits: Limits,
     pub(crate) reload_backoff: Duration,
     pub(crate) isolation: Isolation,
+    /// It sees no requests.
+    service: bool,
     /// Calls in both directions are written to the log.
     pub(crate) trace: bool,
     file: PathBuf,
@@ -216,12 +240,15 @@ impl PluginModule {
             cause,
         })?;
         let allowed = &config.capability_restriction_config;
-        let guest =
+        let mut guest =
             GuestModule::compile(&bytes, allowed, loading.cache).map_err(|cause: ModuleError| PluginError::Module {
                 name: config.name.clone(),
                 file: file.clone(),
                 cause: cause.to_string(),
             })?;
+        if config.service {
+            guest.callbacks = CallbackSet::default();
+        }
         if !guest.stubs.is_empty() {
             let stubs = guest.stubs.join(", ");
             tracing::warn!(
@@ -236,6 +263,12 @@ impl PluginModule {
             vm_id: config.vm_id.clone(),
             vm_configuration: configuration_bytes(config.vm_configuration.as_ref()),
             configuration: configuration_bytes(config.configuration.as_ref()),
+            properties: config.properties,
+            environment: config
+                .environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
             abi: guest.abi,
         };
         let module = Self {
@@ -246,6 +279,7 @@ impl PluginModule {
             limits: config.limits,
             reload_backoff: config.reload_backoff.0,
             isolation: config.isolation,
+            service: config.service,
             trace: loading.traced.contains(&config.name),
             file,
             route: None,
@@ -273,7 +307,13 @@ impl PluginModule {
     fn shares_vm_with(&self, other: &Self) -> bool {
         let id = |module: &Self| {
             let identity = &module.identity;
-            (identity.vm_id.clone(), identity.vm_configuration.clone(), module.code)
+            let environment = identity.environment.clone();
+            (
+                identity.vm_id.clone(),
+                identity.vm_configuration.clone(),
+                environment,
+                module.code,
+            )
         };
         !self.identity.vm_id.is_empty()
             && id(self) == id(other)
@@ -402,13 +442,41 @@ impl Plugins {
         Ok(Rc::new(Self { seats, needs }))
     }
 
+    /// Ends the root contexts; those that ask to wait have until the limit.
+    pub async fn stop(&self, limit: Duration) {
+        stop(&self.seats, limit).await;
+    }
+
     /// Whether there is nothing to run: requests need no stream then.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
     }
 
+    /// Opens one TCP connection.
+    pub fn connect(self: &Rc<Self>, connection: Rc<Connection>) -> Result<PluginConnection, Ended> {
+        PluginConnection::new(Rc::clone(self), connection)
+    }
+
     /// Opens one exchange.
     pub fn open(self: &Rc<Self>, connection: Rc<Connection>) -> PluginStream {
         PluginStream::new(Rc::clone(self), connection)
+    }
+}
+
+async fn stop(seats: &[Seat], limit: Duration) {
+    let all_ended = async {
+        loop {
+            let mut all = true;
+            for seat in seats {
+                all &= seat.slot.stop();
+            }
+            if all {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(limit, all_ended).await.is_err() {
+        tracing::warn!("plugins were cut off: they did not call proxy_done within the drain timeout");
     }
 }

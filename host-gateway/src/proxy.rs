@@ -9,8 +9,10 @@ mod target;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -25,7 +27,7 @@ use crate::access_log::Record;
 use crate::cluster::Answer;
 use crate::cors::Caller;
 use crate::error::{Failure, UpstreamError};
-use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict};
+use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict, Watch};
 use crate::route::Route;
 
 /// Both directions of an exchange may be under way at once, and each passes the plugins. While a plugin holds one of them
@@ -41,7 +43,7 @@ enum Early {
 /// What is known of an exchange while it is under way.
 struct Exchange<'a> {
     downstream: &'a Rc<Downstream>,
-    plugins: Option<SharedStream>,
+    plugins: Option<(SharedStream, Watch)>,
     /// From where the request was sent, if the gateway has to do with that.
     caller: Option<Caller>,
     /// Place in the route table.
@@ -120,7 +122,8 @@ impl Exchange<'_> {
         if !plugins.is_empty() {
             let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
             let verdict = stream.request_headers(head, bodyless).await;
-            self.plugins = Some(Rc::new(Mutex::new(stream)));
+            let watch = stream.watch();
+            self.plugins = Some((Rc::new(Mutex::new(stream)), watch));
             head = proceed(verdict)?;
         }
 
@@ -138,7 +141,18 @@ impl Exchange<'_> {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
         }
         let sending = cluster.send(head, body, route.retries);
-        let answer = match self.downstream.deadline.limit(route.timeout, sending).await {
+        let sending = self.downstream.deadline.limit(route.timeout, sending);
+        let sent = match &self.plugins {
+            None => sending.await,
+            Some((plugins, watch)) => {
+                tokio::select! {
+                    biased;
+                    sent = sending => sent,
+                    early = interruption(plugins, watch) => return Err(early),
+                }
+            }
+        };
+        let answer = match sent {
             Some(Ok(answer)) => answer,
             failed => {
                 if let Some(early) = said.and_then(|said| said.take()) {
@@ -161,7 +175,7 @@ impl Exchange<'_> {
     }
 
     async fn tell_destination(&self, route: usize, upstream: Option<SocketAddr>) {
-        if let Some(plugins) = &self.plugins {
+        if let Some((plugins, _)) = &self.plugins {
             let (route, cluster) = &self.downstream.worker.destinations[route];
             let destination = Destination {
                 route: Rc::clone(route),
@@ -178,7 +192,7 @@ impl Exchange<'_> {
             return (RequestBody::Empty, None);
         }
         let downstream = Rc::clone(self.downstream);
-        let Some(plugins) = &self.plugins else {
+        let Some((plugins, _)) = &self.plugins else {
             return (RequestBody::Stream(body, downstream), None);
         };
         let (data, trailers) = {
@@ -201,7 +215,7 @@ impl Exchange<'_> {
         let body = UpstreamBody::new(body, lease);
         head.version = Version::HTTP_11;
         fields::strip_response(&mut head.headers);
-        let Some(plugins) = &self.plugins else {
+        let Some((plugins, _)) = &self.plugins else {
             return Ok((head, body::Source::Upstream(body)));
         };
 
@@ -226,6 +240,22 @@ impl Exchange<'_> {
     }
 }
 
+/// Ends when a plugin ends the exchange while the upstream is asked: from a tick, or from the answer to a call.
+async fn interruption(plugins: &SharedStream, watch: &Watch) -> Early {
+    let interruption = poll_fn(|task| {
+        watch.register(task);
+        // Who holds the lock is in a callback's wait, and looks itself.
+        let looked = plugins.try_lock().ok().and_then(|mut stream| stream.interruption());
+        looked.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await;
+    match plugins.lock().await.interrupt::<Infallible>(interruption).await {
+        Verdict::Continue(never) => match never {},
+        Verdict::Respond(local) => Early::Local(Box::new(local)),
+        Verdict::Fail => Early::Failure(Failure::Plugin),
+    }
+}
+
 /// The answer to a preflight, which nobody behind the gateway sees.
 fn preflight_answer(headers: HeaderMap) -> LocalResponse {
     LocalResponse {
@@ -233,7 +263,6 @@ fn preflight_answer(headers: HeaderMap) -> LocalResponse {
         headers,
         body: Bytes::new(),
         details: "cors_preflight".to_owned(),
-        grpc_status: None,
     }
 }
 
@@ -292,9 +321,6 @@ impl Early {
                 head.headers = local.headers;
                 fields::strip_response(&mut head.headers);
                 head.headers.remove(CONTENT_LENGTH);
-                if let Some(code) = local.grpc_status {
-                    head.headers.insert("grpc-status", HeaderValue::from(code));
-                }
                 local.body
             }
         };

@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use crate::access_log::Writer;
 use crate::admin::{self, Admin};
 use crate::cluster::SharedCluster;
-use crate::config::{Config, folder_of};
+use crate::config::{self, Config, folder_of};
 use crate::cors::Cors;
 use crate::metrics::Metrics;
 use crate::plugin::chains::ChainPlan;
@@ -78,13 +78,17 @@ async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), Str
         .transpose()?;
     let ready = Arc::new(AtomicBool::new(false));
 
-    let mut listeners: Vec<Vec<std::net::TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+    let mut listeners: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for entry in &config.listeners.value {
         let (address, sockets) = listener::bind(entry.address.value.0, count)?;
-        addresses.push(address);
+        addresses.push((address, entry.tcp.as_ref()));
+        let cluster = entry.tcp.as_ref().and_then(|tcp| {
+            let mut names = config.clusters.keys();
+            names.position(|name| *name == tcp.cluster.value)
+        });
         for (worker, socket) in listeners.iter_mut().zip(sockets) {
-            worker.push(socket);
+            worker.push((socket, cluster));
         }
     }
     let admin_address = match &config.admin {
@@ -179,9 +183,17 @@ fn spawn(plan: WorkerPlan) -> Result<JoinHandle<()>, String> {
 }
 
 /// Tells where the gateway listens and what to try next.
-fn announce(config: &Config, addresses: &[std::net::SocketAddr], admin: Option<std::net::SocketAddr>, workers: usize) {
-    for address in addresses {
-        tracing::info!("listening on http://{address}");
+fn announce(
+    config: &Config,
+    addresses: &[(std::net::SocketAddr, Option<&config::Tcp>)],
+    admin: Option<std::net::SocketAddr>,
+    workers: usize,
+) {
+    for (address, tcp) in addresses {
+        match tcp {
+            None => tracing::info!("listening on http://{address}"),
+            Some(tcp) => tracing::info!("listening on tcp://{address} for cluster {}", tcp.cluster.value),
+        }
     }
     if let Some(address) = admin {
         tracing::info!("admin on http://{address} (/health/live, /health/ready, /metrics)");
@@ -193,7 +205,8 @@ fn announce(config: &Config, addresses: &[std::net::SocketAddr], admin: Option<s
         plugins.join(", ")
     };
     tracing::info!("workers: {workers}; plugins: {plugins}");
-    if let (Some(address), Some(route)) = (addresses.first(), config.routes.first()) {
+    let http = addresses.iter().find(|(_, tcp)| tcp.is_none());
+    if let (Some((address, _)), Some(route)) = (http, config.routes.first()) {
         tracing::info!("try: curl -i http://{address}{}", route.prefix.value);
     }
 }

@@ -3,7 +3,9 @@
 
 pub(crate) mod body;
 mod chain;
+pub(crate) mod connection;
 pub(crate) mod exchange;
+mod watch;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,6 +22,7 @@ use chain::{Leg, Outcome};
 use exchange::{Began, Exchange};
 
 pub use exchange::{Connection, Destination, LocalResponse};
+pub use watch::Watch;
 
 /// What the plugins decided about a part of an exchange.
 #[derive(Debug)]
@@ -31,6 +34,10 @@ pub enum Verdict<T> {
     /// A plugin failed (and its policy is `closed`), or closed the stream.
     Fail,
 }
+
+/// See [`PluginStream::interruption`].
+#[derive(Debug)]
+pub struct Interruption(Option<LocalResponse>);
 
 /// One exchange in the hands of the plugins. Dropping it ends its contexts: `proxy_on_done`, `proxy_on_log` and
 /// `proxy_on_delete` run once, in this order, however the exchange ended.
@@ -103,9 +110,11 @@ impl PluginStream {
             }
             exchange.request.body_bytes += data.len() as u64;
             exchange.request.ended = end_of_stream;
+            exchange.request.trailers_addable = end_of_stream;
         }
         let order = 0..self.legs.len();
         let verdict = self.body(order, Direction::Request, data, end_of_stream).await;
+        self.exchange.borrow_mut().request.trailers_addable = false;
         self.answered(verdict).await
     }
 
@@ -128,6 +137,16 @@ impl PluginStream {
         self.answered(verdict).await
     }
 
+    /// Trailers that a plugin added to the last bytes of a request's body, which had none.
+    pub fn added_request_trailers(&self) -> Option<HeaderMap> {
+        self.exchange.borrow().request.trailers.clone()
+    }
+
+    /// Trailers that a plugin added to the last bytes of a response's body, which had none.
+    pub fn added_response_trailers(&self) -> Option<HeaderMap> {
+        self.exchange.borrow().response.trailers.clone()
+    }
+
     /// Body bytes to forward before the trailers that [`PluginStream::request_trailers`] returned.
     pub fn take_released_request_body(&mut self) -> Bytes {
         std::mem::take(&mut self.exchange.borrow_mut().request.released)
@@ -139,13 +158,14 @@ impl PluginStream {
             || self.plugins.needs.response_head_later
             || self.plugins.needs.response_body
             || self.plugins.needs.response_trailers
+            || !self.exchange.borrow().response_fields.is_empty()
     }
 
     /// Passes the response's head through the plugins, as [`PluginStream::request_headers`] does the request's.
     pub async fn response_headers(&mut self, head: response::Parts, end_of_stream: bool) -> Verdict<response::Parts> {
         {
             let mut exchange = self.exchange.borrow_mut();
-            exchange.response.live = Some(head);
+            exchange.begin_response(head);
             exchange.response.ended = end_of_stream;
         }
         for index in (0..self.legs.len()).rev() {
@@ -183,9 +203,12 @@ impl PluginStream {
             }
             exchange.response.body_bytes += data.len() as u64;
             exchange.response.ended = end_of_stream;
+            exchange.response.trailers_addable = end_of_stream;
         }
         let order = (0..self.legs.len()).rev();
-        self.body(order, Direction::Response, data, end_of_stream).await
+        let verdict = self.body(order, Direction::Response, data, end_of_stream).await;
+        self.exchange.borrow_mut().response.trailers_addable = false;
+        verdict
     }
 
     /// Whether any plugin looks at response trailers.
@@ -215,6 +238,29 @@ impl PluginStream {
         self.exchange.borrow_mut().destination = Some(destination);
     }
 
+    /// Somebody outside may wait for what a plugin does meanwhile.
+    pub fn watch(&self) -> Watch {
+        Watch::new(Rc::clone(&self.exchange))
+    }
+
+    /// What a plugin did meanwhile: a local response from a tick or a call's answer, a closed stream, a failed VM.
+    /// `None` while the exchange goes on.
+    pub fn interruption(&mut self) -> Option<Interruption> {
+        match self.interrupted() {
+            Outcome::Continue => None,
+            Outcome::Respond(response) => Some(Interruption(Some(response))),
+            Outcome::Fail => Some(Interruption(None)),
+        }
+    }
+
+    /// Ends the exchange as the plugin wished; a local response passes the response callbacks.
+    pub async fn interrupt<T>(&mut self, Interruption(response): Interruption) -> Verdict<T> {
+        match response {
+            Some(response) => self.answer(response).await,
+            None => Verdict::Fail,
+        }
+    }
+
     async fn answered<T>(&mut self, verdict: Verdict<T>) -> Verdict<T> {
         match verdict {
             Verdict::Respond(response) => self.answer(response).await,
@@ -225,7 +271,11 @@ impl PluginStream {
     /// A local response passes the response callbacks like any other response, the plugin's own included, as in Envoy.
     /// A plugin that gives another one meanwhile is not heard.
     async fn answer<T>(&mut self, local: LocalResponse) -> Verdict<T> {
-        let started = std::mem::replace(&mut self.exchange.borrow_mut().response_started, true);
+        let started = {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.details = Some(local.details.as_str().into());
+            std::mem::replace(&mut exchange.response_started, true)
+        };
         if started || !self.wants_response_headers() {
             return Verdict::Respond(local);
         }
@@ -234,7 +284,6 @@ impl PluginStream {
             headers,
             body,
             details,
-            grpc_status,
         } = local;
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = status;
@@ -242,7 +291,7 @@ impl PluginStream {
         let end_of_stream = body.is_empty();
         {
             let mut exchange = self.exchange.borrow_mut();
-            exchange.response.live = Some(head);
+            exchange.begin_response(head);
             exchange.response.ended = end_of_stream;
             exchange.response.body_bytes = body.len() as u64;
         }
@@ -268,7 +317,6 @@ impl PluginStream {
             headers,
             body: changed,
             details,
-            grpc_status,
         })
     }
 

@@ -18,6 +18,7 @@ use crate::metrics::WorkerMetrics;
 use crate::plugin::chains::{ChainPlan, Chains};
 use crate::plugin::{PluginError, PluginProcess};
 use crate::route::RouteTable;
+use crate::tcp;
 
 /// What the request path of one worker reaches. Single-threaded.
 pub struct Worker {
@@ -41,7 +42,8 @@ pub struct Worker {
 /// What a worker is made of; sent to its thread.
 pub struct WorkerPlan {
     pub index: usize,
-    pub listeners: Vec<TcpListener>,
+    /// With the cluster, by its place in the order of names, of a TCP listener.
+    pub listeners: Vec<(TcpListener, Option<usize>)>,
     pub routes: Arc<RouteTable>,
     pub cors: Option<Arc<Cors>>,
     pub clusters: Arc<[Arc<SharedCluster>]>,
@@ -106,12 +108,14 @@ impl WorkerPlan {
             stop: self.stop.clone(),
             http: listener::http(),
         });
-        let accepting: Vec<_> = self
-            .listeners
-            .into_iter()
-            .enumerate()
-            .map(|(place, listener)| tokio::task::spawn_local(listener::accept(Rc::clone(&worker), place, listener)))
-            .collect();
+        let mut accepting = Vec::new();
+        for (place, (listener, cluster)) in self.listeners.into_iter().enumerate() {
+            let worker = Rc::clone(&worker);
+            accepting.push(match cluster {
+                None => tokio::task::spawn_local(listener::accept(worker, place, listener)),
+                Some(cluster) => tokio::task::spawn_local(tcp::accept(worker, place, cluster, listener)),
+            });
+        }
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));
         let _ = self.started.send(Ok(()));
 
@@ -123,6 +127,7 @@ impl WorkerPlan {
         let mut stop = self.stop;
         let _ = stop.wait_for(|stop| *stop).await;
         worker.drain(self.drain_timeout).await;
+        worker.chains.stop(self.drain_timeout).await;
         // The connections that are left hold the worker; dropping the LocalSet ends them.
         if let Some(log) = &worker.access_log {
             log.flush();

@@ -13,7 +13,12 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 28] = [
+const MISTAKES: [(&str, &str, &str); 29] = [
+    (
+        "\"127.0.0.1:0\" }",
+        "\"127.0.0.1:0\", tcp: { cluster: two } }",
+        "gateway.yaml:1:56: listeners[0].tcp.cluster: there is no cluster `two`; there are `one`",
+    ),
     (
         "listeners:",
         "listener:",
@@ -92,7 +97,7 @@ const MISTAKES: [(&str, &str, &str); 28] = [
     (
         "address: \"127.0.0.1:0\"",
         "address: \"127.0.0.1:0\", tls: { certificate: a, key: b }",
-        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins",
+        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins, tcp",
     ),
     (
         "listeners:",

@@ -109,6 +109,74 @@ fn a_plugin_that_traps_while_a_body_passes_ends_the_exchange() {
     assert_eq!(gateway.connect().post("/", "hello").status(), 503);
 }
 
+/// Pauses nothing. At each tick it does what the test says, in the last stream.
+fn at_a_tick(deed: &str) -> String {
+    guest(&format!(
+        r#"(global $stream (mut i32) (i32.const 0))
+           (func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $tick (i32.const 20))) (i32.const 1))
+           (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+             (global.set $stream (local.get $id)) (i32.const 0))
+           (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+             (global.set $answered (i32.const 1)) (i32.const 0))
+           (global $answered (mut i32) (i32.const 0))
+           (func (export "proxy_on_tick") (param i32)
+             (if (global.get $stream) (then
+               (if (i32.eqz (call $effective (global.get $stream))) (then {deed})))))"#
+    ))
+    .replace(
+        "(memory",
+        r#"(import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+  (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
+  (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
+  (memory"#,
+    )
+}
+
+const RESPOND: &str = "(drop (call $respond (i32.const 504) (i32.const 0) (i32.const 0) (i32.const 17) (i32.const 2)
+  (i32.const 0) (i32.const 0) (i32.const -1)))";
+
+#[test]
+fn a_tick_may_answer_a_request_that_is_with_the_upstream_already() {
+    let upstream = Upstream::serving(|mut peer| while peer.receive().is_some() {});
+    let gateway = with_guest(&at_a_tick(RESPOND), &upstream);
+    let answer = gateway.connect().get("/");
+    assert_eq!((answer.status(), answer.text().as_str()), (504, "no"));
+}
+
+#[test]
+fn an_answer_at_a_tick_comes_too_late_once_the_response_has_begun() {
+    let upstream = Upstream::serving(|mut peer| {
+        while peer.receive().is_some() {
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            peer.send(b"cd");
+        }
+    });
+    let gateway = with_guest(
+        &at_a_tick(&format!("(if (global.get $answered) (then {RESPOND}))")),
+        &upstream,
+    );
+    let answer = gateway.connect().get("/");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "abcd"));
+}
+
+#[test]
+fn a_tick_may_close_a_stream_whose_response_has_begun() {
+    let upstream = Upstream::serving(|mut peer| {
+        while peer.receive().is_some() {
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+        }
+    });
+    let close = "(if (global.get $answered) (then (drop (call $close (i32.const 1)))))";
+    let gateway = with_guest(&at_a_tick(close), &upstream);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut answer = client.receive_head();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.read_body(&mut client.reader), None, "the body breaks off");
+}
+
 #[test]
 fn clients_cannot_take_off_what_a_plugin_sets() {
     let upstream = Upstream::named("ok");

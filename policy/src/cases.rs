@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::config_file::document;
 use crate::explain::needed;
 use crate::offline::Offline;
+use crate::output;
 use crate::request::Written;
 use crate::{PolicyFiles, clock};
 
@@ -129,15 +130,15 @@ pub fn run(files: &PolicyFiles, cases: &Path) -> Result<bool, String> {
                 .rule
                 .as_ref()
                 .map_or_else(String::new, |rule| format!(" by {rule}"));
-            println!(
+            output::line(format_args!(
                 "failed: cases[{index}]: {}, token {shown}: expected {}{wanted_by}, got {}{by}",
                 case.request,
                 wanted.shown(),
                 got.shown()
-            );
+            ))?;
         }
     }
-    println!("{passed} passed, {failed} failed");
+    output::line(format_args!("{passed} passed, {failed} failed"))?;
     Ok(failed == 0)
 }
 

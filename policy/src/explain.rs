@@ -8,6 +8,7 @@ use postern_access::principal::Principal;
 use serde_json::{Map, Value};
 
 use crate::offline::Offline;
+use crate::output;
 use crate::request::Written;
 use crate::{PolicyFiles, clock};
 
@@ -42,13 +43,10 @@ pub fn run(
     let request = offline.policy.read(written.pairs());
     let decision = offline.policy.trace(&request, &mut offline.state, now, &mut trace);
     for (step, text) in steps(&offline, &written, token.as_deref(), &trace, &decision) {
-        println!("{step:<10} {text}");
+        output::line(format_args!("{step:<10} {text}"))?;
     }
-    println!(
-        "{:<10} {}",
-        "decision",
-        decided(&offline, &decision, now, written.target())
-    );
+    let decided = decided(&offline, &decision, now, written.target());
+    output::line(format_args!("{:<10} {decided}", "decision"))?;
     Ok(true)
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::config_file::plugin_json;
 use crate::offline;
+use crate::output;
 use crate::request::Written;
 
 /// Reads a configuration and prints what there is to say. Whether all is well.
@@ -22,16 +23,16 @@ pub fn run(file: &Path, plugin: Option<&str>, permissions: Option<&Path>) -> Res
     let rows = permissions.map(offline::permissions).transpose()?;
     let findings = findings(&json, rows.as_ref());
     for finding in &findings {
-        println!("{finding}");
+        output::line(finding)?;
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (errors, warnings, notes) = (count(Level::Error), count(Level::Warning), count(Level::Note));
     match findings.len() {
-        0 => println!("{}: nothing to remark", file.display()),
-        _ => println!(
+        0 => output::line(format_args!("{}: nothing to remark", file.display()))?,
+        _ => output::line(format_args!(
             "{}: errors: {errors}, warnings: {warnings}, notes: {notes}",
             file.display()
-        ),
+        ))?,
     }
     Ok(errors == 0 && warnings == 0)
 }

@@ -6,6 +6,7 @@ mod config_file;
 mod explain;
 mod lint;
 mod offline;
+mod output;
 mod request;
 mod verify;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use postern_access::config::Config;
 
 /// Lint, explain, test and verify with the filter's own decision code.
 ///
@@ -78,6 +80,8 @@ enum Command {
     /// A token must be good in every respect in which the filter asks it to be, for an issuer whose keys are the given ones.
     /// Exit code 1 if one is refused; with --batch always 0, as each line has its own answer.
     Verify(verify::Verify),
+    /// Print the JSON Schema of the plugin configuration, for editors and checks.
+    Schema,
 }
 
 /// A policy, and what it would know in a host.
@@ -126,6 +130,10 @@ fn main() -> ExitCode {
         } => explain::run(&policy, &request, &headers, token.as_deref(), claims.as_deref(), now),
         Command::Test { policy, cases } => cases::run(&policy, &cases),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Schema => {
+            let schema = schemars::schema_for!(Config).to_value();
+            output::line(format_args!("{schema:#}")).map(|()| true)
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

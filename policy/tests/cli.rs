@@ -83,12 +83,50 @@ fn config() -> Value {
 
 #[test]
 fn every_command_has_help() {
-    for command in ["lint", "explain", "test", "verify"] {
+    for command in ["lint", "explain", "test", "verify", "schema"] {
         let ran = run(&[command, "--help"]);
         assert_eq!(ran.code, 0);
         assert!(ran.out.contains("Usage: postern-policy"), "{}", ran.out);
     }
     assert!(run(&["--help"]).out.contains("Exit codes"));
+}
+
+#[test]
+fn the_schema_knows_every_key_that_is_documented() {
+    let schema: Value = serde_json::from_str(&run(&["schema"]).out).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    // What lint names as unknown is not in it, and what is in it is not unknown to lint.
+    for key in [
+        "issuers",
+        "rules",
+        "public",
+        "auth_server",
+        "login_service",
+        "unmatched",
+        "token",
+        "forward",
+        "debug",
+    ] {
+        assert!(keys.iter().any(|known| *known == key), "{key}");
+    }
+    for key in keys {
+        let ran = run(&[
+            "lint",
+            file("plugin.json", &json!({ key: [] }).to_string()).to_str().unwrap(),
+        ]);
+        assert!(!ran.out.contains("unknown field"), "{key}: {}", ran.out);
+        let documented = include_str!("../../docs/filter.md").contains(&format!("`{key}`"));
+        assert!(documented, "{key} is not in docs/filter.md");
+    }
+    for (kind, key) in [
+        ("Rule", "any_authority"),
+        ("Issuer", "jwks"),
+        ("Jwks", "discovery"),
+        ("ClaimNames", "preset"),
+    ] {
+        assert!(schema["$defs"][kind]["properties"][key].is_object(), "{kind}.{key}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::contexts::StreamContext;
 use super::failure::{Answer, Status};
 use super::types::{BufferType, Direction};
 use crate::stream::body::BodyBuffer;
+use crate::stream::exchange::Protocol;
 use crate::vm::memory::Host;
 
 /// Most bytes a guest may make of a body: what it writes is held by the host, beyond the guest's own memory limit.
@@ -48,12 +49,11 @@ pub(crate) fn set_buffer_bytes(
     data: u32,
     data_size: u32,
 ) -> Answer {
-    let direction = match BufferType::try_from(buffer)? {
-        BufferType::RequestBody => Direction::Request,
-        BufferType::ResponseBody => Direction::Response,
-        _ => return Err(Status::BadArgument.into()),
-    };
+    let (protocol, direction) = passing(BufferType::try_from(buffer)?).ok_or(Status::BadArgument)?;
     let stream = host.stream().ok_or(Status::BadArgument)?;
+    if stream.exchange.borrow().protocol != protocol {
+        return Err(Status::BadArgument.into());
+    }
     let with = host.read(data, data_size)?;
     stream.flow(direction, |flow| {
         let body = flow.body.as_mut().ok_or(Status::BadArgument)?;
@@ -80,9 +80,10 @@ pub(crate) fn get_configuration(host: &mut Host<'_>, data_out: u32, size_out: u3
 /// Looks at a buffer while guest memory can be written. `act` may re-enter the guest's allocator only, which has no
 /// way to a buffer.
 fn with_buffer<R>(host: &mut Host<'_>, buffer: BufferType, act: impl FnOnce(&mut Host<'_>, Option<&[u8]>) -> R) -> R {
+    if let Some((protocol, direction)) = passing(buffer) {
+        return with_body(host, protocol, direction, act);
+    }
     match buffer {
-        BufferType::RequestBody => with_body(host, Direction::Request, act),
-        BufferType::ResponseBody => with_body(host, Direction::Response, act),
         BufferType::HttpCallResponseBody => {
             let answer = host.state().answer.clone();
             act(host, answer.as_deref().and_then(|answer| answer.body()))
@@ -95,15 +96,35 @@ fn with_buffer<R>(host: &mut Host<'_>, buffer: BufferType, act: impl FnOnce(&mut
             let bytes = host.state().identity.configuration.clone();
             act(host, Some(&bytes))
         }
-        BufferType::DownstreamData
-        | BufferType::UpstreamData
-        | BufferType::GrpcCallMessage
-        | BufferType::ForeignFunctionArguments => act(host, None),
+        BufferType::GrpcCallMessage => {
+            let event = host.state().grpc_event.clone();
+            act(host, event.as_deref().and_then(|event| event.message()))
+        }
+        _ => act(host, None),
     }
 }
 
-fn with_body<R>(host: &mut Host<'_>, direction: Direction, act: impl FnOnce(&mut Host<'_>, Option<&[u8]>) -> R) -> R {
-    let Some(stream) = host.stream() else {
+/// Of which streams a buffer is a part, and what passes through it.
+fn passing(buffer: BufferType) -> Option<(Protocol, Direction)> {
+    match buffer {
+        BufferType::RequestBody => Some((Protocol::Http, Direction::Request)),
+        BufferType::ResponseBody => Some((Protocol::Http, Direction::Response)),
+        BufferType::DownstreamData => Some((Protocol::Tcp, Direction::Request)),
+        BufferType::UpstreamData => Some((Protocol::Tcp, Direction::Response)),
+        _ => None,
+    }
+}
+
+fn with_body<R>(
+    host: &mut Host<'_>,
+    protocol: Protocol,
+    direction: Direction,
+    act: impl FnOnce(&mut Host<'_>, Option<&[u8]>) -> R,
+) -> R {
+    let stream = host
+        .stream()
+        .filter(|stream| stream.exchange.borrow().protocol == protocol);
+    let Some(stream) = stream else {
         return act(host, None);
     };
     // Lent out and put back: no borrow is held while the guest's allocator runs.

@@ -14,9 +14,20 @@ pub(crate) struct CallbackSet {
     pub(crate) response_headers: bool,
     pub(crate) response_body: bool,
     pub(crate) response_trailers: bool,
+    /// A callback of TCP connections.
+    pub(crate) tcp: bool,
     /// `proxy_on_done` or `proxy_on_log`: something may look back at the exchange.
     pub(crate) end: bool,
 }
+
+/// What a guest exports that looks at TCP connections.
+const TCP_CALLBACKS: [&str; 5] = [
+    "proxy_on_new_connection",
+    "proxy_on_downstream_data",
+    "proxy_on_upstream_data",
+    "proxy_on_downstream_connection_close",
+    "proxy_on_upstream_connection_close",
+];
 
 impl CallbackSet {
     pub(crate) fn of(module: &Module, allowed: &CapabilityRestriction) -> Self {
@@ -28,6 +39,7 @@ impl CallbackSet {
             response_headers: has("proxy_on_response_headers"),
             response_body: has("proxy_on_response_body"),
             response_trailers: has("proxy_on_response_trailers"),
+            tcp: TCP_CALLBACKS.iter().any(|name| has(name)),
             end: has("proxy_on_done") || has("proxy_on_log"),
         }
     }
@@ -56,6 +68,9 @@ pub(crate) enum HeadersCallback {
 /// Root context, call, and how many headers, body bytes and trailers the answer has.
 pub(crate) type HttpCallResponse = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
+/// Root context, call, and a number: fields of metadata, bytes of a message, or the status.
+pub(crate) type GrpcCallback = TypedFunc<(u32, u32, u32), ()>;
+
 /// The callbacks of one VM.
 pub(crate) struct Callbacks {
     pub(crate) context_create: Option<TypedFunc<(u32, u32), ()>>,
@@ -69,6 +84,16 @@ pub(crate) struct Callbacks {
     pub(crate) response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
     pub(crate) response_trailers: Option<TypedFunc<(u32, u32), u32>>,
     pub(crate) http_call_response: Option<HttpCallResponse>,
+    pub(crate) new_connection: Option<TypedFunc<u32, u32>>,
+    pub(crate) downstream_data: Option<TypedFunc<(u32, u32, u32), u32>>,
+    pub(crate) upstream_data: Option<TypedFunc<(u32, u32, u32), u32>>,
+    pub(crate) downstream_connection_close: Option<TypedFunc<(u32, u32), ()>>,
+    pub(crate) upstream_connection_close: Option<TypedFunc<(u32, u32), ()>>,
+    pub(crate) grpc_initial_metadata: Option<GrpcCallback>,
+    pub(crate) grpc_receive: Option<GrpcCallback>,
+    pub(crate) grpc_trailing_metadata: Option<GrpcCallback>,
+    pub(crate) grpc_close: Option<GrpcCallback>,
+    pub(crate) queue_ready: Option<TypedFunc<(u32, u32), ()>>,
     pub(crate) done: Option<TypedFunc<u32, u32>>,
     pub(crate) log: Option<TypedFunc<u32, ()>>,
     pub(crate) delete: Option<TypedFunc<u32, ()>>,
@@ -96,6 +121,16 @@ impl Callbacks {
             response_body: instance.callback(store, "proxy_on_response_body")?,
             response_trailers: instance.callback(store, "proxy_on_response_trailers")?,
             http_call_response: instance.callback(store, "proxy_on_http_call_response")?,
+            new_connection: instance.callback(store, "proxy_on_new_connection")?,
+            downstream_data: instance.callback(store, "proxy_on_downstream_data")?,
+            upstream_data: instance.callback(store, "proxy_on_upstream_data")?,
+            downstream_connection_close: instance.callback(store, "proxy_on_downstream_connection_close")?,
+            upstream_connection_close: instance.callback(store, "proxy_on_upstream_connection_close")?,
+            grpc_initial_metadata: instance.callback(store, "proxy_on_grpc_receive_initial_metadata")?,
+            grpc_receive: instance.callback(store, "proxy_on_grpc_receive")?,
+            grpc_trailing_metadata: instance.callback(store, "proxy_on_grpc_receive_trailing_metadata")?,
+            grpc_close: instance.callback(store, "proxy_on_grpc_close")?,
+            queue_ready: instance.callback(store, "proxy_on_queue_ready")?,
             done: instance.callback(store, "proxy_on_done")?,
             log: instance.callback(store, "proxy_on_log")?,
             delete: instance.callback(store, "proxy_on_delete")?,

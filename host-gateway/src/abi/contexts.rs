@@ -29,8 +29,23 @@ pub(crate) fn set_effective_context(host: &mut Host<'_>, id: u32) -> Answer {
 
 /// `proxy_done()`: ends a context whose `proxy_on_done` asked to wait. Streams never wait, as in Envoy.
 pub(crate) fn done(host: &mut Host<'_>) -> Answer {
-    let pending = std::mem::take(&mut host.state_mut().root_done_pending);
-    if pending { Ok(()) } else { Err(Status::NotFound.into()) }
+    let state = host.state_mut();
+    if state.root_end(state.root) != RootEnd::Pending {
+        return Err(Status::NotFound.into());
+    }
+    state.set_root_end(state.root, RootEnd::Due);
+    Ok(())
+}
+
+/// How far the root context has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RootEnd {
+    Running,
+    /// `proxy_on_done` returned false: `proxy_done` is awaited.
+    Pending,
+    /// `proxy_done` was called; the rest follows when the callback has returned.
+    Due,
+    Ended,
 }
 
 /// The context that host functions act on.

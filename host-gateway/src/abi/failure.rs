@@ -13,8 +13,10 @@ pub(crate) type Answer = Result<(), Failure>;
 pub(crate) enum Status {
     NotFound = 1,
     BadArgument = 2,
+    SerializationFailure = 3,
     ParseFailure = 4,
     InvalidMemoryAccess = 6,
+    Empty = 7,
     CasMismatch = 8,
     InternalFailure = 10,
     BrokenConnection = 11,

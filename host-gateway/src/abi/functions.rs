@@ -141,8 +141,8 @@ fn link_wasi(linker: &mut Linker<HostState>, module: &'static str) -> wasmtime::
         "random_get" (u32 u32)                Start    wasi::random_get;
         "args_sizes_get" (u32 u32)            Start    wasi::no_strings_sizes;
         "args_get" (u32 u32)                  Start    wasi::no_strings;
-        "environ_sizes_get" (u32 u32)         Start    wasi::no_strings_sizes;
-        "environ_get" (u32 u32)               Start    wasi::no_strings;
+        "environ_sizes_get" (u32 u32)         Start    wasi::environ_sizes_get;
+        "environ_get" (u32 u32)               Start    wasi::environ_get;
     }
     // Returns nothing, so it cannot be a row.
     linker.func_wrap(module, "proc_exit", |caller: Caller<'_, HostState>, code: u32| -> wasmtime::Result<()> {

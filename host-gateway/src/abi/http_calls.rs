@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, Uri, response};
 use super::Order;
 use super::failure::{Answer, Failure, Status};
 use super::fields::{self, Fields};
+use super::grpc_calls::GrpcEvent;
 use super::pairs::{self, Pair};
 use super::types::MapType;
 use crate::vm::memory::Host;
@@ -23,7 +24,8 @@ pub(crate) struct HttpCall {
     /// The root context that is told the answer.
     pub(crate) root: u32,
     pub(crate) cluster: String,
-    pub(crate) request: Request<Bytes>,
+    /// With its body and trailers.
+    pub(crate) request: Request<(Bytes, HeaderMap)>,
     pub(crate) timeout: Duration,
 }
 
@@ -92,9 +94,12 @@ pub(crate) fn http_call(
         return Err(Status::BadArgument.into());
     }
     let cluster = cluster.to_owned();
-    pairs::read(host.read(trailers, trailers_size)?)?;
+    let mut trailer_fields = HeaderMap::new();
+    for (name, value) in pairs::read(host.read(trailers, trailers_size)?)? {
+        add(&mut trailer_fields, name, value)?;
+    }
     let body = Bytes::copy_from_slice(host.read(body, body_size)?);
-    let request = request(&pairs::read(host.read(headers, headers_size)?)?, body)?;
+    let request = request(&pairs::read(host.read(headers, headers_size)?)?, (body, trailer_fields))?;
     let timeout = match timeout_ms {
         0 => LONGEST,
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
@@ -117,14 +122,17 @@ pub(crate) fn http_call(
     host.write_u32(id_out, id)
 }
 
-/// `proxy_get_status(*code, **message, *size)`: why the call whose answer is delivered failed, if it did.
+/// `proxy_get_status(*code, **message, *size)`: why the call whose answer is delivered failed, if it did, or the status of
+/// the gRPC call that is closed.
 pub(crate) fn get_status(host: &mut Host<'_>, code_out: u32, data_out: u32, size_out: u32) -> Answer {
-    let (code, message) = match host.state().answer.as_deref() {
-        Some(CallAnswer::Failed) => (Status::BrokenConnection as u32, &b"reset"[..]),
-        _ => (0, &b""[..]),
+    let (answer, event) = (host.state().answer.clone(), host.state().grpc_event.clone());
+    let (code, message) = match (answer.as_deref(), event.as_deref()) {
+        (Some(CallAnswer::Failed), _) => (Status::BrokenConnection as u32, "reset"),
+        (None, Some(GrpcEvent::Close { status, message })) => (*status, message.as_str()),
+        _ => (0, ""),
     };
     host.check(code_out, 4)?;
-    host.return_bytes(message, data_out, size_out)?;
+    host.return_bytes(message.as_bytes(), data_out, size_out)?;
     host.write_u32(code_out, code)
 }
 
@@ -135,7 +143,7 @@ fn next_id(next: &mut u32) -> u32 {
     id
 }
 
-fn request(pairs: &[Pair<'_>], body: Bytes) -> Result<Request<Bytes>, Failure> {
+fn request(pairs: &[Pair<'_>], body: (Bytes, HeaderMap)) -> Result<Request<(Bytes, HeaderMap)>, Failure> {
     let (mut head, body) = Request::new(body).into_parts();
     let (mut method, mut path, mut authority) = (None, None, None);
     for (name, value) in pairs {
@@ -144,13 +152,7 @@ fn request(pairs: &[Pair<'_>], body: Bytes) -> Result<Request<Bytes>, Failure> {
             b":path" => path = Some(Uri::try_from(*value).map_err(|_| Status::BadArgument)?),
             b":authority" => authority = Some(HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?),
             [b':', ..] => {}
-            _ => {
-                let (name, value) = fields::field(name, value)?;
-                // The length is that of the body; a second opinion would let a guest smuggle requests.
-                if !fields::belongs_to_the_connection(&name) && name != CONTENT_LENGTH && name != HOST {
-                    fields::append(&mut head.headers, name, value)?;
-                }
-            }
+            _ => add(&mut head.headers, name, value)?,
         }
     }
     head.method = method.ok_or(Status::BadArgument)?;
@@ -159,4 +161,13 @@ fn request(pairs: &[Pair<'_>], body: Bytes) -> Result<Request<Bytes>, Failure> {
         .ok_or(Status::BadArgument)?;
     head.headers.insert(HOST, authority.ok_or(Status::BadArgument)?);
     Ok(Request::from_parts(head, body))
+}
+
+/// The length is that of the body; a second opinion would let a guest smuggle requests.
+fn add(headers: &mut HeaderMap, name: &[u8], value: &[u8]) -> Answer {
+    let (name, value) = fields::field(name, value)?;
+    if !fields::belongs_to_the_connection(&name) && name != CONTENT_LENGTH && name != HOST {
+        fields::append(headers, name, value)?;
+    }
+    Ok(())
 }

@@ -120,6 +120,10 @@ fn with_fields<R>(host: &mut Host<'_>, map: MapType, act: impl FnOnce(&mut Host<
         let answer = host.state().answer.clone();
         return act(host, answer.as_deref().and_then(|answer| answer.fields(map)));
     }
+    if let MapType::GrpcInitialMetadata | MapType::GrpcTrailingMetadata = map {
+        let event = host.state().grpc_event.clone();
+        return act(host, event.as_deref().and_then(|event| event.fields(map)));
+    }
     let Some(stream) = host.stream() else {
         return act(host, None);
     };

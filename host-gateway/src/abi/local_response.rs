@@ -6,12 +6,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::failure::{Answer, Failure, Status};
 use super::fields;
+use super::grpc_status;
 use super::pairs;
-use crate::stream::exchange::LocalResponse;
+use crate::stream::exchange::{Exchange, LocalResponse};
 use crate::vm::memory::Host;
 
 /// `proxy_send_local_response(status, details, body, headers, grpc_status)`: takes effect after the callback, in place
-/// of what it returns. The first one counts. Outside of a stream it is accepted and dropped, as in Envoy.
+/// of what it returns. A gRPC client gets the status and the text as gRPC has them. The first one counts. Outside of a stream it is accepted and dropped, as in Envoy.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own signature")]
 pub(crate) fn send_local_response(
     host: &mut Host<'_>,
@@ -28,24 +29,43 @@ pub(crate) fn send_local_response(
     let details = String::from_utf8_lossy(host.read(details, details_size)?).into_owned();
     let body = Bytes::copy_from_slice(host.read(body, body_size)?);
     let mut headers = response_fields(host.read(headers, headers_size)?)?;
-    if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    }
     let Some(stream) = host.stream() else { return Ok(()) };
     let mut exchange = stream.exchange.borrow_mut();
     if exchange.response_started || exchange.over || exchange.local_response.is_some() {
         return Ok(());
     }
-    let grpc_status = (0..=16).contains(&grpc_status).then_some(grpc_status);
+    let (status, body) = if is_grpc(&exchange) {
+        let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
+        let grpc_status = grpc_status.unwrap_or_else(|| grpc_status::of_http(status));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(grpc_status::FIELD, HeaderValue::from(grpc_status));
+        if !body.is_empty() {
+            let message =
+                HeaderValue::try_from(grpc_status::message_to_field(&body)).map_err(|_| Status::BadArgument)?;
+            headers.insert(grpc_status::MESSAGE_FIELD, message);
+        }
+        (StatusCode::OK, Bytes::new())
+    } else {
+        if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        }
+        (status, body)
+    };
     exchange.local_response = Some(LocalResponse {
         status,
         headers,
         body,
         details,
-        grpc_status,
     });
     exchange.wake();
     Ok(())
+}
+
+/// Whether the client speaks gRPC, as far as is still known.
+fn is_grpc(exchange: &Exchange) -> bool {
+    let head = exchange.request.head();
+    head.and_then(|head| head.headers.get(CONTENT_TYPE))
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// An interim status cannot end an exchange.

@@ -57,19 +57,19 @@ pub(crate) fn get_metric(host: &mut Host<'_>, id: u32, value_out: u32) -> Answer
     host.write_u64(value_out, value)
 }
 
-/// The metrics one VM defined, by id. The low two bits of an id are its type, as in Envoy.
+/// The metrics one VM defined, by id. The low two bits of an id are its type, as in Envoy, and none is zero.
 #[derive(Debug, Default)]
 pub(crate) struct DefinedMetrics(Vec<Arc<Metric>>);
 
 impl DefinedMetrics {
     fn add(&mut self, metric: Arc<Metric>) -> u32 {
-        let id = ((self.0.len() as u32) << 2) | metric.kind as u32;
+        let kind = metric.kind as u32;
         self.0.push(metric);
-        id
+        ((self.0.len() as u32) << 2) | kind
     }
 
     fn get(&self, id: u32) -> Option<&Metric> {
-        let metric = self.0.get((id >> 2) as usize)?;
+        let metric = self.0.get(((id >> 2) as usize).checked_sub(1)?)?;
         (metric.kind as u32 == id & 3).then_some(metric)
     }
 }

@@ -1,7 +1,8 @@
 //! Properties: facts about the exchange by path, encoded as Envoy does (bytes as they are, numbers as 8 bytes little
-//! endian, truth as one byte, maps as pairs).
+//! endian, truth as one byte, maps as pairs), or, where the plugin's configuration says so, numbers and truth as text.
 
-use http::{Version, request};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Version, request, response};
 
 use super::clocks_and_timers::nanoseconds;
 use super::contexts::StreamContext;
@@ -10,11 +11,46 @@ use super::fields::{self, Fields};
 use super::http_fields;
 use super::types::MapType;
 use super::{HostState, Identity};
+use crate::plugin::PropertyEncoding;
 use crate::stream::exchange::{Exchange, Property};
 use crate::vm::memory::Host;
 
+/// What Envoy puts before the name of a property that a guest sets.
+const WASM: &[u8] = b"wasm.";
 /// Most bytes all properties of an exchange may take that plugins set.
 const MOST_SET: usize = 64 << 10;
+
+/// What a property is.
+enum Value {
+    /// Text, a map, a message.
+    Bytes(Vec<u8>),
+    Number(u64),
+    Truth(bool),
+}
+
+impl Value {
+    fn encode(self, encoding: PropertyEncoding) -> Vec<u8> {
+        match (self, encoding) {
+            (Self::Bytes(bytes), _) => bytes,
+            (Self::Number(number), PropertyEncoding::Binary) => number.to_le_bytes().to_vec(),
+            (Self::Number(number), PropertyEncoding::Text) => number.to_string().into_bytes(),
+            (Self::Truth(truth), PropertyEncoding::Binary) => vec![u8::from(truth)],
+            (Self::Truth(truth), PropertyEncoding::Text) => truth.to_string().into_bytes(),
+        }
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_vec())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
 
 /// `proxy_get_property(path, **value, *size)`.
 pub(crate) fn get_property(host: &mut Host<'_>, path: u32, path_size: u32, data_out: u32, size_out: u32) -> Answer {
@@ -23,39 +59,43 @@ pub(crate) fn get_property(host: &mut Host<'_>, path: u32, path_size: u32, data_
         let path = host.read(path, path_size)?;
         find(state, host.stream().as_deref(), path).ok_or(Status::NotFound)?
     };
+    let value = value.encode(host.state().identity.properties);
     host.return_bytes(&value, data_out, size_out)
 }
 
-/// `proxy_set_property(path, value)`: kept with the exchange, read back by the same path, by any plugin.
+/// `proxy_set_property(path, value)`: kept with the exchange as filter state `wasm.` + path, as in Envoy; read back by the
+/// same path, by any plugin.
 pub(crate) fn set_property(host: &mut Host<'_>, path: u32, path_size: u32, value: u32, value_size: u32) -> Answer {
     let stream = host.stream().ok_or(Status::NotFound)?;
-    let path = host.read(path, path_size)?;
+    let path = [WASM, host.read(path, path_size)?].concat();
     let value = host.read(value, value_size)?;
-    let mut exchange = stream.exchange.borrow_mut();
-    let taken: usize = exchange
-        .properties
-        .iter()
-        .map(|set| set.path.len() + set.value.len())
-        .sum();
-    if taken + path.len() + value.len() > MOST_SET {
-        return Err(Status::InternalFailure.into());
+    Ok(set(&mut stream.exchange.borrow_mut(), &path, value)?)
+}
+
+/// Keeps filter state with an exchange.
+pub(crate) fn set(exchange: &mut Exchange, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    let others = exchange.properties.iter().filter(|set| *set.path != *name);
+    let taken: usize = others.map(|set| set.path.len() + set.value.len()).sum();
+    if taken + name.len() + value.len() > MOST_SET {
+        return Err(Status::InternalFailure);
     }
-    match exchange.properties.iter_mut().find(|set| *set.path == *path) {
+    match exchange.properties.iter_mut().find(|set| *set.path == *name) {
         Some(set) => set.value = value.into(),
         None => exchange.properties.push(Property {
-            path: path.into(),
+            path: name.into(),
             value: value.into(),
         }),
     }
     Ok(())
 }
 
-fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Option<Vec<u8>> {
+fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Option<Value> {
     // Some guests close the path with a NUL.
     let path = path.strip_suffix(&[0]).unwrap_or(path);
-    let text = std::str::from_utf8(path).ok()?;
+    // What plugins set need not be text.
+    let text = std::str::from_utf8(path).unwrap_or_default();
     let (first, rest) = text.split_once('\0').unwrap_or((text, ""));
-    if let Some(value) = of_plugin(&state.identity, first) {
+    if let Some(value) = of_plugin(&state.identity, first, rest) {
         return Some(value);
     }
     let exchange = stream?.exchange.borrow();
@@ -63,68 +103,103 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         "request" => of_request(&exchange, rest),
         "response" => of_response(&exchange, rest),
         "connection" => of_connection(&exchange, rest),
+        "connection_id" => Some(integer(exchange.connection.id)),
         "source" => address(exchange.connection.source, rest),
         "destination" => address(exchange.connection.destination, rest),
         "upstream" => address(exchange.destination.as_ref()?.upstream?, rest),
-        "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().to_vec()),
-        "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().to_vec()),
+        "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().into()),
+        "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().into()),
+        // Messages and maps that nobody fills here.
+        "metadata" | "route_metadata" | "cluster_metadata" | "upstream_host_metadata" => of_nothing(rest),
+        "filter_state" => exchange.filter_state(rest.as_bytes()).map(Value::from),
         _ => None,
     };
-    known.or_else(|| {
-        exchange
-            .properties
-            .iter()
-            .find(|set| *set.path == *path)
-            .map(|set| set.value.to_vec())
-    })
+    known.or_else(|| exchange.filter_state(&[WASM, path].concat()).map(Value::from))
 }
 
-fn of_plugin(identity: &Identity, name: &str) -> Option<Vec<u8>> {
+fn of_plugin(identity: &Identity, name: &str, rest: &str) -> Option<Value> {
     match name {
-        "plugin_name" => Some(identity.name.as_bytes().to_vec()),
-        "plugin_root_id" => Some(identity.root_id.clone().into_bytes()),
-        "plugin_vm_id" => Some(identity.vm_id.clone().into_bytes()),
+        "plugin_name" => Some(identity.name.as_bytes().into()),
+        "plugin_root_id" => Some(identity.root_id.clone().into_bytes().into()),
+        "plugin_vm_id" => Some(identity.vm_id.clone().into_bytes().into()),
         // core.v3.TrafficDirection: UNSPECIFIED
         "listener_direction" => Some(integer(0)),
+        "listener_metadata" => of_nothing(rest),
+        "node" => of_node(rest),
         _ => None,
     }
 }
 
-fn of_request(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+/// A message without fields takes no bytes; a map in it is an empty map.
+fn of_nothing(rest: &str) -> Option<Value> {
+    match rest {
+        "" => Some(Value::Bytes(Vec::new())),
+        "filter_metadata" | "typed_filter_metadata" => Some(Value::Bytes(vec![0; 4])),
+        _ => None,
+    }
+}
+
+/// core.v3.Node `{ 1: id, 2: cluster, 3: metadata, … }`.
+fn of_node(rest: &str) -> Option<Value> {
+    const NAME: &[u8] = b"postern-gateway";
+    match rest {
+        "" => {
+            let field = |number: u8| [&[number << 3 | 2, NAME.len() as u8], NAME].concat();
+            Some([field(1), field(2)].concat().into())
+        }
+        "id" | "cluster" | "user_agent_name" => Some(NAME.into()),
+        "metadata" => Some(Value::Bytes(Vec::new())),
+        _ => None,
+    }
+}
+
+fn of_request(exchange: &Exchange, name: &str) -> Option<Value> {
     let head = exchange.request.head();
-    let field = |name: &[u8]| {
-        exchange
-            .fields(MapType::RequestHeaders)?
-            .first(name)
-            .map(<[u8]>::to_vec)
-    };
+    let field = |name: &[u8]| exchange.fields(MapType::RequestHeaders)?.first(name).map(Value::from);
     match name {
         "path" => field(b":path"),
-        "url_path" => Some(head?.uri.path().as_bytes().to_vec()),
-        "query" => Some(head?.uri.query().unwrap_or_default().as_bytes().to_vec()),
+        "url_path" => Some(head?.uri.path().as_bytes().into()),
+        "query" => Some(head?.uri.query().unwrap_or_default().as_bytes().into()),
         "host" => field(b":authority"),
         "scheme" => field(b":scheme"),
         "method" => field(b":method"),
         "referer" => field(b"referer"),
         "useragent" => field(b"user-agent"),
         "id" => field(b"x-request-id"),
-        "protocol" => Some(protocol(head?.version).as_bytes().to_vec()),
-        "headers" => exchange.fields(MapType::RequestHeaders).map(http_fields::serialize),
+        "protocol" => Some(protocol(head?.version).as_bytes().into()),
+        "headers" => exchange
+            .fields(MapType::RequestHeaders)
+            .map(http_fields::serialize)
+            .map(Value::from),
         "time" => Some(integer(nanoseconds(exchange.began?.wall))),
         // The whole time is known once the exchange is over.
         "duration" => Some(integer(nanoseconds(exchange.began?.monotonic.elapsed()))).filter(|_| exchange.over),
-        "size" => Some(integer(exchange.request.body_bytes)),
+        // As announced, where it was.
+        "size" => {
+            let announced = head.and_then(|head| head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok());
+            Some(integer(announced.unwrap_or(exchange.request.body_bytes)))
+        }
         "total_size" => Some(integer(exchange.request.body_bytes + head.map_or(0, size_of_head))),
         _ => field(name.strip_prefix("headers\0")?.as_bytes()),
     }
 }
 
-fn of_response(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
     let head = exchange.response.head()?;
     match name {
+        "code_details" => {
+            let details = exchange.details.as_deref().unwrap_or("via_upstream");
+            Some(details.as_bytes().into())
+        }
+        // Envoy's flags of a response, none of which is set.
+        "flags" => Some(integer(0)),
+        "total_size" => Some(integer(exchange.response.body_bytes + size_of_response_head(head))),
         "code" => Some(integer(u64::from(head.status.as_u16()))),
-        "headers" => Some(http_fields::serialize(Fields::Response(head))),
-        "trailers" => exchange.fields(MapType::ResponseTrailers).map(http_fields::serialize),
+        "headers" => Some(http_fields::serialize(Fields::Response(head)).into()),
+        "trailers" => exchange
+            .fields(MapType::ResponseTrailers)
+            .map(http_fields::serialize)
+            .map(Value::from),
         "size" => Some(integer(exchange.response.body_bytes)),
         "grpc_status" => {
             let trailers = exchange.response.trailers.as_ref();
@@ -135,29 +210,31 @@ fn of_response(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
         }
         _ => {
             let name = name.strip_prefix("headers\0")?;
-            Fields::Response(head).first(name.as_bytes()).map(<[u8]>::to_vec)
+            Fields::Response(head).first(name.as_bytes()).map(Value::from)
         }
     }
 }
 
-fn of_connection(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+fn of_connection(exchange: &Exchange, name: &str) -> Option<Value> {
     match name {
         "id" => Some(integer(exchange.connection.id)),
-        "mtls" => Some(vec![0]),
+        "mtls" => Some(Value::Truth(false)),
+        // No name was asked for.
+        "requested_server_name" => Some(Value::Bytes(Vec::new())),
         _ => None,
     }
 }
 
-fn address(address: std::net::SocketAddr, name: &str) -> Option<Vec<u8>> {
+fn address(address: std::net::SocketAddr, name: &str) -> Option<Value> {
     match name {
-        "address" => Some(address.to_string().into_bytes()),
+        "address" => Some(address.to_string().into_bytes().into()),
         "port" => Some(integer(u64::from(address.port()))),
         _ => None,
     }
 }
 
-fn integer(value: u64) -> Vec<u8> {
-    value.to_le_bytes().to_vec()
+fn integer(value: u64) -> Value {
+    Value::Number(value)
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -172,9 +249,18 @@ fn protocol(version: Version) -> &'static str {
 /// Bytes of the request line and fields, about as they came.
 fn size_of_head(head: &request::Parts) -> u64 {
     let line = head.method.as_str().len() + fields::path(head).len() + " HTTP/1.1 \r\n".len();
-    let fields = head
-        .headers
+    (line + size_of_fields(&head.headers)) as u64
+}
+
+/// Bytes of the status line and fields, about as they came.
+fn size_of_response_head(head: &response::Parts) -> u64 {
+    let line = "HTTP/1.1 200 \r\n".len() + head.status.canonical_reason().map_or(0, str::len);
+    (line + size_of_fields(&head.headers)) as u64
+}
+
+fn size_of_fields(headers: &HeaderMap) -> usize {
+    let fields = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    (line + fields.sum::<usize>() + 2) as u64
+    fields.sum::<usize>() + "\r\n".len()
 }

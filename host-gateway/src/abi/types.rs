@@ -49,7 +49,7 @@ impl From<u32> for Action {
     }
 }
 
-/// One way through an exchange.
+/// One way through an exchange; of a TCP connection, what the client sends and what the upstream sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Request,

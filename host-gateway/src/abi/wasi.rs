@@ -1,5 +1,7 @@
 //! The part of WASI preview 1 that guests' language runtimes need: two output streams, clocks, randomness. There are
-//! no files, arguments or environment.
+//! no files and no arguments, and of the environment only what the plugin's configuration gives.
+
+use std::sync::Arc;
 
 use super::clocks_and_timers::nanoseconds;
 use super::failure::{Answer, Errno, Unwind};
@@ -105,13 +107,38 @@ pub(crate) fn random_get(host: &mut Host<'_>, buffer: u32, size: u32) -> Answer 
     getrandom::fill(target).map_err(|_| Errno::NotSupported.into())
 }
 
-/// `args_sizes_get(*count, *size)` and `environ_sizes_get(*count, *size)`: there are none.
+/// `environ_sizes_get(*count, *size)`: the variables of the plugin's configuration, each closed by a NUL.
+pub(crate) fn environ_sizes_get(host: &mut Host<'_>, count_out: u32, size_out: u32) -> Answer {
+    let environment = &host.state().identity.environment;
+    let count = environment.len() as u32;
+    let size = environment.iter().map(|variable| variable.len() as u32 + 1).sum();
+    host.check(size_out, 4)?;
+    host.write_u32(count_out, count)?;
+    host.write_u32(size_out, size)
+}
+
+/// `environ_get(**variables, *buffer)`: addresses of the variables, which stand in the buffer.
+pub(crate) fn environ_get(host: &mut Host<'_>, addresses: u32, buffer: u32) -> Answer {
+    let identity = Arc::clone(&host.state().identity);
+    let (mut place, mut at) = (addresses, buffer);
+    for variable in &identity.environment {
+        host.write_u32(place, at)?;
+        host.write(at, variable.as_bytes())?;
+        // Both stay inside of memory, or the next write is refused.
+        at = at.wrapping_add(variable.len() as u32);
+        host.write(at, &[0])?;
+        (place, at) = (place.wrapping_add(4), at.wrapping_add(1));
+    }
+    Ok(())
+}
+
+/// `args_sizes_get(*count, *size)`: there are none.
 pub(crate) fn no_strings_sizes(host: &mut Host<'_>, count_out: u32, size_out: u32) -> Answer {
     host.write_u32(count_out, 0)?;
     host.write_u32(size_out, 0)
 }
 
-/// `args_get(**strings, *buffer)` and `environ_get(**strings, *buffer)`.
+/// `args_get(**strings, *buffer)`.
 #[expect(clippy::unnecessary_wraps, reason = "every row of the table returns an answer")]
 pub(crate) fn no_strings(_host: &mut Host<'_>, _strings: u32, _buffer: u32) -> Answer {
     Ok(())

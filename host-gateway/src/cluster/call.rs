@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::HOST;
+use http::header::{HOST, TRAILER};
 use http::{HeaderMap, HeaderValue, Request, Uri, response};
 use hyper::body::Body;
 
@@ -29,16 +29,16 @@ pub enum CallError {
 }
 
 impl Clusters {
-    /// The target may be in origin or absolute form; an authority becomes `Host` where there is none. `timeout` bounds
-    /// the whole call.
+    /// The body and its trailers stand together. The target may be in origin or absolute form; an authority becomes `Host`
+    /// where there is none. `timeout` bounds the whole call.
     pub async fn call(
         &self,
         cluster: &str,
-        request: Request<Bytes>,
+        request: Request<(Bytes, HeaderMap)>,
         timeout: Duration,
     ) -> Result<(response::Parts, Bytes, Option<HeaderMap>), CallError> {
         if let Some(elsewhere) = &self.elsewhere {
-            let answer = tokio::time::timeout(timeout, elsewhere.call(cluster, request)).await;
+            let answer = tokio::time::timeout(timeout, elsewhere.call(cluster, request.map(|(body, _)| body))).await;
             let answer = answer
                 .map_err(|_| UpstreamError::Timeout)?
                 .ok_or(UpstreamError::Connect)?;
@@ -46,7 +46,7 @@ impl Clusters {
             return Ok((head, body, None));
         }
         let cluster = self.find(cluster).ok_or(CallError::UnknownCluster)?;
-        let (mut head, body) = request.into_parts();
+        let (mut head, (body, trailers)) = request.into_parts();
         if !head.headers.contains_key(HOST) {
             let authority = head
                 .uri
@@ -61,10 +61,15 @@ impl Clusters {
             .cloned()
             .map(Uri::from)
             .ok_or(CallError::Target)?;
-        let body = if body.is_empty() {
-            RequestBody::Empty
-        } else {
-            RequestBody::Whole(body)
+        let body = match (body.is_empty(), trailers.is_empty()) {
+            (true, true) => RequestBody::Empty,
+            (false, true) => RequestBody::Whole(body),
+            (_, false) => {
+                let names = trailers.keys().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+                head.headers
+                    .insert(TRAILER, HeaderValue::from_str(&names).map_err(|_| CallError::Target)?);
+                RequestBody::Trailed(body, Some(trailers))
+            }
         };
         let call = async {
             let answer = cluster.send(head, body, 0).await?;

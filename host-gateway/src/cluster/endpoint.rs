@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::Cluster;
+use crate::callout::grpc::OutgoingBody;
 use crate::proxy::RequestBody;
 
 /// An endpoint that refused connections is skipped for so long at most.
@@ -22,6 +24,8 @@ pub struct Endpoint {
     pub active: Cell<usize>,
     /// The most recently used last: those are reused first, and the others can grow old.
     idle: RefCell<Vec<Idle>>,
+    /// The connection for gRPC, and the second of its last use.
+    http2: RefCell<Option<(http2::SendRequest<OutgoingBody>, u32)>>,
     /// Connections refused in a row.
     refused: Cell<u32>,
     skipped_until: Cell<Option<Instant>>,
@@ -55,6 +59,7 @@ impl Endpoint {
             place,
             active: Cell::new(0),
             idle: RefCell::new(Vec::new()),
+            http2: RefCell::new(None),
             refused: Cell::new(0),
             skipped_until: Cell::new(None),
             seconds: Rc::clone(seconds),
@@ -95,6 +100,22 @@ impl Endpoint {
         self.idle
             .borrow_mut()
             .retain(|idle| now.saturating_sub(idle.since) <= timeout && !idle.sender.is_closed());
+        // Streams that are still open on it go on to their end.
+        self.http2
+            .borrow_mut()
+            .take_if(|(_, since)| now.saturating_sub(*since) > timeout);
+    }
+
+    /// The connection for gRPC, if it is open.
+    pub fn http2(&self) -> Option<http2::SendRequest<OutgoingBody>> {
+        let mut kept = self.http2.borrow_mut();
+        let (sender, since) = kept.as_mut().filter(|(sender, _)| !sender.is_closed())?;
+        *since = self.seconds.get();
+        Some(sender.clone())
+    }
+
+    pub fn keep_http2(&self, sender: &http2::SendRequest<OutgoingBody>) {
+        self.http2.replace(Some((sender.clone(), self.seconds.get())));
     }
 
     pub fn close_all_idle(&self) {

@@ -13,6 +13,7 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     if config.listeners.value.is_empty() {
         return Err(source.error(&config.listeners, "listeners", "is empty: give at least one `address`"));
     }
+    tcp(config, source)?;
     clusters(config, source)?;
     routes(config, source)?;
     if let Some(cors) = &config.cors
@@ -26,6 +27,17 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     }
     plugins(config, source)?;
     chains(config, source)
+}
+
+fn tcp(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    for (index, listener) in config.listeners.value.iter().enumerate() {
+        let Some(tcp) = &listener.tcp else { continue };
+        if !config.clusters.contains_key(&tcp.cluster.value) {
+            let problem = format!("there is no cluster `{}`{}", tcp.cluster.value, known(config));
+            return Err(source.error(&tcp.cluster, format!("listeners[{index}].tcp.cluster"), problem));
+        }
+    }
+    Ok(())
 }
 
 fn clusters(config: &Config, source: &Source) -> Result<(), ConfigError> {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::slot::{Seat, Slot};
 use super::tasks::Tasks;
@@ -35,6 +36,14 @@ impl ChainPlan {
             .collect();
         let plain = plan.variants(config, None);
         for listener in &config.listeners.value {
+            if listener.tcp.is_some() {
+                // Connections have no route.
+                let names = listener.plugins.iter().flat_map(|names| &names.value);
+                let chain = names.filter_map(|name| config.plugin(name)).collect();
+                let chain = plan.place(chain);
+                plan.chosen.push(vec![chain]);
+                continue;
+            }
             // Whom the listener names is on there, unless the route says otherwise.
             let names: Vec<usize> = match &listener.plugins {
                 Some(names) => names.value.iter().filter_map(|name| config.plugin(name)).collect(),
@@ -63,7 +72,8 @@ impl ChainPlan {
         for (index, plugin) in config.plugins.iter().enumerate() {
             let plugin = &plugin.value;
             let own = route.and_then(|route| config.routes[route].plugin(&plugin.name));
-            let on = own.map_or(!plugin.disabled, |own| !own.disabled);
+            let by_default = !plugin.disabled && !config.is_for_tcp(&plugin.name);
+            let on = own.map_or(by_default, |own| !own.disabled);
             let module = match own.and_then(|own| own.configuration.as_ref()) {
                 Some(configuration) if on => {
                     let prefix = route.map_or("", |route| config.routes[route].prefix.value.as_str());
@@ -102,7 +112,8 @@ impl ChainPlan {
         process: &Arc<PluginProcess>,
         tasks: &Tasks,
     ) -> Result<Chains, PluginError> {
-        let used = |module: usize| self.chains.iter().any(|chain| chain.contains(&module));
+        let used =
+            |module: usize| self.modules[module].service || self.chains.iter().any(|chain| chain.contains(&module));
         let places: Vec<usize> = (0..self.modules.len()).filter(|place| used(*place)).collect();
         let modules: Vec<_> = places.iter().map(|place| Arc::clone(&self.modules[*place])).collect();
         let seats = Slot::start_all(&modules, clusters, process, tasks)?;
@@ -123,6 +134,7 @@ impl ChainPlan {
         Ok(Chains {
             chains: self.chains.iter().map(chain).collect(),
             chosen: self.chosen.clone(),
+            seats: seats.clone(),
         })
     }
 }
@@ -131,9 +143,16 @@ impl ChainPlan {
 pub struct Chains {
     chains: Vec<Rc<Plugins>>,
     chosen: Vec<Vec<usize>>,
+    /// All plugins, those of no chain too.
+    seats: Vec<Seat>,
 }
 
 impl Chains {
+    /// Ends the root contexts; those that ask to wait have until the limit.
+    pub async fn stop(&self, limit: Duration) {
+        super::stop(&self.seats, limit).await;
+    }
+
     /// The chain of a request that came to a listener. `route` finds its place in the route table, and is only asked if
     /// that matters.
     pub fn of(&self, listener: usize, route: impl FnOnce() -> Option<usize>) -> &Rc<Plugins> {

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::slot::Slot;
 use crate::abi::Order;
 use crate::abi::contexts::StreamContext;
+use crate::abi::grpc_calls::GrpcOpening;
 use crate::abi::http_calls::{CallAnswer, HttpCall};
 use crate::callout;
 use crate::vm::instance::{GuestFailure, Instance};
@@ -50,7 +52,7 @@ impl Guest {
             // A borrow can only fail while the guest is being entered already; that entry will be answered.
             let mut instance = self.instance.try_borrow_mut().map_err(|_| Poisoned)?;
             let running = instance.as_mut().ok_or(Poisoned)?;
-            let result = work(running);
+            let result = work(running).and_then(|result| running.finish().map(|_| result));
             (result, running.take_orders())
         };
         match result {
@@ -86,6 +88,12 @@ impl Guest {
         instance.as_ref().is_some_and(|instance| !instance.is_full())
     }
 
+    /// Ends the root contexts. `false`: the guest has something to finish, and is asked again.
+    pub(crate) fn stop(self: &Rc<Self>) -> bool {
+        // A failure has been dealt with by `run`.
+        self.run(Instance::stop).unwrap_or(true)
+    }
+
     /// Carries out what the guest asked for outside of [`Guest::run`]: at its start.
     pub(crate) fn carry_out_orders(self: &Rc<Self>) {
         let _ = self.run(|_| Ok(()));
@@ -95,6 +103,8 @@ impl Guest {
         for order in orders {
             match order {
                 Order::HttpCall(call) => self.send(*call),
+                Order::GrpcCall(opening) => self.open_grpc(*opening),
+                Order::ListenToQueues(announcements) => self.listen_to_queues(announcements),
                 Order::TickPeriod { root, period } => self.tick_every(root, period),
             }
         }
@@ -130,6 +140,35 @@ impl Guest {
             };
             if let Some(guest) = guest.upgrade() {
                 guest.deliver(root, id, answer);
+            }
+        });
+    }
+
+    /// The call ends by itself when the VM does: nobody wants to hear of it then.
+    fn open_grpc(self: &Rc<Self>, opening: GrpcOpening) {
+        let Some(slot) = self.slot.upgrade() else { return };
+        let (guest, clusters, root, id) = (Rc::downgrade(self), slot.clusters(), opening.root, opening.id);
+        slot.tasks.spawn(async move {
+            callout::grpc::run(&clusters, opening, |event| {
+                if let Some(guest) = guest.upgrade() {
+                    // A failure has been dealt with by `run`.
+                    let _ = guest.run(|instance| instance.grpc_event(root, id, event));
+                }
+            })
+            .await;
+        });
+    }
+
+    /// The channel ends with the VM, and when another has registered all its queues.
+    fn listen_to_queues(self: &Rc<Self>, mut announcements: UnboundedReceiver<(u32, u32)>) {
+        let Some(slot) = self.slot.upgrade() else { return };
+        let guest = Rc::downgrade(self);
+        slot.tasks.spawn(async move {
+            while let Some((root, queue)) = announcements.recv().await {
+                let Some(guest) = guest.upgrade() else { return };
+                if guest.run(|instance| instance.queue_ready(root, queue)).is_err() {
+                    return;
+                }
             }
         });
     }

@@ -12,10 +12,12 @@ use crate::vm::stats::{self, PluginStats};
 
 /// Of each plugin, what every worker counts.
 type Places = BTreeMap<Arc<str>, Vec<Arc<PluginStats>>>;
+use crate::abi::shared_queues::SharedQueues;
 
-/// Shared data and metrics: one for the whole process.
+/// Shared data, shared queues and metrics: one for the whole process.
 pub struct PluginProcess {
     pub(crate) shared_data: SharedData,
+    pub(crate) shared_queues: SharedQueues,
     pub(crate) metrics: MetricRegistry,
     stats: Mutex<Places>,
     started: Instant,
@@ -26,6 +28,7 @@ impl PluginProcess {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             shared_data: SharedData::default(),
+            shared_queues: SharedQueues::default(),
             metrics: MetricRegistry::default(),
             stats: Mutex::default(),
             started: Instant::now(),

@@ -132,6 +132,12 @@ impl Slot {
         Ok(slot)
     }
 
+    /// Ends the root contexts of the running VM. `false`: it has something to finish.
+    pub(super) fn stop(&self) -> bool {
+        let guest = self.guest.borrow().clone();
+        guest.is_none_or(|guest| guest.stop())
+    }
+
     /// A VM for one more exchange, if there is one.
     pub(crate) fn guest(&self) -> Option<Rc<Guest>> {
         match self.module().isolation {

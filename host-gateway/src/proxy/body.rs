@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::SharedStream;
@@ -12,6 +13,7 @@ use super::downstream::{Busy, Downstream};
 use super::filtered::FilteredBody;
 use crate::access_log::Record;
 use crate::cluster::Lease;
+use crate::plugin::Watch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -25,6 +27,8 @@ pub enum BodyError {
 pub enum RequestBody {
     Empty,
     Whole(Bytes),
+    /// Chunked, with trailers behind it.
+    Trailed(Bytes, Option<HeaderMap>),
     Stream(Incoming, Rc<Downstream>),
     Filtered(Box<FilteredBody<Incoming>>, Rc<Downstream>),
 }
@@ -39,6 +43,15 @@ impl Body for RequestBody {
             RequestBody::Whole(bytes) => {
                 let whole = std::mem::take(bytes);
                 return Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))));
+            }
+            RequestBody::Trailed(bytes, trailers) => {
+                let whole = std::mem::take(bytes);
+                let frame = if whole.is_empty() {
+                    trailers.take().map(Frame::trailers)
+                } else {
+                    Some(Frame::data(whole))
+                };
+                return Poll::Ready(frame.map(Ok));
             }
             RequestBody::Stream(incoming, downstream) => (
                 Pin::new(incoming).poll_frame(cx).map_err(BodyError::Transfer),
@@ -58,6 +71,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => true,
             RequestBody::Whole(bytes) => bytes.is_empty(),
+            RequestBody::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             RequestBody::Stream(incoming, _) => incoming.is_end_stream(),
             RequestBody::Filtered(filtered, _) => filtered.is_end_stream(),
         }
@@ -69,7 +83,7 @@ impl Body for RequestBody {
             RequestBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             RequestBody::Stream(incoming, _) => incoming.size_hint(),
             // A plugin may change the length.
-            RequestBody::Filtered(..) => SizeHint::default(),
+            RequestBody::Filtered(..) | RequestBody::Trailed(..) => SizeHint::default(),
         }
     }
 }
@@ -135,16 +149,22 @@ pub enum Source {
 /// of the exchange, for the upstream connection, the plugins and the access log alike (fields are dropped in this order).
 pub struct ResponseBody {
     source: Source,
-    _plugins: Option<SharedStream>,
+    /// The plugins' part ends with this.
+    plugins: Option<(SharedStream, Watch)>,
     record: Option<Box<Record>>,
     _busy: Busy,
 }
 
 impl ResponseBody {
-    pub(super) fn new(source: Source, plugins: Option<SharedStream>, record: Option<Box<Record>>, busy: Busy) -> Self {
+    pub(super) fn new(
+        source: Source,
+        plugins: Option<(SharedStream, Watch)>,
+        record: Option<Box<Record>>,
+        busy: Busy,
+    ) -> Self {
         Self {
             source,
-            _plugins: plugins,
+            plugins,
             record,
             _busy: busy,
         }
@@ -156,6 +176,12 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let (Some((_, watch)), Source::Upstream(_) | Source::Filtered(_)) = (&self.plugins, &self.source) {
+            watch.register(cx);
+            if watch.is_closed() {
+                return Poll::Ready(Some(Err(BodyError::Plugin)));
+            }
+        }
         let frame = match &mut self.source {
             Source::Empty => Poll::Ready(None),
             Source::Whole(bytes) => {

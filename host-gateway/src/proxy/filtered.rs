@@ -40,6 +40,8 @@ enum Step {
     Data {
         verdict: Verdict<Bytes>,
         last: bool,
+        /// Trailers that the plugins added behind the last bytes.
+        added: Option<HeaderMap>,
     },
     Trailers {
         verdict: Verdict<HeaderMap>,
@@ -79,11 +81,15 @@ impl<B> FilteredBody<B> {
         let (plugins, direction) = (Rc::clone(&self.plugins), self.direction);
         self.step = Some(Box::pin(async move {
             let mut plugins = plugins.lock().await;
-            let verdict = match direction {
-                Direction::Request => plugins.request_body(data, last).await,
-                Direction::Response => plugins.response_body(data, last).await,
+            let (verdict, added) = match direction {
+                Direction::Request => (plugins.request_body(data, last).await, plugins.added_request_trailers()),
+                Direction::Response => (
+                    plugins.response_body(data, last).await,
+                    plugins.added_response_trailers(),
+                ),
             };
-            Step::Data { verdict, last }
+            let added = added.filter(|_| last);
+            Step::Data { verdict, last, added }
         }));
     }
 
@@ -139,9 +145,10 @@ where
                 let step = ready!(step.as_mut().poll(cx));
                 self.step = None;
                 match step {
-                    Step::Data { verdict, last } => {
+                    Step::Data { verdict, last, added } => {
                         self.ended = last;
                         let data = self.pass(verdict)?;
+                        self.trailers = added;
                         if !data.is_empty() {
                             return Poll::Ready(Some(Ok(Frame::data(data))));
                         }

@@ -263,29 +263,36 @@ impl PluginStream {
         action: Action,
         task: &Context<'_>,
     ) -> Poll<Outcome> {
-        for leg in 0..self.legs.len() {
-            let lost = matches!(&self.legs[leg], Leg::Open { context, .. } if context.failed());
-            if lost && matches!(self.lose(leg), Asked::Fail) {
-                return Poll::Ready(Outcome::Fail);
-            }
+        match self.interrupted() {
+            Outcome::Continue => {}
+            ended => return Poll::Ready(ended),
         }
         if matches!(self.legs[index], Leg::Failed) {
             return Poll::Ready(Outcome::Fail);
-        }
-        {
-            let mut exchange = self.exchange.borrow_mut();
-            if exchange.reset {
-                return Poll::Ready(Outcome::Fail);
-            }
-            if let Some(response) = exchange.local_response.take() {
-                return Poll::Ready(Outcome::Respond(response));
-            }
         }
         if action == Action::Continue || !self.takes_part(index) || self.resumed(index, direction) {
             return Poll::Ready(Outcome::Continue);
         }
         self.exchange.borrow_mut().waker = Some(task.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether somebody ended the exchange, asked or not.
+    pub(super) fn interrupted(&mut self) -> Outcome {
+        for leg in 0..self.legs.len() {
+            let lost = matches!(&self.legs[leg], Leg::Open { context, .. } if context.failed());
+            if lost && matches!(self.lose(leg), Asked::Fail) {
+                return Outcome::Fail;
+            }
+        }
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.reset {
+            return Outcome::Fail;
+        }
+        match exchange.local_response.take() {
+            Some(response) => Outcome::Respond(response),
+            None => Outcome::Continue,
+        }
     }
 
     fn takes_part(&self, index: usize) -> bool {
@@ -362,6 +369,5 @@ fn too_large(direction: Direction) -> LocalResponse {
         headers: HeaderMap::new(),
         body: Bytes::new(),
         details: "plugin_holds_too_much".to_owned(),
-        grpc_status: None,
     }
 }

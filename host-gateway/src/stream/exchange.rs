@@ -34,8 +34,6 @@ pub struct LocalResponse {
     pub body: Bytes,
     /// Why, for the access log; never sent to the client.
     pub details: String,
-    /// `grpc-status` (0 to 16), when the plugin named one.
-    pub grpc_status: Option<i32>,
 }
 
 /// One half of an exchange. While plugins look at a head it is `live`; once it went on, a copy may be kept.
@@ -46,6 +44,8 @@ pub(crate) struct Half<H> {
     pub(crate) trailers: Option<HeaderMap>,
     /// Trailers may still be changed.
     pub(crate) trailers_live: bool,
+    /// The last bytes of a body without trailers pass: some may be added.
+    pub(crate) trailers_addable: bool,
     /// Body bytes that came in so far.
     pub(crate) body_bytes: u64,
     /// Held-back bytes to forward before the trailers.
@@ -61,10 +61,18 @@ impl<H> Half<H> {
             kept: None,
             trailers: None,
             trailers_live: false,
+            trailers_addable: false,
             body_bytes: 0,
             released: Bytes::new(),
             ended: false,
         }
+    }
+
+    fn trailers_to_change(&mut self) -> Option<&mut HeaderMap> {
+        if self.trailers_addable {
+            return Some(self.trailers.get_or_insert_default());
+        }
+        self.trailers.as_mut().filter(|_| self.trailers_live)
     }
 
     pub(crate) fn head(&self) -> Option<&H> {
@@ -72,20 +80,32 @@ impl<H> Half<H> {
     }
 }
 
-/// What all plugins of an exchange share.
+/// What passes the plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Tcp,
+}
+
+/// What all plugins of an exchange share; of a TCP connection the halves stay empty.
 #[derive(Debug)]
 pub(crate) struct Exchange {
+    pub(crate) protocol: Protocol,
     pub(crate) connection: Rc<Connection>,
     pub(crate) request: Half<request::Parts>,
     pub(crate) response: Half<response::Parts>,
+    /// Fields that plugins gave the response before there was one; they are added to it.
+    pub(crate) response_fields: HeaderMap,
     /// `:scheme` as a plugin set it.
     pub(crate) scheme: Option<Box<str>>,
-    /// What plugins set by `proxy_set_property`.
+    /// What plugins set: filter state, by its whole name.
     pub(crate) properties: Vec<Property>,
     /// The route and the upstream, once the proxy chose them.
     pub(crate) destination: Option<Destination>,
     /// The first local response any plugin gave; taken when the stream acts on it.
     pub(crate) local_response: Option<LocalResponse>,
+    /// Why the response is what it is, when a plugin gave it.
+    pub(crate) details: Option<Box<str>>,
     /// A response is on its way to the client: local responses come too late.
     pub(crate) response_started: bool,
     /// A plugin closed the stream.
@@ -94,6 +114,10 @@ pub(crate) struct Exchange {
     pub(crate) over: bool,
     /// Who waits while a plugin has paused the stream.
     pub(crate) waker: Option<Waker>,
+    /// Who waits for the upstream meanwhile, or sends its answer.
+    pub(crate) watcher: Option<Waker>,
+    /// There was an occasion to look.
+    pub(crate) woken: bool,
     /// When the exchange began; only kept when a guest can ask.
     pub(crate) began: Option<Began>,
 }
@@ -127,18 +151,31 @@ pub(crate) struct Began {
 impl Exchange {
     pub(crate) fn new(connection: Rc<Connection>, began: Option<Began>) -> Self {
         Self {
+            protocol: Protocol::Http,
             connection,
             request: Half::new(),
             response: Half::new(),
+            response_fields: HeaderMap::new(),
             scheme: None,
             properties: Vec::new(),
             destination: None,
             local_response: None,
+            details: None,
             response_started: false,
             reset: false,
             over: false,
             waker: None,
+            watcher: None,
+            woken: false,
             began,
+        }
+    }
+
+    /// A whole TCP connection.
+    pub(crate) fn of_tcp(connection: Rc<Connection>) -> Self {
+        Self {
+            protocol: Protocol::Tcp,
+            ..Self::new(connection, None)
         }
     }
 
@@ -169,15 +206,36 @@ impl Exchange {
                     .as_mut()
                     .map(|head| FieldsMut::Request { head, scheme })
             }
-            MapType::ResponseHeaders => self.response.live.as_mut().map(FieldsMut::Response),
-            MapType::RequestTrailers if self.request.trailers_live => {
-                self.request.trailers.as_mut().map(FieldsMut::Plain)
-            }
-            MapType::ResponseTrailers if self.response.trailers_live => {
-                self.response.trailers.as_mut().map(FieldsMut::Plain)
-            }
+            MapType::ResponseHeaders => match &mut self.response.live {
+                Some(head) => Some(FieldsMut::Response(head)),
+                // Envoy refuses; plugins written for nginx do it.
+                None if self.protocol == Protocol::Http && !self.response_started => {
+                    Some(FieldsMut::Plain(&mut self.response_fields))
+                }
+                None => None,
+            },
+            MapType::RequestTrailers => self.request.trailers_to_change().map(FieldsMut::Plain),
+            MapType::ResponseTrailers => self.response.trailers_to_change().map(FieldsMut::Plain),
             _ => None,
         }
+    }
+
+    /// A response begins: plugins look at its head from now on.
+    pub(crate) fn begin_response(&mut self, mut head: response::Parts) {
+        let mut last = None;
+        for (name, value) in self.response_fields.drain() {
+            last = name.or(last);
+            if let Some(name) = &last {
+                head.headers.append(name.clone(), value);
+            }
+        }
+        self.response.live = Some(head);
+    }
+
+    /// What a plugin set under this name.
+    pub(crate) fn filter_state(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let set = self.properties.iter().find(|set| *set.path == *name)?;
+        Some(set.value.to_vec())
     }
 
     /// `:scheme`: what a plugin set, else the target's own, else `http`.
@@ -188,9 +246,10 @@ impl Exchange {
             .unwrap_or("http")
     }
 
-    /// Wakes the stream if it waits. It runs later, never inside the guest's call.
+    /// Wakes the stream if it waits, and who watches it. They run later, never inside the guest's call.
     pub(crate) fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
+        self.woken = true;
+        for waker in [self.waker.take(), self.watcher.take()].into_iter().flatten() {
             waker.wake();
         }
     }

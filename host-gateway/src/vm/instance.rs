@@ -12,7 +12,8 @@ use super::entry::Entry;
 use super::limits::Limits;
 use super::module::{GuestModule, one_line};
 use crate::abi::callbacks::{Callbacks, HeadersCallback, optional};
-use crate::abi::contexts::{Effective, FIRST_ROOT, StreamContext};
+use crate::abi::contexts::{Effective, FIRST_ROOT, RootEnd, StreamContext};
+use crate::abi::grpc_calls::{GrpcEvent, Kind};
 use crate::abi::http_calls::CallAnswer;
 use crate::abi::types::{Action, Direction, MapType, Phase};
 use crate::abi::{HostState, Order, RootContext, logging, trace};
@@ -91,6 +92,7 @@ impl Instance {
             identity: Arc::clone(&plugin.identity),
             stats: Arc::clone(stats),
             trace: plugin.trace,
+            end: RootEnd::Running,
         };
         let [first, others @ ..] = plugins else {
             return Err(StartError {
@@ -240,10 +242,57 @@ impl Instance {
         .map(Action::from)
     }
 
+    /// `proxy_on_new_connection`.
+    pub(crate) fn new_connection(&mut self, context: &Rc<StreamContext>) -> Result<Action, GuestFailure> {
+        let Some(callback) = &self.callbacks.new_connection else {
+            return Ok(Action::Continue);
+        };
+        let (name, effective) = (Entry::NewConnection, Effective::Stream(Rc::clone(context)));
+        enter(&mut self.store, self.deadline, name, callback, effective, context.id).map(Action::from)
+    }
+
+    /// `proxy_on_downstream_data` or `proxy_on_upstream_data`, over what the context's flow holds.
+    pub(crate) fn data(
+        &mut self,
+        context: &Rc<StreamContext>,
+        direction: Direction,
+        end_of_stream: bool,
+    ) -> Result<Action, GuestFailure> {
+        let (callback, name) = match direction {
+            Direction::Request => (&self.callbacks.downstream_data, Entry::DownstreamData),
+            Direction::Response => (&self.callbacks.upstream_data, Entry::UpstreamData),
+        };
+        let Some(callback) = callback else {
+            return Ok(Action::Continue);
+        };
+        let size = context.flow(direction, |flow| flow.body.as_ref().map_or(0, |body| body.len()));
+        let params = (context.id, size as u32, u32::from(end_of_stream));
+        let effective = Effective::Stream(Rc::clone(context));
+        enter(&mut self.store, self.deadline, name, callback, effective, params).map(Action::from)
+    }
+
+    /// `proxy_on_downstream_connection_close` or `proxy_on_upstream_connection_close`; `peer` says who closed it.
+    pub(crate) fn connection_close(
+        &mut self,
+        context: &Rc<StreamContext>,
+        direction: Direction,
+        peer: u32,
+    ) -> Result<(), GuestFailure> {
+        let (callback, name) = match direction {
+            Direction::Request => (&self.callbacks.downstream_connection_close, Entry::DownstreamClose),
+            Direction::Response => (&self.callbacks.upstream_connection_close, Entry::UpstreamClose),
+        };
+        let Some(callback) = callback else { return Ok(()) };
+        let (effective, params) = (Effective::Stream(Rc::clone(context)), (context.id, peer));
+        enter(&mut self.store, self.deadline, name, callback, effective, params)
+    }
+
     /// Ends a stream: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. What `proxy_on_done` of a stream returns is
     /// ignored, as in Envoy.
     pub(crate) fn close(&mut self, context: &Rc<StreamContext>) -> Result<(), GuestFailure> {
-        self.end(context.id, &Effective::Stream(Rc::clone(context)))?;
+        let effective = Effective::Stream(Rc::clone(context));
+        self.done(context.id, &effective)?;
+        self.delete(context.id, &effective)?;
         self.store.data_mut().contexts.close(context.id);
         self.measure();
         Ok(())
@@ -275,36 +324,58 @@ impl Instance {
         }
     }
 
-    fn end(&mut self, id: u32, effective: &Effective) -> Result<(), GuestFailure> {
-        let Self {
-            store,
-            callbacks,
-            deadline,
-            ..
-        } = self;
-        if let Some(done) = &callbacks.done {
-            let ended = enter(store, *deadline, Entry::Done, done, effective.clone(), id)?;
-            if matches!(effective, Effective::Root) && ended == 0 {
-                store.data_mut().root_done_pending = true;
-                return Ok(());
-            }
+    /// `proxy_on_done`; whether it does not ask to wait.
+    fn done(&mut self, id: u32, effective: &Effective) -> Result<bool, GuestFailure> {
+        let Some(done) = &self.callbacks.done else {
+            return Ok(true);
+        };
+        let ended = enter(&mut self.store, self.deadline, Entry::Done, done, effective.clone(), id)?;
+        Ok(ended != 0)
+    }
+
+    /// `proxy_on_log`, `proxy_on_delete`.
+    fn delete(&mut self, id: u32, effective: &Effective) -> Result<(), GuestFailure> {
+        let (store, deadline) = (&mut self.store, self.deadline);
+        if let Some(log) = &self.callbacks.log {
+            enter(store, deadline, Entry::Log, log, effective.clone(), id)?;
         }
-        if let Some(log) = &callbacks.log {
-            enter(store, *deadline, Entry::Log, log, effective.clone(), id)?;
-        }
-        if let Some(delete) = &callbacks.delete {
-            enter(store, *deadline, Entry::Delete, delete, effective.clone(), id)?;
+        if let Some(delete) = &self.callbacks.delete {
+            enter(store, deadline, Entry::Delete, delete, effective.clone(), id)?;
         }
         Ok(())
     }
 
-    /// Ends the root contexts: the worker stops.
-    pub(crate) fn stop(&mut self) -> Result<(), GuestFailure> {
-        for root in FIRST_ROOT..FIRST_ROOT + self.store.data().roots.len() as u32 {
-            self.store.data_mut().turn_to(root);
-            self.end(root, &Effective::Root)?;
+    /// Ends the root contexts: the worker stops. `false`: the guest asked to wait until it calls `proxy_done`; calls and
+    /// ticks go on meanwhile.
+    pub(crate) fn stop(&mut self) -> Result<bool, GuestFailure> {
+        for root in self.root_ids() {
+            if self.store.data_mut().root_end(root) == RootEnd::Running {
+                self.store.data_mut().set_root_end(root, RootEnd::Pending);
+                self.store.data_mut().turn_to(root);
+                if self.done(root, &Effective::Root)? {
+                    self.store.data_mut().set_root_end(root, RootEnd::Due);
+                }
+            }
         }
-        Ok(())
+        self.finish()
+    }
+
+    /// After every callback: whether `proxy_done` was called in it, and all root contexts have ended.
+    pub(crate) fn finish(&mut self) -> Result<bool, GuestFailure> {
+        let mut all = true;
+        for root in self.root_ids() {
+            if self.store.data().root_end(root) == RootEnd::Due {
+                self.store.data_mut().set_root_end(root, RootEnd::Ended);
+                self.store.data_mut().turn_to(root);
+                self.delete(root, &Effective::Root)?;
+            }
+            all &= self.store.data().root_end(root) == RootEnd::Ended;
+        }
+        Ok(all)
+    }
+
+    fn root_ids(&self) -> std::ops::Range<u32> {
+        FIRST_ROOT..FIRST_ROOT + self.store.data().roots.len() as u32
     }
 
     /// `proxy_on_tick`.
@@ -331,6 +402,56 @@ impl Instance {
         let delivered = enter(&mut self.store, self.deadline, name, callback, Effective::Root, params);
         self.store.data_mut().answer = None;
         delivered
+    }
+
+    /// One of the four gRPC callbacks. Nothing is told of a call that the guest has cancelled meanwhile.
+    pub(crate) fn grpc_event(&mut self, root: u32, id: u32, event: GrpcEvent) -> Result<(), GuestFailure> {
+        if !self.store.data().grpc_calls.is_open(id) {
+            return Ok(());
+        }
+        self.store.data_mut().turn_to(root);
+        let callbacks = &self.callbacks;
+        let (callback, name, number, last) = match &event {
+            GrpcEvent::InitialMetadata(fields) => (
+                &callbacks.grpc_initial_metadata,
+                Entry::GrpcInitialMetadata,
+                fields.len() as u32,
+                false,
+            ),
+            // The answer to a call is its end.
+            GrpcEvent::Message(message) => (
+                &callbacks.grpc_receive,
+                Entry::GrpcReceive,
+                message.len() as u32,
+                Kind::of(id) == Kind::Call,
+            ),
+            GrpcEvent::TrailingMetadata(fields) => (
+                &callbacks.grpc_trailing_metadata,
+                Entry::GrpcTrailingMetadata,
+                fields.len() as u32,
+                false,
+            ),
+            GrpcEvent::Close { status, .. } => (&callbacks.grpc_close, Entry::GrpcClose, *status, true),
+        };
+        if last {
+            self.store.data_mut().grpc_calls.end(id);
+        }
+        let Some(callback) = callback else { return Ok(()) };
+        self.store.data_mut().grpc_event = Some(Rc::new(event));
+        let params = (root, id, number);
+        let told = enter(&mut self.store, self.deadline, name, callback, Effective::Root, params);
+        self.store.data_mut().grpc_event = None;
+        told
+    }
+
+    /// `proxy_on_queue_ready`.
+    pub(crate) fn queue_ready(&mut self, root: u32, queue: u32) -> Result<(), GuestFailure> {
+        let Some(ready) = &self.callbacks.queue_ready else {
+            return Ok(());
+        };
+        self.store.data_mut().turn_to(root);
+        let (name, params) = (Entry::QueueReady, (root, queue));
+        enter(&mut self.store, self.deadline, name, ready, Effective::Root, params)
     }
 
     /// What the guest asked for while it was inside.

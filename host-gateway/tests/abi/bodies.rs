@@ -236,3 +236,23 @@ fn requests_pass_plugins_in_order_and_responses_in_reverse() {
         assert_eq!(go_on(stream.response_body(Bytes::from("-"), true).await), "-ba");
     });
 }
+
+#[test]
+fn trailers_may_be_added_to_the_last_bytes() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_body") (param i32 i32) (param $end i32) (result i32)
+                 (if (local.get $end)
+                   (then (if (call $add_header_map_value (i32.const 1) {x-sum} {7}) (then unreachable)))
+                   (else (if (i32.ne (call $add_header_map_value (i32.const 1) {x-sum} {7}) (i32.const 2))
+                     (then unreachable))))
+                 (i32.const 0))"#,
+        );
+        let mut stream = open(&plugin(&wasm));
+        go_on(stream.request_headers(get("/"), false).await);
+        assert_eq!(go_on(stream.request_body("a".into(), false).await), "a");
+        assert_eq!(stream.added_request_trailers(), None);
+        assert_eq!(go_on(stream.request_body("b".into(), true).await), "b");
+        assert_eq!(values(&stream.added_request_trailers().unwrap(), "x-sum"), ["7"]);
+    });
+}

@@ -124,3 +124,105 @@ fn two_streams_of_one_vm_are_apart() {
         );
     });
 }
+
+#[test]
+fn a_service_gets_no_streams() {
+    on_a_worker(async {
+        // As an SDK does whose root context has no kind of streams.
+        let wasm = guest(
+            r#"(func (export "proxy_on_context_create") (param i32) (param $parent i32)
+                 (if (local.get $parent) (then unreachable)))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)
+               (func (export "proxy_on_log") (param $id i32)
+                 (if (i32.ne (local.get $id) (i32.const 1)) (then unreachable)))"#,
+        );
+        fails(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+        let mut config = config(&wasm);
+        config.service = true;
+        go_on(open(&plugins(&[config])).request_headers(get("/"), true).await);
+    });
+}
+
+/// Writes `d`, `l` and `x` into the shared datum `ends` at done, log and delete of the root context, which asks to wait.
+/// Ticks call `proxy_done`, the second in vain.
+fn reluctant() -> Vec<u8> {
+    guest(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $set_tick_period_milliseconds (i32.const 10))) (i32.const 1))
+           (func $end (param $letter i32)
+             (call $trace (local.get $letter))
+             (drop (call $set_shared_data {ends} (i32.const 3000) (i32.load (i32.const 2900)) (i32.const 0))))
+           (func (export "proxy_on_done") (param $id i32) (result i32)
+             (if (i32.eq (local.get $id) (i32.const 1)) (then (call $end (i32.const 100))))
+             (i32.const 0))
+           (func (export "proxy_on_tick") (param i32)
+             (if (i32.eqz (call $done)) (then (call $end (i32.const 49))
+               (if (i32.eqz (call $done)) (then (call $end (i32.const 50)))))))
+           (func (export "proxy_on_log") (param $id i32)
+             (if (i32.eq (local.get $id) (i32.const 1)) (then (call $end (i32.const 108)))))
+           (func (export "proxy_on_delete") (param $id i32)
+             (if (i32.eq (local.get $id) (i32.const 1)) (then (call $end (i32.const 120)))))"#,
+    )
+}
+
+#[test]
+fn a_root_context_may_wait_with_its_end() {
+    on_a_worker(async {
+        let process = postern_gateway::plugin::PluginProcess::new();
+        let reads = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $get_shared_data {ends} (i32.const 2000) (i32.const 2004) (i32.const 2100))) (call $show)
+                 (i32.const 0))"#,
+        );
+        let reads = start(&[config(&reads)], no_clusters(), &process).unwrap();
+        let plugins = start(&[config(&reluctant())], no_clusters(), &process).unwrap();
+        a_moment().await;
+        plugins.stop(std::time::Duration::from_secs(5)).await;
+        drop(plugins);
+        let head = go_on(open(&reads).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "v"), ["d1lx"]);
+    });
+}
+
+#[test]
+fn at_the_end_both_heads_and_trailers_can_be_read_and_nothing_changed() {
+    on_a_worker(async {
+        let process = postern_gateway::plugin::PluginProcess::new();
+        let wasm = guest(
+            r#"(func $note (param $map i32) (param $name i32) (param $size i32)
+                 (drop (call $get_header_map_value (local.get $map) (local.get $name) (local.get $size)
+                   (i32.const 2000) (i32.const 2004)))
+                 (memory.copy (i32.add (i32.const 3000) (i32.load (i32.const 2900)))
+                   (i32.load (i32.const 2000)) (i32.load (i32.const 2004)))
+                 (i32.store (i32.const 2900) (i32.add (i32.load (i32.const 2900)) (i32.load (i32.const 2004)))))
+               (func (export "proxy_on_log") (param i32)
+                 (call $note (i32.const 0) {:path})
+                 (call $note (i32.const 1) {x-up})
+                 (call $note (i32.const 2) {:status})
+                 (call $note (i32.const 3) {x-down})
+                 (if (i32.ne (call $add_header_map_value (i32.const 0) {x} {1}) (i32.const 2)) (then unreachable))
+                 (if (i32.ne (call $add_header_map_value (i32.const 2) {x} {1}) (i32.const 2)) (then unreachable))
+                 (drop (call $set_shared_data {ends} (i32.const 3000) (i32.load (i32.const 2900)) (i32.const 0))))"#,
+        );
+        let reads = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $get_shared_data {ends} (i32.const 2000) (i32.const 2004) (i32.const 2100))) (call $show)
+                 (i32.const 0))"#,
+        );
+        let reads = start(&[config(&reads)], no_clusters(), &process).unwrap();
+        let plugins = start(&[config(&wasm)], no_clusters(), &process).unwrap();
+        let trailer = |name: &str| {
+            [(name.parse().unwrap(), http::HeaderValue::from_static("!"))]
+                .into_iter()
+                .collect()
+        };
+        let mut stream = open(&plugins);
+        go_on(stream.request_headers(get("/asked"), false).await);
+        go_on(stream.request_trailers(trailer("x-up")).await);
+        go_on(stream.response_headers(answered(201), false).await);
+        go_on(stream.response_trailers(trailer("x-down")).await);
+        drop(stream);
+        let head = go_on(open(&reads).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "v"), ["/asked!201!"]);
+    });
+}

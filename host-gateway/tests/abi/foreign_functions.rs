@@ -176,3 +176,52 @@ fn what_cannot_be_read_is_a_bad_argument() {
         assert_eq!(ask("sign", b"").await, ("01".into(), String::new()));
     });
 }
+
+#[test]
+fn what_is_compressed_is_uncompressed_again() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (call $report (call $call_foreign_function {compress} {aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab}
+                   (i32.const 2000) (i32.const 2004)))
+                 ;; zlib begins with 78.
+                 (call $show_number (i32.load8_u (i32.load (i32.const 2000))))
+                 (call $report (i32.ge_u (i32.load (i32.const 2004)) (i32.const 33)))
+                 (call $report (call $call_foreign_function {uncompress}
+                   (i32.load (i32.const 2000)) (i32.load (i32.const 2004)) (i32.const 2000) (i32.const 2004)))
+                 (call $show)
+                 (call $report (call $call_foreign_function {uncompress} {nonsense} (i32.const 2000) (i32.const 2004)))
+                 (call $report (call $call_foreign_function {clear_route_cache} {} (i32.const 2000) (i32.const 2004)))
+                 ;; The property a, and nothing that could be declared.
+                 (call $report (call $call_foreign_function {declare_property} {\0a\01a} (i32.const 0) (i32.const 0)))
+                 (call $report (call $call_foreign_function {declare_property} {} (i32.const 0) (i32.const 0)))
+                 (i32.const 0))"#,
+        );
+        let head = first_head(&wasm).await;
+        assert_eq!(values(&head.headers, "r"), ["00", "00", "00", "03", "00", "00", "02"]);
+        assert_eq!(values(&head.headers, "n"), ["00000078"]);
+        assert_eq!(values(&head.headers, "v"), ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"]);
+    });
+}
+
+#[test]
+fn filter_state_is_found_under_its_whole_name() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 ;; path: my.key, value: mine
+                 (call $report (call $call_foreign_function {set_envoy_filter_state}
+                   {\0a\06my.key\12\04mine} (i32.const 0) (i32.const 0)))
+                 (call $report (call $get_property {filter_state\00my.key} (i32.const 2000) (i32.const 2004))) (call $show)
+                 (call $report (call $get_property {my.key} (i32.const 2000) (i32.const 2004)))
+                 ;; What a property sets stands under another name.
+                 (drop (call $set_property {own} {x}))
+                 (call $report (call $get_property {filter_state\00wasm.own} (i32.const 2000) (i32.const 2004))) (call $show)
+                 (call $report (call $get_property {own} (i32.const 2000) (i32.const 2004))) (call $show)
+                 (i32.const 0))"#,
+        );
+        let head = first_head(&wasm).await;
+        assert_eq!(values(&head.headers, "r"), ["00", "00", "01", "00", "00"]);
+        assert_eq!(values(&head.headers, "v"), ["mine", "x", "x"]);
+    });
+}

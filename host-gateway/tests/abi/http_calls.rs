@@ -175,3 +175,42 @@ fn calls_of_one_vm_have_ids_of_their_own() {
         assert_eq!(values(&head.headers, "t"), ["abc"]);
     });
 }
+
+#[test]
+fn trailers_go_both_ways() {
+    on_a_worker(async {
+        let call = CALL.replace(
+            "{hello} {}",
+            "{hello} {\\01\\00\\00\\00\\03\\00\\00\\00\\01\\00\\00\\00x-t\\007\\00}",
+        );
+        let wasm = guest(&format!(
+            r#"{call}
+               (global $stream (mut i32) (i32.const 0))
+               (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+                 (global.set $stream (local.get $id))
+                 (if (call $call (i32.const 1000)) (then unreachable))
+                 (i32.const 1))
+               (func (export "proxy_on_http_call_response")
+                 (param $root i32) (param $call i32) (param $headers i32) (param $body i32) (param $trailers i32)
+                 (drop (call $set_effective_context (global.get $stream)))
+                 (call $show_number (local.get $body))
+                 (call $show_number (local.get $trailers))
+                 (drop (call $get_header_map_value (i32.const 7) {{x-sum}} (i32.const 2000) (i32.const 2004))) (call $show)
+                 (drop (call $continue_stream (i32.const 0))))"#
+        ));
+        let asked = Rc::new(RefCell::new(String::new()));
+        let kept = Rc::clone(&asked);
+        let plugins = with_cluster(&wasm, move |request| {
+            kept.replace(request.to_ascii_lowercase());
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
+            Some(format!("{head}3\r\nabc\r\n0\r\nx-sum: 9\r\n\r\n"))
+        })
+        .await;
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "n"), ["00000003", "00000001"]);
+        assert_eq!(values(&head.headers, "v"), ["9"]);
+        let asked = asked.take();
+        assert!(asked.contains("trailer: x-t\r\n"), "{asked}");
+        assert!(asked.ends_with("\r\nhello\r\n0\r\nx-t: 7\r\n\r\n"), "{asked}");
+    });
+}

@@ -22,10 +22,7 @@ fn a_local_response_wins_over_continue_and_the_first_counts() {
         ));
         let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
         assert_eq!(local.status, StatusCode::IM_A_TEAPOT);
-        assert_eq!(
-            (&local.body[..], local.details.as_str(), local.grpc_status),
-            (&b"teapot"[..], "why", None)
-        );
+        assert_eq!((&local.body[..], local.details.as_str()), (&b"teapot"[..], "why"));
         assert_eq!(values(&local.headers, "x-local"), ["1"]);
         assert_eq!(values(&local.headers, "content-type"), ["text/plain"]);
     });
@@ -130,5 +127,44 @@ fn a_closed_stream_fails() {
                  (drop (call $close_stream (i32.const 0))) (i32.const 0))"#,
         );
         fails(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+    });
+}
+
+#[test]
+fn a_grpc_client_is_answered_as_grpc_has_it() {
+    on_a_worker(async {
+        for (status, named, expected) in [(403, "-1", "7"), (200, "10", "10"), (418, "17", "2")] {
+            let wasm = guest(&format!(
+                r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                     (drop (call $send_local_response (i32.const {status}) {{}} {{50%}} {{}} (i32.const {named})))
+                     (i32.const 1))"#
+            ));
+            let mut head = get("/");
+            head.headers
+                .insert("content-type", http::HeaderValue::from_static("application/grpc+proto"));
+            let local = response(open(&plugin(&wasm)).request_headers(head, false).await);
+            assert_eq!((local.status.as_u16(), &local.body[..]), (200, &b""[..]));
+            assert_eq!(values(&local.headers, "content-type"), ["application/grpc"]);
+            assert_eq!(values(&local.headers, "grpc-status"), [expected]);
+            assert_eq!(values(&local.headers, "grpc-message"), ["50%25"]);
+        }
+    });
+}
+
+#[test]
+fn fields_given_before_the_response_are_added_to_it() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $add_header_map_value (i32.const 2) {x-early} {1}))
+                 (drop (call $add_header_map_value (i32.const 2) {x-early} {2}))
+                 (i32.const 0))"#,
+        );
+        let mut stream = open(&plugin(&wasm));
+        assert!(!stream.wants_response_headers());
+        go_on(stream.request_headers(get("/"), true).await);
+        assert!(stream.wants_response_headers());
+        let head = go_on(stream.response_headers(answered(200), true).await);
+        assert_eq!(values(&head.headers, "x-early"), ["1", "2"]);
     });
 }

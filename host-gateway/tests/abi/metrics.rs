@@ -34,25 +34,25 @@ fn all_vms_add_to_one_value() {
 fn each_kind_has_its_rules() {
     on_a_worker(async {
         let report = |call: &str| format!("(call $report (call ${call}))");
-        // Ids: 0 the counter, 5 the gauge, 10 the histogram; 12 and 13 are a counter and a gauge that do not exist.
+        // Ids: 4 the counter, 9 the gauge, 14 the histogram; 16 and 17 are a counter and a gauge that do not exist.
         let calls = [
             ("define_metric (i32.const 0) {c} (i32.const 2000)", "00"),
             ("define_metric (i32.const 1) {g} (i32.const 2000)", "00"),
             ("define_metric (i32.const 2) {h} (i32.const 2000)", "00"),
             ("define_metric (i32.const 3) {x} (i32.const 2000)", "02"),
-            ("increment_metric (i32.const 0) (i64.const 0)", "02"),
-            ("increment_metric (i32.const 0) (i64.const -1)", "02"),
-            ("increment_metric (i32.const 5) (i64.const -3)", "00"),
-            ("increment_metric (i32.const 10) (i64.const 1)", "02"),
-            ("increment_metric (i32.const 12) (i64.const 1)", "02"),
-            ("increment_metric (i32.const 13) (i64.const 1)", "01"),
-            ("record_metric (i32.const 0) (i64.const 5)", "00"),
-            ("record_metric (i32.const 0) (i64.const 5)", "00"),
-            ("record_metric (i32.const 10) (i64.const 7)", "00"),
-            ("record_metric (i32.const 13) (i64.const 7)", "01"),
-            ("get_metric (i32.const 10) (i32.const 2000)", "02"),
-            ("get_metric (i32.const 13) (i32.const 2000)", "01"),
-            ("get_metric (i32.const 4) (i32.const 2000)", "01"),
+            ("increment_metric (i32.const 4) (i64.const 0)", "02"),
+            ("increment_metric (i32.const 4) (i64.const -1)", "02"),
+            ("increment_metric (i32.const 9) (i64.const -3)", "00"),
+            ("increment_metric (i32.const 14) (i64.const 1)", "02"),
+            ("increment_metric (i32.const 16) (i64.const 1)", "02"),
+            ("increment_metric (i32.const 17) (i64.const 1)", "01"),
+            ("record_metric (i32.const 4) (i64.const 5)", "00"),
+            ("record_metric (i32.const 4) (i64.const 5)", "00"),
+            ("record_metric (i32.const 14) (i64.const 7)", "00"),
+            ("record_metric (i32.const 17) (i64.const 7)", "01"),
+            ("get_metric (i32.const 14) (i32.const 2000)", "02"),
+            ("get_metric (i32.const 17) (i32.const 2000)", "01"),
+            ("get_metric (i32.const 8) (i32.const 2000)", "01"),
         ];
         let body: String = calls.iter().map(|(call, _)| report(call)).collect();
         let wasm = guest(&format!(

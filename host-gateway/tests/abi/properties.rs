@@ -3,12 +3,16 @@
 use std::rc::Rc;
 
 use http::HeaderValue;
-use postern_gateway::plugin::Destination;
+use postern_gateway::plugin::{Destination, PropertyEncoding};
 
 use crate::harness::*;
 
 /// What a guest reads on a path; `None` when it is told NOT_FOUND.
 async fn read(path: &str) -> Option<Vec<u8>> {
+    read_as(PropertyEncoding::Binary, path).await
+}
+
+async fn read_as(encoding: PropertyEncoding, path: &str) -> Option<Vec<u8>> {
     let path = path.replace('.', "\\00");
     let wasm = guest(&format!(
         r#"(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
@@ -19,6 +23,7 @@ async fn read(path: &str) -> Option<Vec<u8>> {
     ));
     let mut config = config(&wasm);
     (config.root_id, config.vm_id) = ("root".to_owned(), "vm".to_owned());
+    config.properties = encoding;
     let plugins = plugins(&[config]);
     let mut stream = open(&plugins);
     let mut head = get("/path?query");
@@ -71,6 +76,10 @@ fn texts_are_bytes() {
             ("destination.address", "127.0.0.1:8081"),
             ("upstream.address", "10.0.0.1:80"),
             ("own.path", "mine"),
+            ("node.id", "postern-gateway"),
+            ("metadata", ""),
+            ("connection.requested_server_name", ""),
+            ("response.code_details", "via_upstream"),
         ] {
             let value = read(path).await.unwrap_or_else(|| panic!("{path} is not found"));
             assert_eq!(String::from_utf8_lossy(&value), expected, "{path}");
@@ -88,6 +97,9 @@ fn numbers_have_eight_bytes_and_truth_one() {
             ("connection.id", 7),
             ("response.code", 201),
             ("listener_direction", 0),
+            ("response.flags", 0),
+            ("connection_id", 7),
+            ("request.size", 4),
         ] {
             assert_eq!(read(path).await, Some(u64::to_le_bytes(expected).to_vec()), "{path}");
         }
@@ -116,10 +128,27 @@ fn what_is_not_known_is_not_found() {
             "request",
             "request.nonsense",
             "request.headers.x-none",
-            "node.id",
+            "node.nonsense",
+            "metadata.filter_metadata.somebody",
+            "filter_state.own",
             "xds.route_name",
         ] {
             assert_eq!(read(path).await, None, "{path}");
+        }
+    });
+}
+
+#[test]
+fn numbers_and_truth_may_be_text() {
+    on_a_worker(async {
+        for (path, expected) in [
+            ("source.port", "4711"),
+            ("response.code", "201"),
+            ("connection.mtls", "false"),
+            ("request.method", "GET"),
+        ] {
+            let value = read_as(PropertyEncoding::Text, path).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&value), expected, "{path}");
         }
     });
 }

@@ -9,10 +9,8 @@ fn what_is_not_offered_says_so() {
         let calls = [
             (format!("grpc_call{}", zeros(12)), "04"),
             (format!("grpc_stream{}", zeros(9)), "04"),
-            (format!("grpc_send{}", zeros(4)), "01"),
             (format!("grpc_cancel{}", zeros(1)), "01"),
             (format!("grpc_close{}", zeros(1)), "01"),
-            (format!("register_shared_queue{}", zeros(3)), "12"),
             (format!("resolve_shared_queue{}", zeros(5)), "01"),
             (format!("enqueue_shared_queue{}", zeros(3)), "01"),
             (format!("dequeue_shared_queue{}", zeros(3)), "01"),

@@ -95,3 +95,30 @@ fn addresses_outside_of_memory_are_told() {
         assert_eq!(answers, ["21"; 3]);
     });
 }
+
+#[test]
+fn the_environment_is_that_of_the_configuration() {
+    on_a_worker(async {
+        let wasm = guest_with(
+            r#"(import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+               (import "wasi_snapshot_preview1" "environ_get" (func $get (param i32 i32) (result i32)))"#,
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (call $report (call $sizes (i32.const 2100) (i32.const 2004)))
+                 (call $report (i32.load (i32.const 2100)))
+                 (call $report (call $get (i32.const 2200) (i32.const 2300)))
+                 ;; The second variable.
+                 (i32.store (i32.const 2000) (i32.load (i32.const 2204)))
+                 (i32.store (i32.const 2004) (i32.sub (i32.load (i32.const 2004))
+                   (i32.add (i32.sub (i32.load (i32.const 2204)) (i32.load (i32.const 2200))) (i32.const 1))))
+                 (call $show)
+                 (i32.const 0))"#,
+        );
+        let mut config = config(&wasm);
+        config.environment = [("A", "1"), ("NAME", "value")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let head = go_on(open(&plugins(&[config])).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "r"), ["00", "02", "00"]);
+        assert_eq!(values(&head.headers, "v"), ["NAME=value"]);
+    });
+}

@@ -36,6 +36,11 @@ impl Gateway {
         Self::start_on(workers, "{ address: \"127.0.0.1:0\" }", rest)
     }
 
+    /// Starts with other listeners beside that for HTTP.
+    pub fn start_with_listeners(others: &str, rest: &str) -> Self {
+        Self::start_on(2, &format!("{{ address: \"127.0.0.1:0\" }}, {others}"), rest)
+    }
+
     /// `listeners` are the items of that list.
     pub fn start_on(workers: usize, listeners: &str, rest: &str) -> Self {
         let folder = folder();

@@ -1,6 +1,8 @@
 //! The protocol buffers of `verify_signature`: arguments `{ 1: name, 2: key, 3: signature, 4: text, 5: key as PEM }`, all of
 //! them strings or bytes, and the result `{ 1: whether (bool), 2: why not (string) }`.
 
+use crate::abi::protobuf::{self, Value};
+
 /// The arguments; what is missing is empty.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments<'a> {
@@ -14,34 +16,21 @@ pub(super) struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// `None`: not such a message. Fields of other numbers are passed over, and of a field that comes twice the last counts,
     /// as protocol buffers have it.
-    pub(super) fn read(mut message: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(message: &'a [u8]) -> Option<Self> {
         let mut arguments = Self::default();
-        while !message.is_empty() {
-            let (tag, rest) = varint(message)?;
-            let field = match tag >> 3 {
-                1 => Some(&mut arguments.name),
-                2 => Some(&mut arguments.key),
-                3 => Some(&mut arguments.signature),
-                4 => Some(&mut arguments.text),
-                5 => Some(&mut arguments.pem),
-                0 => return None,
-                _ => None,
+        protobuf::each(message, |number, value| {
+            let field = match number {
+                1 => &mut arguments.name,
+                2 => &mut arguments.key,
+                3 => &mut arguments.signature,
+                4 => &mut arguments.text,
+                5 => &mut arguments.pem,
+                _ => return Some(()),
             };
-            message = match (tag & 7, field) {
-                (2, field) => {
-                    let (size, rest) = varint(rest)?;
-                    let (bytes, rest) = rest.split_at_checked(usize::try_from(size).ok()?)?;
-                    if let Some(field) = field {
-                        *field = bytes;
-                    }
-                    rest
-                }
-                (0, None) => varint(rest)?.1,
-                (1, None) => rest.get(8..)?,
-                (5, None) => rest.get(4..)?,
-                _ => return None,
-            };
-        }
+            let Value::Bytes(bytes) = value else { return None };
+            *field = bytes;
+            Some(())
+        })?;
         Some(arguments)
     }
 }
@@ -55,17 +44,6 @@ pub(super) fn result(verified: Result<(), &str>) -> Vec<u8> {
             [&[2 << 3 | 2, why.len() as u8], why].concat()
         }
     }
-}
-
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0;
-    for (index, &byte) in bytes.iter().enumerate().take(10) {
-        number |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            return Some((number, &bytes[index + 1..]));
-        }
-    }
-    None
 }
 
 #[cfg(test)]

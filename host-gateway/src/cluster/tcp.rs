@@ -1,0 +1,43 @@
+//! A connection of its own for a TCP client.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use super::Cluster;
+use super::shared::{ConnectionSlot, SharedCluster};
+use crate::error::UpstreamError;
+
+impl Cluster {
+    /// Connects to one endpoint. The connection counts as open until the slot is dropped.
+    pub async fn connect_tcp(self: &Rc<Self>) -> Result<(TcpStream, SocketAddr, ConnectionSlot), UpstreamError> {
+        let endpoint = Rc::clone(self.choose());
+        let connected = self.open_socket(&endpoint).await;
+        if let Err(error) = &connected {
+            self.metrics.upstream_error(self.index, *error);
+        }
+        connected.map(|(stream, slot)| (stream, endpoint.address, slot))
+    }
+
+    /// A fresh connection to an endpoint.
+    pub(super) async fn open_socket(
+        &self,
+        endpoint: &super::endpoint::Endpoint,
+    ) -> Result<(TcpStream, ConnectionSlot), UpstreamError> {
+        let slot = SharedCluster::reserve(&self.shared).ok_or(UpstreamError::Overflow)?;
+        let opened = tokio::time::timeout(self.shared.connect_timeout, TcpStream::connect(endpoint.address)).await;
+        let error = match opened {
+            // Without it small writes wait for the other side's acknowledgement.
+            Ok(Ok(stream)) if stream.set_nodelay(true).is_ok() => {
+                endpoint.accepted();
+                self.metrics.upstream_connections[self.index].add(1);
+                return Ok((stream, slot));
+            }
+            Ok(_) => UpstreamError::Connect,
+            Err(_) => UpstreamError::ConnectTimeout,
+        };
+        endpoint.refused();
+        Err(error)
+    }
+}
