@@ -149,7 +149,7 @@ mod tests {
     use crate::error::Refusal;
     use crate::grants::{client_credentials, refresh_token};
     use crate::issue::{Grantee, User, issue};
-    use crate::revoke;
+    use crate::{known_tokens, revoke};
 
     const SECRET: &str = "secret";
 
@@ -223,6 +223,28 @@ mod tests {
             let refused = client_credentials::grant(&b, Arc::clone(&before), vec!["all".into()]).await;
             assert!(matches!(refused, Err(Refusal::BadBasicCredentials)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_another_server_took_back_is_neither_given_again_nor_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b, c) = (start(&folder).await, start(&folder).await, start(&folder).await);
+        register(&a, SECRET, &["all"]).await;
+        let client = log_in(&b, SECRET).await.unwrap();
+        let ask = async || client_credentials::grant(&b, Arc::clone(&client), vec!["all".into()]).await;
+        let first = ask().await.unwrap();
+        assert_eq!(ask().await.unwrap().access_token, first.access_token);
+        let is_good = async || known_tokens::find(&c, &first.access_token).await.unwrap().is_some();
+        assert!(is_good().await);
+
+        let mut write = a.database.write().await.unwrap();
+        let now_ms = clock::now_ms();
+        revoke::access_token(&mut write, &first.token_id, first.expires_at_ms, now_ms)
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        assert_ne!(ask().await.unwrap().access_token, first.access_token);
+        assert!(!is_good().await);
     }
 
     #[tokio::test]

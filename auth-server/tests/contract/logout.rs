@@ -121,3 +121,32 @@ fn an_opaque_token_of_ours_is_taken_back_too() {
     let form = format!("grant_type=refresh_token&refresh_token={}", text(&sso, "refresh_token"));
     assert_eq!(server.post("/sso/oauth/token", ("sso", "s"), &form).status, 400);
 }
+
+#[test]
+fn a_forged_token_with_the_id_of_a_living_one_takes_nothing_back() {
+    let server = Server::start();
+    let tokens = server.log_in("u1");
+    let access = text(&tokens, "access_token");
+    let (signed, signature) = access.rsplit_once('.').unwrap();
+    let (header, payload) = signed.split_once('.').unwrap();
+    let other_signature = signature.chars().rev().collect::<String>();
+    for forged in [
+        format!("{signed}.{other_signature}"),
+        format!("{signed}."),
+        format!("eyJhbGciOiJub25lIn0.{payload}.{signature}"),
+        format!("{header}.{payload}=.{signature}"),
+    ] {
+        let checked = server.check_token(&forged);
+        assert_eq!(
+            (checked.status, &checked.json()["error"]),
+            (400, &"invalid_token".into()),
+            "{forged}"
+        );
+        let asked = server.post("/oauth2/introspect", ("gateway", "secret"), &format!("token={forged}"));
+        assert_eq!(asked.body, r#"{"active":false}"#, "{forged}");
+        // Whatever is no good (any more) counts as logged out.
+        assert_eq!(server.log_out(&forged).status, 200, "{forged}");
+        assert_eq!(server.check_token(access).status, 200, "{forged}");
+    }
+    assert!(server.snapshot().get("revoked_tokens").is_none());
+}
