@@ -1,10 +1,6 @@
 //! Bodies on their way through a plugin, from socket to socket.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test: what cannot be set up is its failure"
-)]
+#![expect(clippy::expect_used, reason = "a test: what cannot be set up is its failure")]
 
 #[cfg(test)]
 mod harness;
