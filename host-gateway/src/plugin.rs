@@ -31,7 +31,7 @@ use tasks::Tasks;
 
 pub use crate::abi::capabilities::{CapabilityRestriction, Sanitization};
 pub use crate::stream::connection::{Closer, Ended, Passed, PluginConnection, Side};
-pub use crate::stream::{Connection, Destination, Interruption, LocalResponse, PluginStream, Verdict, Watch};
+pub use crate::stream::{Connection, Destination, Interruption, LocalResponse, PluginStream, Reading, Verdict, Watch};
 pub use crate::vm::cache::{CodeCache, default_folder};
 pub use crate::vm::limits::{ByteSize, CallTime, Limits};
 pub use process::PluginProcess;
@@ -78,6 +78,9 @@ pub struct PluginConfig {
     /// Who shares a VM.
     #[serde(default)]
     pub isolation: Isolation,
+    /// Whose ways the plugin was written for, where hosts differ.
+    #[serde(default)]
+    pub compat: Compat,
     /// Memory and time the plugin may use.
     #[serde(default)]
     pub limits: Limits,
@@ -119,6 +122,19 @@ pub enum Isolation {
     Worker,
     /// Nobody: each exchange has a VM of its own, which ends with it, and with it the calls and timers of its root context.
     Request,
+}
+
+/// Whose ways a plugin was written for, where hosts differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// While the plugin pauses at a head, the body waits.
+    #[default]
+    Envoy,
+    /// While the plugin pauses at a head, its body callback sees the body.
+    Spec,
+    /// As `envoy`, with `properties: text`.
+    Nginx,
 }
 
 /// How long `failure: reload` waits from one VM to the next.
@@ -212,6 +228,7 @@ pub struct PluginModule {
     pub(crate) isolation: Isolation,
     /// It sees no requests.
     service: bool,
+    pub(crate) compat: Compat,
     /// Calls in both directions are written to the log.
     pub(crate) trace: bool,
     file: PathBuf,
@@ -263,7 +280,10 @@ impl PluginModule {
             vm_id: config.vm_id.clone(),
             vm_configuration: configuration_bytes(config.vm_configuration.as_ref()),
             configuration: configuration_bytes(config.configuration.as_ref()),
-            properties: config.properties,
+            properties: match config.compat {
+                Compat::Nginx => PropertyEncoding::Text,
+                Compat::Envoy | Compat::Spec => config.properties,
+            },
             environment: config
                 .environment
                 .iter()
@@ -280,6 +300,7 @@ impl PluginModule {
             reload_backoff: config.reload_backoff.0,
             isolation: config.isolation,
             service: config.service,
+            compat: config.compat,
             trace: loading.traced.contains(&config.name),
             file,
             route: None,
@@ -321,6 +342,7 @@ impl PluginModule {
             && self.failure == other.failure
             && self.reload_backoff == other.reload_backoff
             && self.isolation == other.isolation
+            && self.compat == other.compat
             && self.guest.allowed == other.guest.allowed
     }
 

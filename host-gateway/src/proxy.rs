@@ -11,8 +11,9 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -102,7 +103,7 @@ impl Exchange<'_> {
     async fn run(
         &mut self,
         mut head: request::Parts,
-        body: Incoming,
+        mut body: Incoming,
     ) -> Result<(response::Parts, body::Source), Early> {
         let worker = Rc::clone(&self.downstream.worker);
         target::check(&mut head)?;
@@ -115,13 +116,16 @@ impl Exchange<'_> {
         fields::remove_nominated(&mut head.headers);
         self.downstream.forwarded(&mut head.headers);
         let bodyless = body.is_end_stream();
+        // Only by plugins of `compat: spec`.
+        let mut read_trailers = None;
 
         // The path as it came chooses the chain; the path as the plugins leave it chooses the upstream.
         let route = || worker.routes.find(head.uri.path()).map(|(place, _)| place);
         let plugins = worker.chains.of(self.downstream.listener, route);
         if !plugins.is_empty() {
             let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
-            let verdict = stream.request_headers(head, bodyless).await;
+            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, task);
+            let verdict = stream.request_headers_reading(head, bodyless, &mut reading).await;
             let watch = stream.watch();
             self.plugins = Some((Rc::new(Mutex::new(stream)), watch));
             head = proceed(verdict)?;
@@ -136,7 +140,7 @@ impl Exchange<'_> {
         self.tell_destination(place, None).await;
         prepare(&mut head, bodyless, route, cluster.name())?;
 
-        let (body, said) = self.request_body(body, bodyless).await;
+        let (body, said) = self.request_body(body, bodyless, read_trailers).await;
         if self.plugins.is_some() && !matches!(body, RequestBody::Filtered(..)) {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
         }
@@ -187,7 +191,12 @@ impl Exchange<'_> {
     }
 
     /// The body for the upstream, and the place where a plugin leaves its answer if it gives one while the body passes.
-    async fn request_body(&self, body: Incoming, bodyless: bool) -> (RequestBody, Option<Rc<RefCell<Option<Early>>>>) {
+    async fn request_body(
+        &self,
+        body: Incoming,
+        bodyless: bool,
+        read_trailers: Option<HeaderMap>,
+    ) -> (RequestBody, Option<Rc<RefCell<Option<Early>>>>) {
         if bodyless {
             return (RequestBody::Empty, None);
         }
@@ -195,9 +204,10 @@ impl Exchange<'_> {
         let Some((plugins, _)) = &self.plugins else {
             return (RequestBody::Stream(body, downstream), None);
         };
-        let (data, trailers) = {
+        let (early, data, trailers) = {
             let stream = plugins.lock().await;
             (
+                stream.has_read_early(),
                 stream.wants_request_body(),
                 stream.wants_request_trailers() && may_have_trailers(&body),
             )
@@ -207,12 +217,13 @@ impl Exchange<'_> {
         }
         let said = Rc::new(RefCell::new(None));
         let filtered = FilteredBody::request(body, Rc::clone(plugins), data, Rc::clone(&said));
+        let filtered = filtered.after_early(early, read_trailers);
         (RequestBody::Filtered(Box::new(filtered), downstream), Some(said))
     }
 
     async fn response(&self, answer: Answer) -> Result<(response::Parts, body::Source), Early> {
         let Answer { mut head, body, lease } = answer;
-        let body = UpstreamBody::new(body, lease);
+        let mut body = UpstreamBody::new(body, lease);
         head.version = Version::HTTP_11;
         fields::strip_response(&mut head.headers);
         let Some((plugins, _)) = &self.plugins else {
@@ -221,12 +232,15 @@ impl Exchange<'_> {
 
         let mut stream = plugins.lock().await;
         let bodyless = body.is_end_stream();
+        let mut read_trailers = None;
         if stream.wants_response_headers() {
-            head = proceed(stream.response_headers(head, bodyless).await)?;
+            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, task);
+            head = proceed(stream.response_headers_reading(head, bodyless, &mut reading).await)?;
             fields::strip_response(&mut head.headers);
         }
         let data = stream.wants_response_body();
         let trailers = stream.wants_response_trailers() && may_have_trailers(&body);
+        let early = stream.has_read_early();
         drop(stream);
         if bodyless {
             return Ok((head, body::Source::Upstream(body)));
@@ -235,7 +249,7 @@ impl Exchange<'_> {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
             return Ok((head, body::Source::Upstream(body)));
         }
-        let filtered = FilteredBody::response(body, Rc::clone(plugins), data);
+        let filtered = FilteredBody::response(body, Rc::clone(plugins), data).after_early(early, read_trailers);
         Ok((head, body::Source::Filtered(Box::new(filtered))))
     }
 }
@@ -253,6 +267,29 @@ async fn interruption(plugins: &SharedStream, watch: &Watch) -> Early {
         Verdict::Continue(never) => match never {},
         Verdict::Respond(local) => Early::Local(Box::new(local)),
         Verdict::Fail => Early::Failure(Failure::Plugin),
+    }
+}
+
+/// The next part of a body, for a plugin that pauses at its head.
+fn read<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
+    trailers: &mut Option<HeaderMap>,
+    task: &mut Context<'_>,
+) -> Poll<Option<(Bytes, bool)>> {
+    match ready!(Pin::new(&mut *body).poll_frame(task)) {
+        None => Poll::Ready(Some((Bytes::new(), true))),
+        // Whoever reads on learns it.
+        Some(Err(_)) => Poll::Ready(None),
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(data) => {
+                let last = body.is_end_stream();
+                Poll::Ready(Some((data, last)))
+            }
+            Err(frame) => {
+                *trailers = frame.into_trailers().ok();
+                Poll::Ready(None)
+            }
+        },
     }
 }
 

@@ -5,10 +5,12 @@ pub(crate) mod body;
 mod chain;
 pub(crate) mod connection;
 pub(crate) mod exchange;
+mod reading;
 mod watch;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -20,8 +22,10 @@ use crate::clock;
 use crate::plugin::{FailurePolicy, Plugins};
 use chain::{Leg, Outcome};
 use exchange::{Began, Exchange};
+use reading::Early;
 
 pub use exchange::{Connection, Destination, LocalResponse};
+pub use reading::Reading;
 pub use watch::Watch;
 
 /// What the plugins decided about a part of an exchange.
@@ -46,6 +50,8 @@ pub struct PluginStream {
     exchange: Rc<RefCell<Exchange>>,
     /// One per plugin.
     legs: Vec<Leg>,
+    /// Of the body that follows the head which passes the plugins now.
+    early: Option<Early>,
 }
 
 impl PluginStream {
@@ -60,6 +66,7 @@ impl PluginStream {
             plugins,
             exchange,
             legs,
+            early: None,
         }
     }
 
@@ -67,13 +74,25 @@ impl PluginStream {
     /// body must not be read until this returns. `content-length` is gone from the head if a plugin may change the
     /// body that follows.
     pub async fn request_headers(&mut self, head: request::Parts, end_of_stream: bool) -> Verdict<request::Parts> {
+        self.request_headers_reading(head, end_of_stream, &mut |_| Poll::Pending)
+            .await
+    }
+
+    /// The same; plugins of `compat: spec` see the body while they pause. What was read comes first afterwards: see
+    /// [`PluginStream::early_request_body`].
+    pub async fn request_headers_reading(
+        &mut self,
+        head: request::Parts,
+        end_of_stream: bool,
+        reading: &mut Reading<'_>,
+    ) -> Verdict<request::Parts> {
         {
             let mut exchange = self.exchange.borrow_mut();
             exchange.request.live = Some(head);
             exchange.request.ended = end_of_stream;
         }
-        for index in 0..self.legs.len() {
-            match self.headers(index, Direction::Request, end_of_stream).await {
+        for place in 0..self.legs.len() {
+            match self.headers(place, Direction::Request, end_of_stream, reading).await {
                 Outcome::Continue => {}
                 Outcome::Respond(response) => return self.answer(response).await,
                 Outcome::Fail => return Verdict::Fail,
@@ -163,13 +182,24 @@ impl PluginStream {
 
     /// Passes the response's head through the plugins, as [`PluginStream::request_headers`] does the request's.
     pub async fn response_headers(&mut self, head: response::Parts, end_of_stream: bool) -> Verdict<response::Parts> {
+        self.response_headers_reading(head, end_of_stream, &mut |_| Poll::Pending)
+            .await
+    }
+
+    /// The same, as [`PluginStream::request_headers_reading`] does it.
+    pub async fn response_headers_reading(
+        &mut self,
+        head: response::Parts,
+        end_of_stream: bool,
+        reading: &mut Reading<'_>,
+    ) -> Verdict<response::Parts> {
         {
             let mut exchange = self.exchange.borrow_mut();
             exchange.begin_response(head);
             exchange.response.ended = end_of_stream;
         }
-        for index in (0..self.legs.len()).rev() {
-            match self.headers(index, Direction::Response, end_of_stream).await {
+        for place in 0..self.legs.len() {
+            match self.headers(place, Direction::Response, end_of_stream, reading).await {
                 Outcome::Continue => {}
                 // Straight to the client: the response callbacks have begun already.
                 Outcome::Respond(response) => {
@@ -295,8 +325,9 @@ impl PluginStream {
             exchange.response.ended = end_of_stream;
             exchange.response.body_bytes = body.len() as u64;
         }
-        for index in (0..self.legs.len()).rev() {
-            if let Outcome::Fail = self.headers(index, Direction::Response, end_of_stream).await {
+        for place in 0..self.legs.len() {
+            let reading: &mut Reading<'_> = &mut |_| Poll::Pending;
+            if let Outcome::Fail = self.headers(place, Direction::Response, end_of_stream, reading).await {
                 return Verdict::Fail;
             }
         }

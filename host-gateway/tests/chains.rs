@@ -5,40 +5,55 @@
 #[cfg(test)]
 mod harness;
 
-use harness::{Gateway, Upstream};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-/// Adds its configuration to the field `x-chain` of requests and responses. Traps when its configuration is empty.
+use harness::{Client, Gateway, Message, Upstream};
+
+/// Adds its configuration, a letter, to the field `x-chain` of requests and responses; refuses an empty one. Keeps the
+/// letter of every root context, because a host may have several in one VM.
 const SIGNS: &str = r#"(module
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_get_buffer_bytes" (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 16) "x-chain")
   (func (export "proxy_abi_version_0_2_1"))
-  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
-  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 8192))
+  (func (export "proxy_on_configure") (param $root i32) (param $size i32) (result i32)
+    (if (i32.eqz (local.get $size)) (then (return (i32.const 0))))
     (drop (call $get_buffer (i32.const 7) (i32.const 0) (i32.const 100) (i32.const 8) (i32.const 12)))
-    (i32.ne (local.get 1) (i32.const 0)))
-  (func $sign (param $map i32) (result i32)
-    (drop (call $add (local.get $map) (i32.const 16) (i32.const 7) (i32.load (i32.const 8)) (i32.load (i32.const 12))))
+    (i32.store8 (i32.add (i32.const 256) (local.get $root)) (i32.load8_u (i32.load (i32.const 8))))
+    (i32.const 1))
+  (func $place (param $id i32) (result i32)
+    (i32.add (i32.const 4096) (i32.and (local.get $id) (i32.const 1023))))
+  (func (export "proxy_on_context_create") (param $id i32) (param $root i32)
+    (if (local.get $root) (then
+      (i32.store8 (call $place (local.get $id)) (i32.load8_u (i32.add (i32.const 256) (local.get $root)))))))
+  (func $sign (param $id i32) (param $map i32) (result i32)
+    (drop (call $add (local.get $map) (i32.const 16) (i32.const 7) (call $place (local.get $id)) (i32.const 1)))
     (i32.const 0))
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (call $sign (i32.const 0)))
-  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (call $sign (i32.const 2))))"#;
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (call $sign (local.get 0) (i32.const 0)))
+  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+    (call $sign (local.get 0) (i32.const 2))))"#;
 
-fn wasm() -> std::path::PathBuf {
+fn wasm() -> PathBuf {
     let file = harness::folder().join("signs.wasm");
     std::fs::write(&file, wat::parse_str(SIGNS).expect("the guest is no WAT")).expect("cannot write the guest");
     file
 }
 
 /// Two listeners, the second with plugins of its own.
-fn gateway(upstream: &Upstream) -> Gateway {
+fn listeners(ports: [u16; 2]) -> String {
+    let [first, second] = ports;
+    format!("{{ address: \"127.0.0.1:{first}\" }}, {{ address: \"127.0.0.1:{second}\", plugins: [ third, first ] }}")
+}
+
+fn routes_and_plugins(upstream: &Upstream) -> String {
     let wasm = wasm();
     let wasm = wasm.display();
-    Gateway::start_on(
-        1,
-        "{ address: \"127.0.0.1:0\" }, { address: \"127.0.0.1:0\", plugins: [ third, first ] }",
-        &format!(
-            r#"
+    format!(
+        r#"
 clusters: {{ up: {{ endpoints: ["{}"] }} }}
 plugins:
   - {{ name: first, wasm: "{wasm}", configuration: a }}
@@ -49,40 +64,47 @@ routes:
   - {{ prefix: /without, cluster: up, plugins: {{ first: {{ disabled: true }} }} }}
   - {{ prefix: /other, cluster: up, plugins: {{ second: {{ configuration: d }}, third: {{}} }} }}
   - {{ prefix: /none, cluster: up, plugins: {{ first: {{ disabled: true }}, second: {{ disabled: true }} }} }}"#,
-            upstream.address
-        ),
+        upstream.address
     )
+}
+
+/// Listener, path, and who signed the request and the response, in this order.
+const EXPECTED: [(usize, &str, &str, &str); 8] = [
+    (0, "/", "ab", "ba"),
+    (0, "/without/x", "b", "b"),
+    (0, "/other", "adc", "cda"),
+    (0, "/none", "", ""),
+    (1, "/", "ca", "ac"),
+    (1, "/without/x", "c", "c"),
+    (1, "/other", "ca", "ac"),
+    (1, "/none", "c", "c"),
+];
+
+#[track_caller]
+fn pass_as_expected(upstream: &Upstream, addresses: &[SocketAddr]) {
+    let chain = |message: &Message| {
+        let fields = message.fields.iter().filter(|(name, _)| name == "x-chain");
+        let signed = fields.map(|(_, value)| value.as_str()).collect::<Vec<_>>().concat();
+        // Both hosts may join fields of one name.
+        signed.replace([',', ' '], "")
+    };
+    for (listener, path, request, response) in EXPECTED {
+        let answer = Client::connect(addresses[listener]).get(path);
+        assert_eq!(answer.status(), 200);
+        let signed = (chain(&upstream.last()), chain(&answer));
+        assert_eq!(
+            signed,
+            (request.to_owned(), response.to_owned()),
+            "listener {listener}, {path}"
+        );
+    }
 }
 
 #[test]
 fn listeners_and_routes_choose_plugins_and_responses_pass_them_in_reverse() {
     let upstream = Upstream::named("ok");
-    let gateway = gateway(&upstream);
-    let chain = |message: &harness::Message| {
-        let values = message
-            .fields
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("x-chain"));
-        values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().concat()
-    };
-    for (listener, path, request, response) in [
-        (0, "/", "ab", "ba"),
-        (0, "/without/x", "b", "b"),
-        (0, "/other", "adc", "cda"),
-        (0, "/none", "", ""),
-        (1, "/", "ca", "ac"),
-        (1, "/without/x", "c", "c"),
-        (1, "/other", "ca", "ac"),
-        (1, "/none", "c", "c"),
-    ] {
-        let answer = harness::Client::connect(gateway.addresses[listener]).get(path);
-        assert_eq!(answer.status(), 200);
-        assert_eq!(
-            (chain(&upstream.last()), chain(&answer)),
-            (request.to_owned(), response.to_owned()),
-            "{path}"
-        );
-    }
+    let gateway = Gateway::start_on(1, &listeners([0, 0]), &routes_and_plugins(&upstream));
+    pass_as_expected(&upstream, &gateway.addresses);
     let count = |plugin: &str| {
         let name = "postern_plugin_callback_seconds_count";
         gateway.metric(&format!(
@@ -90,6 +112,71 @@ fn listeners_and_routes_choose_plugins_and_responses_pass_them_in_reverse() {
         ))
     };
     assert_eq!([count("first"), count("second"), count("third")], [4, 3, 5]);
+}
+
+/// Ended when the test is.
+struct Envoy(std::process::Child);
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn envoy_does_the_same_with_the_printed_bootstrap() {
+    let Some(envoy) = std::env::var_os("ENVOY_BIN").filter(|envoy| !envoy.is_empty()) else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "no Envoy: set ENVOY_BIN");
+        println!("skipped: no Envoy (set ENVOY_BIN)");
+        return;
+    };
+    let upstream = Upstream::named("ok");
+    let free = || {
+        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("no port");
+        probe.local_addr().expect("no address").port()
+    };
+    let ports = [free(), free()];
+    let folder = harness::folder();
+    let config = format!(
+        "listeners: [ {} ]\n{}\n",
+        listeners(ports),
+        routes_and_plugins(&upstream)
+    );
+    std::fs::write(folder.join("gateway.yaml"), config).expect("cannot write the configuration");
+    let printed = harness::run(&["envoy", "--config", "gateway.yaml"], &folder);
+    assert!(printed.status.success(), "{}", printed.stderr);
+    std::fs::write(folder.join("envoy.json"), &printed.stdout).expect("cannot write the bootstrap");
+    let log = std::fs::File::create(folder.join("envoy.log")).expect("cannot write the log");
+    let running = std::process::Command::new(envoy)
+        .args([
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warn",
+            "-c",
+            "envoy.json",
+        ])
+        .current_dir(&folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("Envoy does not start");
+    let _envoy = Envoy(running);
+    let addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    for _ in 0..600 {
+        if addresses
+            .iter()
+            .all(|address| std::net::TcpStream::connect(address).is_ok())
+        {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let said = std::fs::read_to_string(folder.join("envoy.log")).unwrap_or_default();
+    assert!(std::net::TcpStream::connect(addresses[1]).is_ok(), "{said}");
+    pass_as_expected(&upstream, &addresses);
 }
 
 /// The error of `check` for a configuration with one plugin.

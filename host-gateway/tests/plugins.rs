@@ -1,10 +1,6 @@
 //! Bodies on their way through a plugin, from socket to socket.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test: what cannot be set up is its failure"
-)]
+#![expect(clippy::expect_used, reason = "a test: what cannot be set up is its failure")]
 
 #[cfg(test)]
 mod harness;
@@ -253,4 +249,36 @@ fn compiled_code_is_kept_and_a_damaged_entry_is_replaced() {
     configured(&folder, 0, &wasm, "code_cache: compiled");
     assert!(check().status.success());
     assert_eq!(entries().len(), 2);
+}
+
+#[test]
+fn a_plugin_may_decide_on_the_whole_body_before_the_head_goes_on() {
+    let upstream = Upstream::named("ok");
+    // Refuses bodies of three bytes and lets all others pass, once their end was seen.
+    let decides = r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (i32.eqz (local.get 2)))
+      (func (export "proxy_on_request_body") (param i32) (param $size i32) (param $end i32) (result i32)
+        (if (i32.eqz (local.get $end)) (then (return (i32.const 1))))
+        (if (i32.eq (local.get $size) (i32.const 3)) (then
+          (drop (call $respond (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 17) (i32.const 2)
+            (i32.const 0) (i32.const 0) (i32.const -1)))
+          (return (i32.const 1))))
+        (i32.const 0))"#;
+    let folder = harness::folder();
+    let wasm = folder.join("guest.wasm");
+    std::fs::write(&wasm, wat::parse_str(guest(decides)).expect("the guest is no WAT"))
+        .expect("cannot write the guest");
+    let gateway = Gateway::start(&format!(
+        "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\", compat: spec }} ]",
+        upstream.address,
+        wasm.display()
+    ));
+    let mut client = gateway.connect();
+    assert_eq!(client.get("/").status(), 200);
+    let answer = client.post("/", "hello");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
+    assert_eq!(upstream.last().text(), "hello");
+    let seen = upstream.received().len();
+    assert_eq!(gateway.connect().post("/", "bad").status(), 403);
+    assert_eq!(upstream.received().len(), seen, "nothing of it went upstream");
 }

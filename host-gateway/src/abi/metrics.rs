@@ -14,12 +14,19 @@ const BUCKETS: [u64; 17] = [
     1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
 ];
 
+/// Most definitions of one VM, and the longest name in bytes: they stay as long as the process.
+const MOST_DEFINED: usize = 10_000;
+const LONGEST_NAME: usize = 1024;
+
 /// `proxy_define_metric(type, name, *id)`: a second definition of a name gives another id of the same value.
 pub(crate) fn define_metric(host: &mut Host<'_>, kind: u32, name: u32, name_size: u32, id_out: u32) -> Answer {
     let kind = MetricType::try_from(kind)?;
     let name = std::str::from_utf8(host.read(name, name_size)?).map_err(|_| Status::BadArgument)?;
     host.check(id_out, 4)?;
     let state = host.state();
+    if state.metrics.0.len() >= MOST_DEFINED || name.len() > LONGEST_NAME {
+        return Err(Status::InternalFailure.into());
+    }
     let metric = state.process.metrics.define(&state.identity.name, kind, name);
     let id = host.state_mut().metrics.add(metric);
     host.write_u32(id_out, id)

@@ -41,12 +41,7 @@ pub(crate) fn set_shared_data(
     let key = host.read(key, key_size)?;
     let value = Bytes::copy_from_slice(host.read(value, value_size)?);
     let state = host.state();
-    let written = state.process.shared_data.set(&state.identity.vm_id, key, value, cas);
-    if written {
-        Ok(())
-    } else {
-        Err(Status::CasMismatch.into())
-    }
+    Ok(state.process.shared_data.set(&state.identity.vm_id, key, value, cas)?)
 }
 
 /// The values of all VMs of the process.
@@ -55,8 +50,15 @@ pub(crate) struct SharedData {
     values: Mutex<Values>,
 }
 
+/// Most bytes that keys and values of one `vm_id` may take: they stay as long as the process.
+const MOST_BYTES: usize = 64 << 20;
+
 /// Values with the cas of their last write.
-type ByKey = HashMap<Box<[u8]>, (Bytes, u32)>;
+#[derive(Debug, Default)]
+struct ByKey {
+    values: HashMap<Box<[u8]>, (Bytes, u32)>,
+    bytes: usize,
+}
 
 #[derive(Debug, Default)]
 struct Values {
@@ -66,28 +68,39 @@ struct Values {
 
 impl SharedData {
     fn get(&self, vm_id: &str, key: &[u8]) -> Option<(Bytes, u32)> {
-        self.lock().by_vm.get(vm_id)?.get(key).cloned()
+        self.lock().by_vm.get(vm_id)?.values.get(key).cloned()
     }
 
-    /// `false`: the key exists with another cas.
-    fn set(&self, vm_id: &str, key: &[u8], value: Bytes, cas: u32) -> bool {
+    fn set(&self, vm_id: &str, key: &[u8], value: Bytes, cas: u32) -> Result<(), Status> {
         let mut values = self.lock();
         let next = values.last_cas.checked_add(1).unwrap_or(1);
         if !values.by_vm.contains_key(vm_id) {
-            values.by_vm.insert(vm_id.to_owned(), HashMap::new());
+            values.by_vm.insert(vm_id.to_owned(), ByKey::default());
         }
         let Some(keys) = values.by_vm.get_mut(vm_id) else {
-            return false;
+            return Err(Status::InternalFailure);
         };
-        match keys.get_mut(key) {
-            Some((_, current)) if cas != 0 && cas != *current => return false,
+        let present = keys.values.get_mut(key);
+        if let Some((_, current)) = &present
+            && cas != 0
+            && cas != *current
+        {
+            return Err(Status::CasMismatch);
+        }
+        let before = present.as_ref().map_or(0, |(value, _)| key.len() + value.len());
+        let bytes = keys.bytes - before + key.len() + value.len();
+        if bytes > MOST_BYTES {
+            return Err(Status::InternalFailure);
+        }
+        keys.bytes = bytes;
+        match present {
             Some(entry) => *entry = (value, next),
             None => {
-                keys.insert(key.into(), (value, next));
+                keys.values.insert(key.into(), (value, next));
             }
         }
         values.last_cas = next;
-        true
+        Ok(())
     }
 
     /// A panic elsewhere leaves the map whole: every write is one assignment.
@@ -103,20 +116,32 @@ mod tests {
     #[test]
     fn a_cas_counts_only_for_keys_that_exist() {
         let data = SharedData::default();
-        assert!(data.set("", b"key", Bytes::from_static(b"1"), 77));
+        data.set("", b"key", Bytes::from_static(b"1"), 77).unwrap();
         let (_, first) = data.get("", b"key").unwrap();
-        assert!(!data.set("", b"key", Bytes::from_static(b"2"), first + 1));
-        assert!(data.set("", b"key", Bytes::from_static(b"2"), first));
+        let mismatch = data.set("", b"key", Bytes::from_static(b"2"), first + 1);
+        assert_eq!(mismatch, Err(Status::CasMismatch));
+        data.set("", b"key", Bytes::from_static(b"2"), first).unwrap();
         let (value, second) = data.get("", b"key").unwrap();
         assert_eq!(value, "2");
         assert_ne!(first, second);
-        assert!(data.set("", b"key", Bytes::from_static(b"3"), 0));
+        data.set("", b"key", Bytes::from_static(b"3"), 0).unwrap();
+    }
+
+    #[test]
+    fn what_is_kept_has_a_limit_and_what_is_replaced_makes_room() {
+        let data = SharedData::default();
+        let large = || Bytes::from(vec![0; MOST_BYTES / 2]);
+        data.set("", b"a", large(), 0).unwrap();
+        assert_eq!(data.set("", b"b", large(), 0), Err(Status::InternalFailure));
+        data.set("b", b"b", large(), 0).unwrap();
+        data.set("", b"a", Bytes::new(), 0).unwrap();
+        data.set("", b"b", large(), 0).unwrap();
     }
 
     #[test]
     fn vm_ids_are_apart() {
         let data = SharedData::default();
-        assert!(data.set("a", b"key", Bytes::from_static(b"1"), 0));
+        data.set("a", b"key", Bytes::from_static(b"1"), 0).unwrap();
         assert!(data.get("b", b"key").is_none());
     }
 }

@@ -9,10 +9,13 @@ use http::{Request, Response};
 /// The answer to a call; `None`: there is none, and the plugin is told that the call failed.
 pub type Answering = Pin<Box<dyn Future<Output = Option<Response<Bytes>>>>>;
 
+/// Takes the name of a cluster and what is asked of it.
+type Answerer = dyn Fn(&str, Request<Bytes>) -> Answering;
+
 /// The names of clusters, and who answers for them.
 pub(super) struct Elsewhere {
     names: Vec<String>,
-    answer: Box<dyn Fn(&str, Request<Bytes>) -> Answering>,
+    answer: Box<Answerer>,
 }
 
 impl Elsewhere {

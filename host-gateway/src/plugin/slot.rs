@@ -190,7 +190,11 @@ impl Slot {
             .as_ref()
             .is_some_and(|guest| ptr::eq(&raw const **guest, failed));
         if !is_current {
-            // One that nobody opens exchanges in any more: there is a successor already.
+            // One that nobody opens exchanges in any more: there is a successor already. With a VM per exchange there may
+            // be many of them, and a line for each would tell nothing new.
+            if self.replacements.borrow_mut().take_now(Instant::now()).is_none() {
+                return;
+            }
             tracing::error!(plugin = &**plugin, %failure, "the plugin failed: the open streams of this VM end");
             return;
         }

@@ -25,6 +25,10 @@ pub struct FilteredBody<B> {
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
     /// Trailers that the plugins let pass, to be sent after the data that they let go at the same time.
     trailers: Option<HeaderMap>,
+    /// Some of the body was read while a plugin paused at the head.
+    early: bool,
+    /// Trailers that were read then.
+    read_trailers: Option<HeaderMap>,
     ended: bool,
     /// Where an answer is left that a plugin gives instead of letting the request pass.
     said: Option<Rc<RefCell<Option<Early>>>>,
@@ -72,9 +76,31 @@ impl<B> FilteredBody<B> {
             with_data,
             step: None,
             trailers: None,
+            early: false,
+            read_trailers: None,
             ended: false,
             said,
         }
+    }
+
+    /// Some of the body, and perhaps the trailers behind it, were read while a plugin paused at the head.
+    pub(super) fn after_early(mut self, early: bool, trailers: Option<HeaderMap>) -> Self {
+        self.early = early;
+        self.read_trailers = trailers;
+        self
+    }
+
+    fn early(&mut self) {
+        let (plugins, direction) = (Rc::clone(&self.plugins), self.direction);
+        self.step = Some(Box::pin(async move {
+            let mut plugins = plugins.lock().await;
+            let ((verdict, last), added) = match direction {
+                Direction::Request => (plugins.early_request_body().await, plugins.added_request_trailers()),
+                Direction::Response => (plugins.early_response_body().await, plugins.added_response_trailers()),
+            };
+            let added = added.filter(|_| last);
+            Step::Data { verdict, last, added }
+        }));
     }
 
     fn data(&mut self, data: Bytes, last: bool) {
@@ -169,6 +195,14 @@ where
             }
             if self.ended {
                 return Poll::Ready(None);
+            }
+            if std::mem::take(&mut self.early) {
+                self.early();
+                continue;
+            }
+            if let Some(trailers) = self.read_trailers.take() {
+                self.trailers(trailers);
+                continue;
             }
             match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
                 None if self.with_data => self.data(Bytes::new(), true),

@@ -9,11 +9,12 @@ use http::{HeaderMap, StatusCode};
 
 use super::body::BodyBuffer;
 use super::exchange::LocalResponse;
+use super::reading::Reading;
 use super::{PluginStream, Verdict};
 use crate::abi::contexts::{Flow, StreamContext};
 use crate::abi::types::{Action, Direction};
-use crate::plugin::FailurePolicy;
 use crate::plugin::guest::{Guest, Poisoned};
+use crate::plugin::{Compat, FailurePolicy};
 use crate::vm::instance::{GuestFailure, Instance};
 
 /// One plugin's part in an exchange.
@@ -38,7 +39,7 @@ pub(super) enum Outcome {
 }
 
 /// What a leg is asked.
-enum Asked {
+pub(super) enum Asked {
     Action(Action),
     /// The leg does not take part.
     Nothing,
@@ -47,7 +48,14 @@ enum Asked {
 
 impl PluginStream {
     /// A head passes one plugin.
-    pub(super) async fn headers(&mut self, index: usize, direction: Direction, end_of_stream: bool) -> Outcome {
+    pub(super) async fn headers(
+        &mut self,
+        place: usize,
+        direction: Direction,
+        end_of_stream: bool,
+        reading: &mut Reading<'_>,
+    ) -> Outcome {
+        let index = self.leg_at(place, direction);
         let callbacks = self.plugins.seats[index].module.guest.callbacks;
         // The request's head opens the context even if only later callbacks are exported.
         let wanted = match direction {
@@ -60,10 +68,23 @@ impl PluginStream {
         match self.ask(index, direction, |instance, context| {
             instance.headers(context, direction, end_of_stream)
         }) {
+            Asked::Action(Action::Pause) if !end_of_stream && self.reads_on(index, direction) => {
+                self.settle_reading(place, direction, reading).await
+            }
             Asked::Action(action) => self.settle(index, direction, action).await,
             Asked::Nothing => Outcome::Continue,
             Asked::Fail => Outcome::Fail,
         }
+    }
+
+    /// Whether a plugin sees the body while it pauses at the head.
+    fn reads_on(&self, index: usize, direction: Direction) -> bool {
+        let module = &self.plugins.seats[index].module;
+        let wanted = match direction {
+            Direction::Request => module.guest.callbacks.request_body,
+            Direction::Response => module.guest.callbacks.response_body,
+        };
+        wanted && module.compat == Compat::Spec
     }
 
     /// A part of a body passes the plugins in `order`.
@@ -86,7 +107,7 @@ impl PluginStream {
         Verdict::Continue(data)
     }
 
-    async fn body_through(
+    pub(super) async fn body_through(
         &mut self,
         index: usize,
         direction: Direction,
@@ -196,7 +217,7 @@ impl PluginStream {
     }
 
     /// Calls the guest, opening its context first where that has not happened.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         index: usize,
         direction: Direction,
@@ -252,11 +273,11 @@ impl PluginStream {
 
     /// Waits until one plugin lets the exchange go on, or somebody ends it. Plugins that are not asked now may end it
     /// as well: by a local response from a tick or a call's answer, or by failing.
-    async fn settle(&mut self, index: usize, direction: Direction, action: Action) -> Outcome {
+    pub(super) async fn settle(&mut self, index: usize, direction: Direction, action: Action) -> Outcome {
         poll_fn(|task| self.poll_settled(index, direction, action, task)).await
     }
 
-    fn poll_settled(
+    pub(super) fn poll_settled(
         &mut self,
         index: usize,
         direction: Direction,
@@ -315,8 +336,16 @@ impl PluginStream {
         held.flatten().map(BodyBuffer::into_bytes).unwrap_or_default()
     }
 
+    /// Adds to what the plugin holds back, whatever it asked for meanwhile.
+    pub(super) fn keep_holding(&self, index: usize, direction: Direction, data: Bytes) {
+        self.flow(index, direction, |flow| match &mut flow.body {
+            Some(body) => body.append(&data),
+            None => flow.body = Some(data.into()),
+        });
+    }
+
     /// Takes what the plugin has seen of a body, to pass it on.
-    fn release(&self, index: usize, direction: Direction) -> Bytes {
+    pub(super) fn release(&self, index: usize, direction: Direction) -> Bytes {
         let body = self.flow(index, direction, |flow| {
             flow.holding = false;
             flow.body.take()
@@ -324,12 +353,12 @@ impl PluginStream {
         body.flatten().map(BodyBuffer::into_bytes).unwrap_or_default()
     }
 
-    fn held(&self, index: usize, direction: Direction) -> usize {
+    pub(super) fn held(&self, index: usize, direction: Direction) -> usize {
         self.flow(index, direction, |flow| flow.body.as_ref().map_or(0, BodyBuffer::len))
             .unwrap_or(0)
     }
 
-    fn most_held(&self, index: usize) -> usize {
+    pub(super) fn most_held(&self, index: usize) -> usize {
         usize::try_from(self.plugins.seats[index].module.limits.body.0).unwrap_or(usize::MAX)
     }
 
@@ -359,7 +388,7 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
 }
 
 /// A plugin may hold back so much of a body and no more.
-fn too_large(direction: Direction) -> LocalResponse {
+pub(super) fn too_large(direction: Direction) -> LocalResponse {
     let status = match direction {
         Direction::Request => StatusCode::PAYLOAD_TOO_LARGE,
         Direction::Response => StatusCode::INTERNAL_SERVER_ERROR,

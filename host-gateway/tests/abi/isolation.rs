@@ -270,3 +270,33 @@ fn callbacks_and_host_calls_are_counted() {
         assert_eq!(metric(&process, "postern_plugin_vm_starts_total"), 1);
     });
 }
+
+#[test]
+fn what_a_guest_makes_the_host_keep_has_a_limit() {
+    on_a_worker(async {
+        // A metric of a new name, and a new key of 64 KiB, until the host says no.
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (local $status i32)
+                 (loop $again
+                   (i32.store (i32.const 3000) (i32.add (i32.load (i32.const 3000)) (i32.const 1)))
+                   (call $digit (i32.const 3100) (i32.and (i32.load (i32.const 3000)) (i32.const 15)))
+                   (call $digit (i32.const 3101) (i32.and (i32.shr_u (i32.load (i32.const 3000)) (i32.const 4)) (i32.const 15)))
+                   (call $digit (i32.const 3102) (i32.and (i32.shr_u (i32.load (i32.const 3000)) (i32.const 8)) (i32.const 15)))
+                   (call $digit (i32.const 3103) (i32.and (i32.shr_u (i32.load (i32.const 3000)) (i32.const 12)) (i32.const 15)))
+                   (local.set $status (call $define_metric (i32.const 0) (i32.const 3100) (i32.const 4) (i32.const 2000)))
+                   (br_if $again (i32.eqz (local.get $status))))
+                 (call $report (local.get $status))
+                 (loop $again
+                   (i32.store (i32.const 3000) (i32.add (i32.load (i32.const 3000)) (i32.const 1)))
+                   (local.set $status
+                     (call $set_shared_data (i32.const 3000) (i32.const 4) (i32.const 0) (i32.const 65536) (i32.const 0)))
+                   (br_if $again (i32.eqz (local.get $status))))
+                 (call $report (local.get $status))
+                 (i32.const 0))"#,
+        );
+        let plugins = plugins(&[with(&wasm, |_| ())]);
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "r"), ["10", "10"]);
+    });
+}

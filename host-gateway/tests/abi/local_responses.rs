@@ -168,3 +168,28 @@ fn fields_given_before_the_response_are_added_to_it() {
         assert_eq!(values(&head.headers, "x-early"), ["1", "2"]);
     });
 }
+
+#[test]
+fn trailers_may_be_answered_too_and_after_the_head_it_is_too_late() {
+    on_a_worker(async {
+        let on = |phase: &str| {
+            guest(&format!(
+                r#"{LOCAL} (func (export "proxy_on_{phase}") (param i32 i32) (result i32)
+                     (if (call $local (i32.const 418)) (then unreachable)) (i32.const 0))"#
+            ))
+        };
+        let trailers = || {
+            [("x".parse().unwrap(), http::HeaderValue::from_static("1"))]
+                .into_iter()
+                .collect()
+        };
+        let mut stream = open(&plugin(&on("request_trailers")));
+        go_on(stream.request_headers(get("/"), false).await);
+        assert_eq!(response(stream.request_trailers(trailers()).await).status, 418);
+
+        let mut stream = open(&plugin(&on("response_trailers")));
+        go_on(stream.request_headers(get("/"), true).await);
+        go_on(stream.response_headers(answered(200), false).await);
+        assert_eq!(go_on(stream.response_trailers(trailers()).await).len(), 1);
+    });
+}

@@ -18,6 +18,7 @@ mod http_calls;
 mod isolation;
 mod local_responses;
 mod metrics;
+mod pauses;
 mod properties;
 mod shared_data;
 mod shared_queues;

@@ -152,3 +152,24 @@ fn numbers_and_truth_may_be_text() {
         }
     });
 }
+
+#[test]
+fn as_nginx_has_it_numbers_and_truth_are_texts() {
+    on_a_worker(async {
+        for (path, expected) in [
+            (r"source\00port", "4711"),
+            (r"connection\00mtls", "false"),
+            (r"request\00path", "/"),
+        ] {
+            let wasm = guest(&format!(
+                r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                     (drop (call $get_property {{{path}}} (i32.const 2000) (i32.const 2004)))
+                     (call $show) (i32.const 0))"#
+            ));
+            let mut config = config(&wasm);
+            config.compat = postern_gateway::plugin::Compat::Nginx;
+            let head = go_on(open(&plugins(&[config])).request_headers(get("/"), true).await);
+            assert_eq!(values(&head.headers, "v"), [expected]);
+        }
+    });
+}

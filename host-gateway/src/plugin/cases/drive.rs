@@ -26,7 +26,7 @@ pub(super) struct Message<H> {
 
 /// Why an exchange ended early.
 enum Early {
-    Local(LocalResponse),
+    Local(Box<LocalResponse>),
     Failed,
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn drive(plugins: &Rc<Plugins>, case: &Case) -> Result<Outcome,
     let (answer, remark) = match ended {
         Ok(result) => match result? {
             Ok(answer) => (answer, None),
-            Err(Early::Local(local)) => (from_local(local), None),
+            Err(Early::Local(local)) => (from_local(*local), None),
             Err(Early::Failed) => (
                 bare(StatusCode::SERVICE_UNAVAILABLE),
                 Some("the plugin failed, or closed the stream"),
@@ -149,7 +149,7 @@ fn parts(body: Option<&Body>) -> Vec<Bytes> {
 fn proceed<T>(verdict: Verdict<T>) -> Result<T, Early> {
     match verdict {
         Verdict::Continue(part) => Ok(part),
-        Verdict::Respond(local) => Err(Early::Local(local)),
+        Verdict::Respond(local) => Err(Early::Local(Box::new(local))),
         Verdict::Fail => Err(Early::Failed),
     }
 }
