@@ -165,13 +165,22 @@ impl PluginStream {
         }
     }
 
-    /// Trailers pass the plugins in `order`; each lets go of the body it held.
+    /// Trailers pass the plugins in `order`. Each lets go of the body it held, which passes the following plugins before
+    /// the trailers do.
     pub(super) async fn trailers(
         &mut self,
         order: impl Iterator<Item = usize>,
         direction: Direction,
     ) -> Verdict<HeaderMap> {
+        let mut carried = Bytes::new();
         for index in order {
+            if !carried.is_empty() {
+                match self.body_through(index, direction, carried, false).await {
+                    Verdict::Continue(passed) => carried = passed,
+                    Verdict::Respond(response) => return Verdict::Respond(response),
+                    Verdict::Fail => return Verdict::Fail,
+                }
+            }
             let callbacks = self.plugins.seats[index].module.guest.callbacks;
             let wanted = match direction {
                 Direction::Request => callbacks.request_trailers,
@@ -193,25 +202,20 @@ impl PluginStream {
                 Outcome::Respond(response) => return Verdict::Respond(response),
                 Outcome::Fail => return Verdict::Fail,
             }
-            let held = self.release(index, direction);
-            let mut exchange = self.exchange.borrow_mut();
-            let all = match direction {
-                Direction::Request => &mut exchange.request.released,
-                Direction::Response => &mut exchange.response.released,
-            };
-            *all = joined(std::mem::take(all), held);
+            carried = joined(carried, self.release(index, direction));
         }
         let mut exchange = self.exchange.borrow_mut();
-        let (trailers, live) = match direction {
+        let (trailers, live, released) = match direction {
             Direction::Request => {
                 let half = &mut exchange.request;
-                (&half.trailers, &mut half.trailers_live)
+                (&half.trailers, &mut half.trailers_live, &mut half.released)
             }
             Direction::Response => {
                 let half = &mut exchange.response;
-                (&half.trailers, &mut half.trailers_live)
+                (&half.trailers, &mut half.trailers_live, &mut half.released)
             }
         };
+        *released = carried;
         *live = false;
         Verdict::Continue(trailers.clone().unwrap_or_default())
     }

@@ -1,7 +1,7 @@
 //! Bodies and trailers: passing, holding back, changing, and the bounds.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use postern_gateway::plugin::PluginStream;
 
 use crate::harness::*;
@@ -214,6 +214,64 @@ fn trailers_let_go_of_the_body_before_them() {
         let trailers = go_on(stream.request_trailers(trailers).await);
         assert_eq!(stream.take_released_request_body(), "held");
         assert!(trailers.contains_key("x-sent") && trailers.contains_key("x-added"));
+    });
+}
+
+/// Holds both bodies back until the trailers.
+const HOLDS: &str = r#"
+    (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 1))
+    (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) (i32.const 1))"#;
+
+fn sent_trailers() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("x-sent"), HeaderValue::from_static("1"))])
+}
+
+#[test]
+fn what_trailers_let_go_passes_the_plugins_that_follow() {
+    on_a_worker(async {
+        // Refuses every body, in either direction.
+        let refuses = guest(
+            r#"(func $refuse (result i32)
+                 (drop (call $send_local_response (i32.const 403) {} {} {} (i32.const -1))) (i32.const 1))
+               (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (call $refuse))
+               (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) unreachable)"#,
+        );
+        let before_it = plugins(&[config(&guest(HOLDS)), config(&refuses)]);
+        let mut stream = open(&before_it);
+        go_on(stream.request_headers(get("/"), false).await);
+        assert_eq!(go_on(stream.request_body(Bytes::from("attack"), false).await), "");
+        assert_eq!(response(stream.request_trailers(sent_trailers()).await).status, 403);
+        assert_eq!(stream.take_released_request_body(), "");
+
+        // Responses pass in reverse.
+        let behind_it = plugins(&[config(&refuses), config(&guest(HOLDS))]);
+        let mut stream = open(&behind_it);
+        go_on(stream.request_headers(get("/"), true).await);
+        go_on(stream.response_headers(answered(200), false).await);
+        assert_eq!(go_on(stream.response_body(Bytes::from("secret"), false).await), "");
+        fails(stream.response_trailers(sent_trailers()).await);
+        assert_eq!(stream.take_released_response_body(), "");
+    });
+}
+
+#[test]
+fn what_two_plugins_hold_until_trailers_stays_in_order() {
+    on_a_worker(async {
+        // Lets the first byte pass and holds what follows, so that the second plugin holds the earlier bytes.
+        let holds_later = guest(
+            r#"(global $seen (mut i32) (i32.const 0))
+               (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+                 (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
+                 (i32.gt_u (global.get $seen) (i32.const 1)))"#,
+        );
+        let plugins = plugins(&[config(&holds_later), config(&guest(HOLDS))]);
+        let mut stream = open(&plugins);
+        go_on(stream.request_headers(get("/"), false).await);
+        for part in ["one ", "two ", "three"] {
+            assert_eq!(go_on(stream.request_body(Bytes::from(part), false).await), "");
+        }
+        go_on(stream.request_trailers(sent_trailers()).await);
+        assert_eq!(stream.take_released_request_body(), "one two three");
     });
 }
 
