@@ -8,12 +8,16 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ring::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use wasmtime::{Engine, Module};
 
 /// Entries that are kept; the oldest go first.
 const MOST_ENTRIES: usize = 64;
+
+/// A file that is being written is not touched for so long.
+const LONGEST_WRITE: Duration = Duration::from_secs(3600);
 
 /// A folder of compiled plugins.
 #[derive(Debug)]
@@ -105,18 +109,35 @@ impl CodeCache {
         file.write_all(code)
     }
 
+    /// Removes the oldest entries, and what writers that ended in the middle have left. Nothing else in the folder is
+    /// touched: it may be shared. What cannot be looked at or removed stays.
     fn forget_oldest(&self) -> io::Result<()> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            entries.push((entry.metadata()?.modified()?, entry.path()));
+        for entry in fs::read_dir(&self.folder)?.flatten() {
+            let name = entry.file_name();
+            let Some(kind) = name.to_str().and_then(Kind::of) else {
+                continue;
+            };
+            // Of the entry itself, not of what a link points to.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(modified) = metadata.modified() else { continue };
+            if !metadata.is_file() {
+                continue;
+            }
+            match kind {
+                Kind::Entry => entries.push((modified, entry.path())),
+                Kind::Unfinished if modified.elapsed().is_ok_and(|age| age > LONGEST_WRITE) => {
+                    let _ = fs::remove_file(entry.path());
+                }
+                Kind::Unfinished => {}
+            }
         }
         entries.sort();
         let surplus = entries.len().saturating_sub(MOST_ENTRIES);
-        entries
-            .iter()
-            .take(surplus)
-            .try_for_each(|(_, path)| fs::remove_file(path))
+        for (_, path) in entries.iter().take(surplus) {
+            let _ = fs::remove_file(path);
+        }
+        Ok(())
     }
 
     fn trust(&self, metadata: &fs::Metadata) -> io::Result<()> {
@@ -128,6 +149,33 @@ impl CodeCache {
             return Err(io::Error::other("other users may write to it"));
         }
         Ok(())
+    }
+}
+
+/// A file of the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Entry,
+    /// Left by a writer, or still being written.
+    Unfinished,
+}
+
+impl Kind {
+    /// By its name: `None` for files of others. As [`name`] and [`CodeCache::write`] make them.
+    fn of(name: &str) -> Option<Self> {
+        let (stem, extension) = name.split_once('.')?;
+        let (code, settings) = stem.split_once('-')?;
+        let hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if code.len() != 2 * SHA256_OUTPUT_LEN || settings.len() != 16 || !hex(code) || !hex(settings) {
+            return None;
+        }
+        let process = extension.strip_suffix(".new");
+        match extension {
+            "code" => Some(Self::Entry),
+            _ => process
+                .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+                .then_some(Self::Unfinished),
+        }
     }
 }
 
@@ -252,10 +300,39 @@ mod tests {
         let folder = folder("full");
         let cache = CodeCache::open(&folder).unwrap();
         for number in 0..MOST_ENTRIES + 3 {
-            fs::write(folder.join(format!("{number}.code")), "old").unwrap();
+            fs::write(folder.join(format!("{number:064x}-{number:016x}.code")), "old").unwrap();
         }
         cache.module(engine().unwrap(), WASM).unwrap();
         assert_eq!(entries(&folder).len(), MOST_ENTRIES);
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn files_of_others_are_not_forgotten() {
+        let folder = folder("shared");
+        let cache = CodeCache::open(&folder).unwrap();
+        let others = ["notes.txt", "a.code", "b.new", "0.1.new"].map(|name| folder.join(name));
+        for file in &others {
+            fs::write(file, "mine").unwrap();
+        }
+        // A folder and a link whose names are those of entries.
+        let named = |number: usize| folder.join(format!("{number:064x}-{number:016x}.code"));
+        fs::create_dir(named(1)).unwrap();
+        std::os::unix::fs::symlink(&others[0], named(2)).unwrap();
+        for number in 0..MOST_ENTRIES + 3 {
+            fs::write(named(number + 3), "old").unwrap();
+        }
+        let left = folder.join(format!("{:064x}-{:016x}.17.new", 1, 1));
+        let unfinished = folder.join(format!("{:064x}-{:016x}.18.new", 1, 1));
+        for (file, age) in [(&left, 2 * LONGEST_WRITE), (&unfinished, Duration::ZERO)] {
+            let file = File::create(file).unwrap();
+            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        }
+        cache.module(engine().unwrap(), WASM).unwrap();
+        assert!(others.iter().all(|file| fs::read(file).unwrap() == b"mine"));
+        assert!(named(1).is_dir() && named(2).is_symlink());
+        assert!(!left.exists() && unfinished.exists());
+        assert_eq!(entries(&folder).len(), others.len() + 3 + MOST_ENTRIES);
         let _ = fs::remove_dir_all(folder);
     }
 }
