@@ -112,8 +112,13 @@ pub(crate) fn grpc_send(host: &mut Host<'_>, id: u32, message: u32, size: u32, e
 
 /// `proxy_grpc_cancel(id)`: the call or stream is reset; the guest hears no more of it.
 pub(crate) fn grpc_cancel(host: &mut Host<'_>, id: u32) -> Answer {
-    let known = host.state_mut().grpc_calls.open.remove(&id);
-    known.map(drop).ok_or_else(|| Status::NotFound.into())
+    let state = host.state_mut();
+    state.grpc_calls.open.remove(&id).ok_or(Status::NotFound)?;
+    // One that was not even sent is forgotten: a guest could fill the host's memory with them in one callback.
+    state
+        .orders
+        .retain(|order| !matches!(order, Order::GrpcCall(opening) if opening.id == id));
+    Ok(())
 }
 
 /// `proxy_grpc_close(id)`: no further message is sent on a stream; what the other side still says is told. A call is

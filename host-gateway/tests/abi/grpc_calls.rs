@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -12,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use postern_gateway::cluster::{Clusters, SharedCluster};
 use postern_gateway::metrics::WorkerMetrics;
-use postern_gateway::plugin::{PluginProcess, Plugins};
+use postern_gateway::plugin::{CallTime, PluginProcess, Plugins};
 use tokio::net::TcpListener;
 
 use crate::harness::*;
@@ -312,5 +313,39 @@ fn each_function_has_its_statuses() {
         let head = go_on(open(&with(&wasm, clusters)).request_headers(get("/"), true).await);
         let expected = ["04", "04", "04", "04", "06", "00", "02", "00", "01", "01", "01", "01"];
         assert_eq!(values(&head.headers, "r"), expected);
+    });
+}
+
+/// Of this process, in MiB: `VmRSS` is what it has now, `VmHWM` the most it ever had.
+fn memory(line: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|found| found.starts_with(line)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn calls_that_are_cancelled_before_they_are_sent_take_no_memory() {
+    on_a_worker(async {
+        // 1500 times a message of 1 MiB.
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (local $left i32) (local.set $left (i32.const 1500))
+                 (drop (memory.grow (i32.const 16)))
+                 (loop $again
+                   (if (call $grpc_call {grpc} {S} {M} {} (i32.const 0) (i32.const 1048576)
+                         (i32.const 1000) (i32.const 2100)) (then unreachable))
+                   (if (call $grpc_cancel (i32.load (i32.const 2100))) (then unreachable))
+                   (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                   (br_if $again (local.get $left)))
+                 (i32.const 0))"#,
+        );
+        let mut config = config(&wasm);
+        config.limits.call = CallTime(Duration::from_secs(30));
+        let clusters = server(|_, _| None).await;
+        let plugins = start(&[config], clusters, &PluginProcess::new()).unwrap();
+        let before = memory("VmRSS:");
+        go_on(open(&plugins).request_headers(get("/"), true).await);
+        let most = memory("VmHWM:");
+        assert!(most < before + 900, "{before} MiB, then {most} MiB");
     });
 }
