@@ -7,8 +7,11 @@ use http::{Method, StatusCode, Uri, request, response};
 use super::failure::{Failure, Status};
 use super::pairs::Pair;
 
-/// Most fields a guest may make of a header map.
+/// Most fields a guest may make of a header map, and most bytes of their names and values.
 const MOST_FIELDS: usize = 4096;
+const MOST_BYTES: usize = 1 << 20;
+/// Longest pseudo-header: as long as hyper's longest target.
+const LONGEST_PSEUDO: usize = 65_535;
 
 /// A header map to read.
 #[derive(Clone, Copy)]
@@ -124,9 +127,12 @@ impl FieldsMut<'_> {
         }
         let (name, value) = field(name, value)?;
         if !belongs_to_the_connection(&name) {
-            self.headers()
-                .try_insert(name, value)
-                .map_err(|_| Status::InternalFailure)?;
+            let headers = self.headers();
+            let replaced: usize = headers.get_all(&name).iter().map(|value| size(&name, value)).sum();
+            if bytes(headers) - replaced + size(&name, &value) > MOST_BYTES {
+                return Err(Status::InternalFailure.into());
+            }
+            headers.try_insert(name, value).map_err(|_| Status::InternalFailure)?;
         }
         Ok(())
     }
@@ -188,6 +194,7 @@ impl FieldsMut<'_> {
 
     fn check_pseudo(&self, name: &[u8], value: &[u8]) -> Result<(), Failure> {
         let fits = match (self, name) {
+            _ if value.len() > LONGEST_PSEUDO => false,
             (Self::Request { .. }, b":path") => path_and_query(value).is_some(),
             (Self::Request { .. }, b":method") => Method::from_bytes(value).is_ok(),
             (Self::Request { .. }, b":scheme") => std::str::from_utf8(value).is_ok(),
@@ -202,6 +209,9 @@ impl FieldsMut<'_> {
     fn set_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<bool, Failure> {
         if !self.is_pseudo(name) {
             return Ok(false);
+        }
+        if value.len() > LONGEST_PSEUDO {
+            return Err(Status::BadArgument.into());
         }
         match (self, name) {
             (Self::Request { head, .. }, b":path") => {
@@ -245,13 +255,22 @@ pub(crate) fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValu
 
 /// Adds a value unless the map is full: a guest must not fill the host's memory.
 pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Failure> {
-    if headers.len() >= MOST_FIELDS {
+    if headers.len() >= MOST_FIELDS || bytes(headers) + size(&name, &value) > MOST_BYTES {
         return Err(Status::InternalFailure.into());
     }
     headers
         .try_append(name, value)
         .map(|_| ())
         .map_err(|_| Status::InternalFailure.into())
+}
+
+/// What the fields of a map take, without the map itself.
+fn bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| size(name, value)).sum()
+}
+
+fn size(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len()
 }
 
 /// Fields that frame messages on one connection: the proxy's business, so what a guest sets there is dropped.

@@ -294,3 +294,27 @@ fn response_callbacks_read_the_request_and_change_only_the_response() {
         assert_eq!(values(&head.headers, "x-status"), ["2"]);
     });
 }
+
+#[test]
+fn a_head_holds_so_many_bytes() {
+    on_a_worker(async {
+        // Values of 400,000 letters: two fit. One that takes the place of another fits too, if it is no larger than all.
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (memory.grow (i32.const 16)))
+                 (memory.fill (i32.const 70000) (i32.const 97) (i32.const 1200000))
+                 (call $report (call $add_header_map_value (i32.const 0) {a} (i32.const 70000) (i32.const 400000)))
+                 (call $report (call $add_header_map_value (i32.const 0) {a} (i32.const 70000) (i32.const 400000)))
+                 (call $report (call $add_header_map_value (i32.const 0) {a} (i32.const 70000) (i32.const 400000)))
+                 (call $report (call $replace_header_map_value (i32.const 0) {b} (i32.const 70000) (i32.const 400000)))
+                 (call $report (call $replace_header_map_value (i32.const 0) {a} (i32.const 70000) (i32.const 1000000)))
+                 (call $report (call $replace_header_map_value (i32.const 0) {a} (i32.const 70000) (i32.const 1100000)))
+                 (call $report (call $replace_header_map_value (i32.const 0) {:method} (i32.const 70000) (i32.const 70000)))
+                 (i32.const 0))"#,
+        );
+        let head = first_head(&wasm).await;
+        assert_eq!(values(&head.headers, "r"), ["00", "00", "10", "10", "00", "10", "02"]);
+        assert_eq!(head.headers["a"].len(), 1_000_000);
+        assert_eq!(head.method, "GET");
+    });
+}
