@@ -1,6 +1,7 @@
 //! Metrics that plugins define: one value per name in the process, however many VMs add to it.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,20 +15,22 @@ const BUCKETS: [u64; 17] = [
     1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
 ];
 
-/// Most definitions of one VM, and the longest name in bytes: they stay as long as the process.
+/// Most metrics of one plugin, in all its VMs together, and the longest name in bytes: they stay as long as the process.
 const MOST_DEFINED: usize = 10_000;
 const LONGEST_NAME: usize = 1024;
 
-/// `proxy_define_metric(type, name, *id)`: a second definition of a name gives another id of the same value.
+/// `proxy_define_metric(type, name, *id)`: a second definition of a name gives the same id. (In Envoy another one, of the
+/// same value: a guest that defines its metrics in every request would fill the host's memory with them.)
 pub(crate) fn define_metric(host: &mut Host<'_>, kind: u32, name: u32, name_size: u32, id_out: u32) -> Answer {
     let kind = MetricType::try_from(kind)?;
     let name = std::str::from_utf8(host.read(name, name_size)?).map_err(|_| Status::BadArgument)?;
     host.check(id_out, 4)?;
     let state = host.state();
-    if state.metrics.0.len() >= MOST_DEFINED || name.len() > LONGEST_NAME {
+    if name.len() > LONGEST_NAME {
         return Err(Status::InternalFailure.into());
     }
     let metric = state.process.metrics.define(&state.identity.name, kind, name);
+    let metric = metric.ok_or(Status::InternalFailure)?;
     let id = host.state_mut().metrics.add(metric);
     host.write_u32(id_out, id)
 }
@@ -66,17 +69,26 @@ pub(crate) fn get_metric(host: &mut Host<'_>, id: u32, value_out: u32) -> Answer
 
 /// The metrics one VM defined, by id. The low two bits of an id are its type, as in Envoy, and none is zero.
 #[derive(Debug, Default)]
-pub(crate) struct DefinedMetrics(Vec<Arc<Metric>>);
+pub(crate) struct DefinedMetrics {
+    metrics: Vec<Arc<Metric>>,
+    /// By address: the metrics stay where they are.
+    ids: HashMap<*const Metric, u32>,
+}
 
 impl DefinedMetrics {
     fn add(&mut self, metric: Arc<Metric>) -> u32 {
-        let kind = metric.kind as u32;
-        self.0.push(metric);
-        ((self.0.len() as u32) << 2) | kind
+        let next = ((self.metrics.len() as u32 + 1) << 2) | metric.kind as u32;
+        match self.ids.entry(Arc::as_ptr(&metric)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => {
+                self.metrics.push(metric);
+                *place.insert(next)
+            }
+        }
     }
 
     fn get(&self, id: u32) -> Option<&Metric> {
-        let metric = self.0.get(((id >> 2) as usize).checked_sub(1)?)?;
+        let metric = self.metrics.get(((id >> 2) as usize).checked_sub(1)?)?;
         (metric.kind as u32 == id & 3).then_some(metric)
     }
 }
@@ -129,26 +141,43 @@ impl Metric {
 /// All metrics of all plugins, by family, type and plugin.
 #[derive(Debug, Default)]
 pub(crate) struct MetricRegistry {
-    metrics: Mutex<Families>,
+    metrics: Mutex<Registered>,
+}
+
+#[derive(Debug, Default)]
+struct Registered {
+    families: Families,
+    /// How many each plugin has.
+    defined: HashMap<Arc<str>, usize>,
 }
 
 type Families = BTreeMap<(String, MetricType), BTreeMap<(Arc<str>, String), Arc<Metric>>>;
 
 impl MetricRegistry {
-    fn define(&self, plugin: &Arc<str>, kind: MetricType, name: &str) -> Arc<Metric> {
-        let mut families = self.lock();
-        let family = families.entry((family(name), kind)).or_default();
-        let metric = family
-            .entry((Arc::clone(plugin), name.to_owned()))
-            .or_insert_with(|| Arc::new(Metric::new(kind)));
-        Arc::clone(metric)
+    /// The metric of that name; `None`: it would be one too many.
+    fn define(&self, plugin: &Arc<str>, kind: MetricType, name: &str) -> Option<Arc<Metric>> {
+        let registered = &mut *self.lock();
+        let (family, name) = ((family(name), kind), (Arc::clone(plugin), name.to_owned()));
+        let known = registered.families.get(&family).and_then(|family| family.get(&name));
+        if let Some(known) = known {
+            return Some(Arc::clone(known));
+        }
+        let defined = registered.defined.entry(Arc::clone(plugin)).or_default();
+        if *defined >= MOST_DEFINED {
+            return None;
+        }
+        *defined += 1;
+        let metric = Arc::new(Metric::new(kind));
+        let family = registered.families.entry(family).or_default();
+        family.insert(name, Arc::clone(&metric));
+        Some(metric)
     }
 
     /// Prometheus text.
     pub(crate) fn render(&self, out: &mut String) {
         let mut previous = "";
-        let families = self.lock();
-        for ((family, kind), metrics) in families.iter() {
+        let registered = self.lock();
+        for ((family, kind), metrics) in &registered.families {
             let kind_name = match kind {
                 MetricType::Counter => "counter",
                 MetricType::Gauge => "gauge",
@@ -171,7 +200,7 @@ impl MetricRegistry {
     }
 
     /// A panic elsewhere leaves the map whole.
-    fn lock(&self) -> MutexGuard<'_, Families> {
+    fn lock(&self) -> MutexGuard<'_, Registered> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -224,8 +253,8 @@ mod tests {
         let registry = MetricRegistry::default();
         let plugin: Arc<str> = "auth".into();
         let (mut first, mut second) = (DefinedMetrics::default(), DefinedMetrics::default());
-        let one = first.add(registry.define(&plugin, MetricType::Counter, "requests.seen"));
-        let two = second.add(registry.define(&plugin, MetricType::Counter, "requests.seen"));
+        let one = first.add(registry.define(&plugin, MetricType::Counter, "requests.seen").unwrap());
+        let two = second.add(registry.define(&plugin, MetricType::Counter, "requests.seen").unwrap());
         first.get(one).unwrap().add(2);
         second.get(two).unwrap().add(3);
         let mut text = String::new();
@@ -238,9 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_has_so_many_metrics_however_many_vms_define_them() {
+        let registry = MetricRegistry::default();
+        let plugin: Arc<str> = "auth".into();
+        let define = |plugin, name: usize| registry.define(plugin, MetricType::Gauge, &name.to_string());
+        let mut vm = DefinedMetrics::default();
+        let first = vm.add(define(&plugin, 0).unwrap());
+        for name in 0..MOST_DEFINED {
+            let mut another = DefinedMetrics::default();
+            another.add(define(&plugin, name).unwrap());
+        }
+        assert!(define(&plugin, MOST_DEFINED).is_none());
+        assert_eq!(vm.add(define(&plugin, 0).unwrap()), first, "a name that is known has its id");
+        assert_ne!(vm.add(define(&plugin, 1).unwrap()), first);
+        assert!(define(&"other".into(), MOST_DEFINED).is_some());
+    }
+
+    #[test]
     fn a_histogram_counts_up_to_each_bound() {
         let registry = MetricRegistry::default();
-        let metric = registry.define(&"p".into(), MetricType::Histogram, "t");
+        let metric = registry.define(&"p".into(), MetricType::Histogram, "t").unwrap();
         for value in [1, 7, 3_000_000] {
             metric.sample(value);
         }

@@ -52,6 +52,8 @@ pub(crate) struct SharedData {
 
 /// Most bytes that keys and values of one `vm_id` may take: they stay as long as the process.
 const MOST_BYTES: usize = 64 << 20;
+/// What an entry takes beside its key and value.
+const OVERHEAD: usize = 128;
 
 /// Values with the cas of their last write.
 #[derive(Debug, Default)]
@@ -87,8 +89,9 @@ impl SharedData {
         {
             return Err(Status::CasMismatch);
         }
-        let before = present.as_ref().map_or(0, |(value, _)| key.len() + value.len());
-        let bytes = keys.bytes - before + key.len() + value.len();
+        let size = |value: &Bytes| OVERHEAD + key.len() + value.len();
+        let before = present.as_ref().map_or(0, |(value, _)| size(value));
+        let bytes = keys.bytes - before + size(&value);
         if bytes > MOST_BYTES {
             return Err(Status::InternalFailure);
         }
@@ -136,6 +139,16 @@ mod tests {
         data.set("b", b"b", large(), 0).unwrap();
         data.set("", b"a", Bytes::new(), 0).unwrap();
         data.set("", b"b", large(), 0).unwrap();
+    }
+
+    #[test]
+    fn many_small_values_have_the_limit_too() {
+        let data = SharedData::default();
+        let set = |key: usize| data.set("", &key.to_le_bytes(), Bytes::new(), 0);
+        let fit = MOST_BYTES / (OVERHEAD + size_of::<usize>());
+        assert!((0..fit).all(|key| set(key).is_ok()));
+        assert_eq!(set(fit), Err(Status::InternalFailure));
+        assert_eq!(set(0), Ok(()));
     }
 
     #[test]

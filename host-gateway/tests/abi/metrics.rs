@@ -1,6 +1,8 @@
 //! Metrics that guests define.
 
-use postern_gateway::plugin::{PluginProcess, Plugins};
+use std::time::Duration;
+
+use postern_gateway::plugin::{CallTime, PluginProcess, Plugins};
 
 use crate::harness::*;
 
@@ -75,6 +77,34 @@ fn each_kind_has_its_rules() {
         );
         assert!(
             text.contains("postern_guest_h_count{plugin=\"guest\",name=\"h\"} 1\n"),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn a_guest_may_define_its_metric_in_every_request() {
+    on_a_worker(async {
+        // The same one 20,000 times; the last id is as good as the first.
+        let wasm = guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (local $left i32) (local.set $left (i32.const 20000))
+                 (loop $again
+                   (if (call $define_metric (i32.const 0) {requests.seen} (i32.const 2000)) (then unreachable))
+                   (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                   (br_if $again (local.get $left)))
+                 (call $report (call $increment_metric (i32.load (i32.const 2000)) (i64.const 1)))
+                 (i32.const 0))"#,
+        );
+        let mut config = config(&wasm);
+        config.limits.call = CallTime(Duration::from_secs(10));
+        let process = PluginProcess::new();
+        let plugins = start(&[config], no_clusters(), &process).unwrap();
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "r"), ["00"]);
+        let text = metrics(&process);
+        assert!(
+            text.contains("postern_guest_requests_seen{plugin=\"guest\",name=\"requests.seen\"} 1\n"),
             "{text}"
         );
     });
