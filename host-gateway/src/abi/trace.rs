@@ -217,21 +217,28 @@ fn shown_pairs(bytes: &[u8]) -> String {
     }
 }
 
-/// The value of a field or property: masked if its name says that it is a secret.
+/// The value of a field or property: masked if its name says that it is a secret, or the value of a query.
 fn value(name: &str, bytes: &[u8]) -> String {
     if is_secret(name) {
         return format!("*** ({} bytes)", bytes.len());
+    }
+    if name.to_ascii_lowercase().ends_with("query") {
+        return shown(bytes, parameters);
     }
     text(bytes)
 }
 
 /// A text in quotes, without the values of secret parameters of a query.
 fn text(bytes: &[u8]) -> String {
+    shown(bytes, without_secrets)
+}
+
+fn shown(bytes: &[u8], masked: impl Fn(&str) -> String) -> String {
     let printable = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
     let Some(text) = printable else {
         return format!("{} bytes", bytes.len());
     };
-    let mut shown = without_secrets(text);
+    let mut shown = masked(text);
     if shown.len() > LONGEST {
         let end = shown.floor_char_boundary(LONGEST);
         shown.truncate(end);
@@ -244,31 +251,61 @@ fn text(bytes: &[u8]) -> String {
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['.', '\0']).next().unwrap_or_default();
-    matches!(last, "cookie" | "set-cookie" | "code" | "assertion")
+    matches!(last, "cookie" | "set-cookie" | "code" | "dpop" | "otp" | "pin")
         || [
             "authorization",
             "token",
             "secret",
-            "password",
+            "passw",
             "credential",
             "api-key",
             "api_key",
             "apikey",
+            "assertion",
+            "jwt",
+            "verifier",
+            "session",
+            "saml",
         ]
         .iter()
         .any(|part| last.contains(part))
 }
 
-/// `/a?x=1&access_token=…` with the token replaced; texts without such a parameter as they are.
+/// `/a?x=1&access_token=…#code=…` with token and code replaced; texts without such a parameter as they are.
 fn without_secrets(text: &str) -> String {
-    let Some((path, query)) = text.split_once('?') else {
-        return text.to_owned();
-    };
-    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
-        Some((name, _)) if is_secret(name) => format!("{name}=***"),
-        _ => parameter.to_owned(),
+    match text.find(['?', '#']) {
+        None => text.to_owned(),
+        Some(end) => format!("{}{}", &text[..end], parameters(&text[end..])),
+    }
+}
+
+/// A query or a fragment, or one after the other.
+fn parameters(text: &str) -> String {
+    let parameters = text.split_inclusive(['?', '#', '&', ';']).map(|parameter| {
+        let rest = parameter.trim_end_matches(['?', '#', '&', ';']);
+        match rest.split_once('=') {
+            Some((name, _)) if is_secret(&decoded(name)) => format!("{name}=***{}", &parameter[rest.len()..]),
+            _ => parameter.to_owned(),
+        }
     });
-    format!("{path}?{}", parameters.collect::<Vec<_>>().join("&"))
+    parameters.collect()
+}
+
+/// `access%5Ftoken` is a token too.
+fn decoded(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(u8::is_ascii) {
+            Some(byte) => {
+                decoded.push(char::from(byte));
+                decoded.push_str(&part[2..]);
+            }
+            None => decoded.push_str(part),
+        }
+    }
+    decoded
 }
 
 #[cfg(test)]
@@ -284,6 +321,13 @@ mod tests {
             "proxy-authorization",
             "x-auth-token",
             "request.headers.cookie",
+            "DPoP",
+            "SAMLResponse",
+            "client_assertion",
+            "x-jwt-payload",
+            "code_verifier",
+            "sessionid",
+            "db_password",
         ] {
             assert!(value(name, b"abc").starts_with("***"), "{name}");
         }
@@ -291,6 +335,23 @@ mod tests {
             value(":path", b"/a?b=c&access_token=x.y&d"),
             r#""/a?b=c&access_token=***&d""#
         );
+        for name in ["request.query", "request\0query", "query"] {
+            assert_eq!(
+                value(name, b"a=b&access_token=x.y&c=d"),
+                r#""a=b&access_token=***&c=d""#,
+                "{name}"
+            );
+        }
+        assert_eq!(value("request.query", b"token=abc"), r#""token=***""#);
+        assert_eq!(
+            value("location", b"https://app/cb#id_token=x&state=1"),
+            r#""https://app/cb#id_token=***&state=1""#
+        );
+        assert_eq!(
+            value("location", b"/cb?a=1#access%5Ftoken=x;code=y"),
+            r#""/cb?a=1#access%5Ftoken=***;code=***""#
+        );
+        assert_eq!(value("request.query", b"a=%C3%BC&%zz=1"), r#""a=%C3%BC&%zz=1""#);
         assert_eq!(value("accept", b"text/html"), r#""text/html""#);
         assert_eq!(value("binary", b"\xff\0"), "2 bytes");
     }
