@@ -11,6 +11,7 @@ use crate::config::{
     Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route, Tcp,
 };
 use crate::plugin::{FailurePolicy, PluginConfig};
+use crate::proxy::AMBIGUOUS;
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
 pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
@@ -249,7 +250,21 @@ fn origin(origin: &Origin) -> Value {
 fn routes(config: &Config) -> Vec<Value> {
     let mut routes: Vec<&Route> = config.routes.iter().collect();
     routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.value.len()));
-    routes.into_iter().flat_map(route_entries).collect()
+    let ambiguous = config.has_route_plugins().then(ambiguous_entry);
+    ambiguous
+        .into_iter()
+        .chain(routes.into_iter().flat_map(route_entries))
+        .collect()
+}
+
+/// Before all others where routes choose plugins: a path that the upstream may read as another one must not choose them.
+/// Envoy asks the plugins that are on everywhere first.
+fn ambiguous_entry() -> Value {
+    json!({
+        "name": "ambiguous",
+        "match": { "safe_regex": { "regex": AMBIGUOUS } },
+        "direct_response": { "status": 400, "body": { "inline_string": "Bad Request" } },
+    })
 }
 
 fn route_entries(route: &Route) -> Vec<Value> {

@@ -16,6 +16,8 @@ pub enum Failure {
     Trace,
     #[error("the request's body is not what its head announced, or broke off")]
     Body,
+    #[error("the path can be read in two ways, and routes choose plugins by the path")]
+    Ambiguous,
     #[error("no route matches the path")]
     NoRoute,
     #[error("a plugin changed the request into one that cannot be sent")]
@@ -59,7 +61,7 @@ impl Failure {
     /// Status and plain text of the answer. Neither names an address or a plugin.
     pub fn answer(self) -> (StatusCode, Bytes) {
         let (status, text) = match self {
-            Failure::Host | Failure::Body => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Failure::Host | Failure::Body | Failure::Ambiguous => (StatusCode::BAD_REQUEST, "Bad Request"),
             Failure::Trace => (StatusCode::METHOD_NOT_ALLOWED, "TRACE is not supported"),
             Failure::Upgrade => (StatusCode::NOT_IMPLEMENTED, "protocol upgrades are not supported"),
             Failure::Tunnel => (StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported"),

@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 
 pub use self::body::{RequestBody, ResponseBody, UpstreamBody};
 pub use self::downstream::Downstream;
+pub use self::target::AMBIGUOUS;
 use self::filtered::FilteredBody;
 use crate::access_log::Record;
 use crate::cluster::Answer;
@@ -107,6 +108,9 @@ impl Exchange<'_> {
     ) -> Result<(response::Parts, body::Source), Early> {
         let worker = Rc::clone(&self.downstream.worker);
         target::check(&mut head)?;
+        if worker.routes.chooses_plugins && !target::is_unambiguous(head.uri.path()) {
+            return Err(Failure::Ambiguous.into());
+        }
         if let (Some(cors), Some(caller)) = (&worker.cors, &self.caller)
             && let Some(headers) = cors.preflight(caller, &head)
         {

@@ -26,6 +26,8 @@ pub struct Route {
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
+    /// Some route switches plugins on or off, or configures them: what reads the path must read it as the upstream does.
+    pub chooses_plugins: bool,
 }
 
 impl RouteTable {
@@ -50,7 +52,10 @@ impl RouteTable {
             })
             .collect();
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        Self { routes }
+        Self {
+            routes,
+            chooses_plugins: config.has_route_plugins(),
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {

@@ -98,6 +98,23 @@ fn pass_as_expected(upstream: &Upstream, addresses: &[SocketAddr]) {
             "listener {listener}, {path}"
         );
     }
+    let seen = upstream.received().len();
+    for path in [
+        "/none/../other",
+        "/none/..;/other",
+        "/none/%2E%2e/other",
+        "/none%2f..%2fother",
+        "/none\\..\\other",
+        "/none//other",
+        "/%6fther",
+        "/none/.",
+    ] {
+        assert_eq!(Client::connect(addresses[0]).get(path).status(), 400, "{path}");
+    }
+    assert_eq!(upstream.received().len(), seen, "nothing of it went upstream");
+    for path in ["/none?x=/../%2f//", "/none/a%20b/..c"] {
+        assert_eq!(Client::connect(addresses[0]).get(path).status(), 200, "{path}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_saphyr::Location;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Route};
 use crate::plugin::{CodeCache, PluginError, default_folder};
 
 impl Config {
@@ -16,6 +16,12 @@ impl Config {
     /// The place of a plugin.
     pub fn plugin(&self, name: &str) -> Option<usize> {
         self.plugins.iter().position(|plugin| plugin.value.name == name)
+    }
+
+    /// Whether some route has something to say about plugins.
+    pub fn has_route_plugins(&self) -> bool {
+        let named = |route: &Route| route.plugins.as_ref().is_some_and(|plugins| !plugins.value.is_empty());
+        self.routes.iter().any(named)
     }
 
     /// Whether a route has something to say about a plugin. Both are places.

@@ -32,3 +32,59 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
         _ => Err(Failure::Host),
     }
 }
+
+/// What [`is_unambiguous`] refuses, as a regular expression over the whole path.
+pub const AMBIGUOUS: &str = r"(?i).*(?:%(?:2[d-f]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5[cf]|7e)|//|\\|/\.\.?[;/]).*|.*/\.\.?";
+
+/// Whether everybody who takes a path apart comes to the same segments. Not so with dot segments (also with a parameter:
+/// `..;x`), empty segments, backslashes, and what need not be encoded but is: slashes, and characters that mean the same
+/// either way (RFC 3986 section 6.2.2.2).
+pub fn is_unambiguous(path: &str) -> bool {
+    let mut segments = path.split('/').skip(1);
+    let dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    !path.contains("//") && !path.contains('\\') && !segments.any(dots) && !encodes_needlessly(path)
+}
+
+fn encodes_needlessly(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-._~/\\".contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_can_be_read_in_two_ways_are_found() {
+        for path in [
+            "/health/../orders",
+            "/a/.",
+            "/a/..",
+            "/./a",
+            "/a/..;x=1/b",
+            "/a/.;",
+            "//a",
+            "/a//",
+            "/a\\b",
+            "/a%2Fb",
+            "/a/%2e%2E/b",
+            "/a/.%2e/b",
+            "/a%5cb",
+            "/%6frders",
+            "/%4Frders",
+            "/orders%2d1",
+            "/%7euser",
+            "/%39",
+        ] {
+            assert!(!is_unambiguous(path), "{path}");
+        }
+        for path in [
+            "/", "/a/b", "/a/", "/a.b/..c/...", "/a;b=c", "/a%20b", "/%C3%BC", "/a%3Bb", "/a%25", "/%", "/%2", "*", "",
+            "/%40", "/%5B", "/%60", "/%7B",
+        ] {
+            assert!(is_unambiguous(path), "{path}");
+        }
+    }
+}
