@@ -30,7 +30,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use wasmtime::{Memory, TypedFunc};
 
 use crate::cluster::Clusters;
@@ -43,6 +42,7 @@ use grpc_calls::{GrpcCalls, GrpcEvent, GrpcOpening};
 use http_calls::{CallAnswer, HttpCall};
 use logging::{ErrorLines, LogLines};
 use metrics::DefinedMetrics;
+use shared_queues::{Announce, Announcements};
 use types::{AbiVersion, Phase};
 
 /// What a VM is for: the same for all VMs of a plugin.
@@ -65,8 +65,8 @@ pub(crate) struct Identity {
 pub(crate) enum Order {
     HttpCall(Box<HttpCall>),
     GrpcCall(Box<GrpcOpening>),
-    /// Values of shared queues are told from now on, by root context and queue.
-    ListenToQueues(UnboundedReceiver<(u32, u32)>),
+    /// Values of shared queues are told from now on.
+    ListenToQueues(Announcements),
     TickPeriod {
         root: u32,
         /// `None` stops the ticks. In milliseconds otherwise.
@@ -113,7 +113,7 @@ pub(crate) struct HostState {
     /// What the gRPC callback that runs is about.
     pub(crate) grpc_event: Option<Rc<GrpcEvent>>,
     /// To this VM, once it has registered a shared queue.
-    pub(crate) queue_announcements: Option<UnboundedSender<(u32, u32)>>,
+    pub(crate) queue_announcements: Option<Announce>,
     pub(crate) orders: Vec<Order>,
     pub(crate) metrics: DefinedMetrics,
     pub(crate) error_lines: ErrorLines,

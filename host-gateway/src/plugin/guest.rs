@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::abi::Order;
 use crate::abi::contexts::StreamContext;
 use crate::abi::grpc_calls::GrpcOpening;
 use crate::abi::http_calls::{CallAnswer, HttpCall};
+use crate::abi::shared_queues::Announcements;
 use crate::callout;
 use crate::vm::instance::{GuestFailure, Instance};
 
@@ -88,6 +89,12 @@ impl Guest {
         instance.as_ref().is_some_and(|instance| !instance.is_full())
     }
 
+    /// Whether it was not poisoned yet.
+    fn is_running(&self) -> bool {
+        // Who cannot look is inside.
+        self.instance.try_borrow().map_or(true, |instance| instance.is_some())
+    }
+
     /// Ends the root contexts. `false`: the guest has something to finish, and is asked again.
     pub(crate) fn stop(self: &Rc<Self>) -> bool {
         // A failure has been dealt with by `run`.
@@ -159,17 +166,36 @@ impl Guest {
         });
     }
 
-    /// The channel ends with the VM, and when another has registered all its queues.
-    fn listen_to_queues(self: &Rc<Self>, mut announcements: UnboundedReceiver<(u32, u32)>) {
+    /// Ends with the VM, and when others have registered all its queues.
+    fn listen_to_queues(self: &Rc<Self>, mut announcements: Announcements) {
         let Some(slot) = self.slot.upgrade() else { return };
-        let guest = Rc::downgrade(self);
+        let (guest, process) = (Rc::downgrade(self), Arc::clone(slot.process()));
         slot.tasks.spawn(async move {
-            while let Some((root, queue)) = announcements.recv().await {
-                let Some(guest) = guest.upgrade() else { return };
+            let queues = &process.shared_queues;
+            let mut took = Duration::ZERO;
+            while let Some(queue) = announcements.next().await {
+                let Some(guest) = guest.upgrade().filter(|guest| guest.is_running()) else {
+                    queues.return_announcement(queue, &announcements);
+                    break;
+                };
+                let Some(root) = queues.tell(queue, &announcements) else {
+                    continue;
+                };
+                let began = Instant::now();
                 if guest.run(|instance| instance.queue_ready(root, queue)).is_err() {
-                    return;
+                    break;
+                }
+                drop(guest);
+                took += began.elapsed();
+                // At least half of the worker's time is for others, also when the guest fills its own queue. Timers are no
+                // finer than a millisecond.
+                if took < Duration::from_millis(1) {
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(std::mem::take(&mut took)).await;
                 }
             }
+            announcements.give_back(queues);
         });
     }
 

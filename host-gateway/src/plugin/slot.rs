@@ -211,6 +211,10 @@ impl Slot {
         }
     }
 
+    pub(crate) fn process(&self) -> &Arc<PluginProcess> {
+        &self.process
+    }
+
     /// A fresh VM takes over from one that has grown, which ends when its last stream does.
     pub(crate) fn recycle(&self, grown: &Guest) {
         let is_current = |guest: &Rc<Guest>| ptr::eq(&raw const **guest, grown);

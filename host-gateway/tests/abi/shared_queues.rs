@@ -128,3 +128,36 @@ fn each_function_has_its_statuses() {
         assert_eq!(values(&head.headers, "r"), expected);
     });
 }
+
+#[test]
+fn a_queue_that_fills_itself_leaves_time_for_requests() {
+    on_a_worker(async {
+        // Every value brings two more; a request shows how often the queue was ready.
+        let wasm = guest(
+            r#"(global $told (mut i32) (i32.const 0))
+               (func $put (drop (call $enqueue_shared_queue (i32.load (i32.const 2100)) {x})))
+               (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                 (if (call $register_shared_queue {endless} (i32.const 2100)) (then unreachable))
+                 (call $put)
+                 (i32.const 1))
+               (func (export "proxy_on_queue_ready") (param i32 i32)
+                 (global.set $told (i32.add (global.get $told) (i32.const 1)))
+                 (call $put) (call $put))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (call $show_number (global.get $told)) (i32.const 0))"#,
+        );
+        let plugins = plugin(&wasm);
+        let told = async || {
+            let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+            u32::from_str_radix(&values(&head.headers, "n").concat(), 16).unwrap()
+        };
+        for _ in 0..5 {
+            let before = told().await;
+            tokio::task::yield_now().await;
+            let between = told().await - before;
+            assert!(between < 10, "{between} calls before the next request had its turn");
+        }
+        a_moment().await;
+        assert!(told().await > 1, "it goes on");
+    });
+}
