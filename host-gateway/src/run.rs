@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::plugin::chains::ChainPlan;
 use crate::plugin::{Loading, PluginModule, PluginProcess};
 use crate::route::RouteTable;
+use crate::vm::engine;
 use crate::worker::{WorkerError, WorkerPlan};
 use crate::{health, listener};
 
@@ -43,6 +44,7 @@ pub fn run(path: &Path, traced: &[String]) -> Result<(), String> {
 
 /// Compiles the plugins of a configuration that was read from `file`, or takes what was compiled before.
 pub fn load_plugins(config: &Config, file: &Path, traced: &[String]) -> Result<Vec<Arc<PluginModule>>, String> {
+    engine::reserve(config.most_vms());
     let cache = config.open_code_cache(folder_of(file));
     let loading = Loading {
         folder: folder_of(file),
@@ -57,10 +59,7 @@ pub fn load_plugins(config: &Config, file: &Path, traced: &[String]) -> Result<V
 async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), String> {
     // Before anything listens, so that no signal is missed.
     let mut stop_signal = StopSignal::new().map_err(|error| format!("cannot handle signals: {error}"))?;
-    let count = match &config.workers {
-        Some(workers) => workers.value,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let count = config.worker_count();
     let config = Arc::new(config);
     let routes = Arc::new(RouteTable::new(&config));
     let cors = config.cors.as_ref().map(|cors| Arc::new(Cors::new(cors)));

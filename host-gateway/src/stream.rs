@@ -362,7 +362,7 @@ impl PluginStream {
     }
 
     fn policy(&self, index: usize) -> FailurePolicy {
-        self.plugins.seats[index].module.failure
+        self.plugins.seats[index].policy()
     }
 }
 

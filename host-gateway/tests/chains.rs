@@ -237,3 +237,11 @@ fn errors_name_the_place() {
         assert!(said.contains(expected), "{said} does not contain {expected}");
     }
 }
+
+#[test]
+fn many_workers_have_a_vm_of_each_plugin() {
+    let upstream = Upstream::named("ok");
+    let gateway = Gateway::start_on(130, "{ address: \"127.0.0.1:0\" }", &routes_and_plugins(&upstream));
+    assert_eq!(gateway.connect().get("/").status(), 200);
+    assert_eq!(gateway.metric("postern_plugin_vm_starts_total{plugin=\"first\"}"), 130);
+}

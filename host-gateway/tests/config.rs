@@ -279,6 +279,22 @@ fn a_file_that_is_no_plugin_is_one_line() {
 }
 
 #[test]
+fn more_vms_than_there_may_be_are_one_line() {
+    let folder = folder();
+    std::fs::write(folder.join("refusing.wasm"), wat::parse_str(REFUSING).unwrap()).unwrap();
+    let plugins: String = (0..8)
+        .map(|number| format!("  - {{ name: p{number}, wasm: refusing.wasm }}\n"))
+        .collect();
+    let config = format!("{GOOD}workers: 1024\nplugins:\n{plugins}");
+    std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    for command in ["check", "run"] {
+        let finished = run(&[command, "--config", "gateway.yaml"], &folder);
+        let expected = "error: gateway.yaml:6:10: workers: workers and plugins may need 16384 VMs together, and 16000 is the most: take fewer\n";
+        assert_eq!((finished.status.code(), finished.stderr.as_str()), (Some(1), expected));
+    }
+}
+
+#[test]
 fn a_missing_file_is_one_line() {
     let finished = run(&["run", "--config", "none.yaml"], &folder());
     assert_eq!(finished.status.code(), Some(1));

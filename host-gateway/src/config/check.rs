@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Config, ConfigError, Source};
+use crate::vm::engine::MOST_VMS;
 
 pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     if let Some(workers) = &config.workers
@@ -26,6 +27,7 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
         ));
     }
     plugins(config, source)?;
+    vms(config, source)?;
     chains(config, source)
 }
 
@@ -94,6 +96,19 @@ fn plugins(config: &Config, source: &Source) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn vms(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    let vms = config.most_vms();
+    if vms <= MOST_VMS {
+        return Ok(());
+    }
+    let problem = format!("workers and plugins may need {vms} VMs together, and {MOST_VMS} is the most: take fewer");
+    match (&config.workers, config.plugins.first()) {
+        (Some(workers), _) => Err(source.error(workers, "workers", problem)),
+        (None, Some(plugin)) => Err(source.error(plugin, "plugins", problem)),
+        (None, None) => Ok(()),
+    }
 }
 
 /// Listeners and routes may only name plugins that there are.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_saphyr::Location;
 
 use super::{Config, ConfigError, Route};
-use crate::plugin::{CodeCache, PluginError, default_folder};
+use crate::plugin::{CodeCache, Isolation, PluginError, default_folder};
 
 impl Config {
     /// Whether there is a plugin of this name.
@@ -28,6 +28,33 @@ impl Config {
     pub fn says_whether(&self, route: Option<usize>, plugin: usize) -> bool {
         let name = &self.plugins[plugin].value.name;
         route.is_some_and(|route| self.routes[route].plugin(name).is_some())
+    }
+
+    /// Worker threads: what is configured, or one per core.
+    pub fn worker_count(&self) -> usize {
+        match &self.workers {
+            Some(workers) => workers.value,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// VMs that may live at once in the process. Twice what the workers start, because one that has failed or grown may
+    /// still be held while its successor starts; and for each plugin with `isolation: request` those of open exchanges.
+    pub fn most_vms(&self) -> usize {
+        const OF_EXCHANGES: usize = 1024;
+        let on_routes = |name: &str| {
+            let own = self.routes.iter().filter_map(|route| route.plugin(name));
+            own.filter(|own| own.configuration.is_some()).count()
+        };
+        let by_plugin = self.plugins.iter().map(|plugin| {
+            let modules = 1 + on_routes(&plugin.value.name);
+            let of_exchanges = match plugin.value.isolation {
+                Isolation::Worker => 0,
+                Isolation::Request => OF_EXCHANGES,
+            };
+            modules * (2 * self.worker_count() + of_exchanges)
+        });
+        by_plugin.sum()
     }
 
     /// The folder of compiled plugins, if there is to be one and it can be used. `folder` is that of the configuration.

@@ -13,7 +13,7 @@ use super::tasks::Tasks;
 use super::{FailurePolicy, Isolation, PluginError, PluginModule, PluginProcess};
 use crate::abi::contexts::FIRST_ROOT;
 use crate::cluster::Clusters;
-use crate::vm::instance::{GuestFailure, Instance, StartError};
+use crate::vm::instance::{GuestFailure, Instance, StartError, StartFailure};
 use crate::vm::stats::PluginStats;
 
 /// VMs that may be replaced without waiting, and how long it takes to earn one more.
@@ -26,6 +26,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The shortest time between two VMs that take over because the one before had grown.
 const RECYCLING: Duration = Duration::from_secs(10);
 
+/// The shortest time from one line about missing VMs to the next.
+const COMPLAINING: Duration = Duration::from_secs(10);
+
 /// A plugin with what is counted of it on this worker.
 pub(crate) type Seated = (Arc<PluginModule>, Arc<PluginStats>);
 
@@ -37,6 +40,17 @@ pub(crate) struct Seat {
     pub(crate) stats: Arc<PluginStats>,
     /// Id of its root context.
     pub(crate) root: u32,
+}
+
+impl Seat {
+    /// What happens to an exchange that the plugin cannot take part in. Where there is no room for a VM the plugin has not
+    /// failed, and none is let past it: a flood of exchanges would switch it off.
+    pub(crate) fn policy(&self) -> FailurePolicy {
+        if self.slot.exhausted.get() {
+            return FailurePolicy::Closed;
+        }
+        self.module.failure
+    }
 }
 
 /// Where a VM runs, of one plugin or of several that share it. Empty while a successor waits for its turn: requests fail meanwhile.
@@ -55,6 +69,9 @@ pub(crate) struct Slot {
     starting: Cell<bool>,
     /// The next VM is to be started as soon as there is time.
     next_is_due: Cell<bool>,
+    /// There was no room for the last VM that was to be started: the next exchange tries again.
+    exhausted: Cell<bool>,
+    complaints: RefCell<Allowance>,
     this: Weak<Self>,
 }
 
@@ -126,6 +143,8 @@ impl Slot {
             next_wait: Cell::new(FIRST_WAIT),
             starting: Cell::new(false),
             next_is_due: Cell::new(false),
+            exhausted: Cell::new(false),
+            complaints: RefCell::new(Allowance::new(1, COMPLAINING, now)),
             this: Weak::clone(this),
         });
         slot.start_guest()?;
@@ -140,6 +159,9 @@ impl Slot {
 
     /// A VM for one more exchange, if there is one.
     pub(crate) fn guest(&self) -> Option<Rc<Guest>> {
+        if self.exhausted.get() && self.guest.borrow().is_none() && !self.starting.get() {
+            self.restart();
+        }
         match self.module().isolation {
             Isolation::Worker => self.guest.borrow().as_ref().filter(|guest| guest.has_room()).cloned(),
             Isolation::Request => self.own_guest(),
@@ -148,7 +170,7 @@ impl Slot {
 
     /// The VM that waits; the next one is started when the worker has time for it.
     fn own_guest(&self) -> Option<Rc<Guest>> {
-        if self.guest.borrow().is_none() && !self.starting.get() {
+        if self.guest.borrow().is_none() && !self.starting.get() && !self.exhausted.get() {
             self.restart();
         }
         let guest = self.guest.take();
@@ -244,6 +266,17 @@ impl Slot {
     fn restart(&self) {
         match self.start_guest() {
             Ok(()) => self.next_wait.set(FIRST_WAIT),
+            Err(StartError {
+                failure: StartFailure::Exhausted,
+                ..
+            }) => {
+                // No fault of the plugin's, and over as soon as any exchange ends.
+                self.exhausted.set(true);
+                if self.complaints.borrow_mut().take_now(Instant::now()).is_some() {
+                    let plugin = &*self.module().identity.name;
+                    tracing::error!(plugin, "as many VMs live as there may: requests fail until one ends");
+                }
+            }
             Err(cause) => {
                 let wait = self.next_wait.get();
                 self.next_wait.set((wait * 2).min(LONGEST_WAIT));
@@ -269,6 +302,7 @@ impl Slot {
 
     fn start_guest(&self) -> Result<(), StartError> {
         let instance = Instance::start(&self.plugins, &self.clusters, &self.process)?;
+        self.exhausted.set(false);
         let guest = Guest::new(instance, Weak::clone(&self.this));
         // The one before is dropped after the borrow: it may end here, and then its root context does.
         let before = self.guest.replace(Some(Rc::clone(&guest)));

@@ -277,7 +277,7 @@ impl PluginConnection {
     /// The plugin failed: its policy decides. What it held is lost with it.
     fn lose(&mut self, index: usize) -> Result<(), Ended> {
         self.legs[index] = None;
-        match self.plugins.seats[index].module.failure {
+        match self.plugins.seats[index].policy() {
             FailurePolicy::Open => Ok(()),
             _ => Err(Ended),
         }

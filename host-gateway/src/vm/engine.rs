@@ -1,6 +1,7 @@
 //! The process's one wasmtime engine, and the clock that interrupts endless guests.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
@@ -8,9 +9,16 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllo
 /// How often the epoch advances: the granularity of a plugin's call deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// VMs that may live at once when they come from the pool: workers × plugins × 2, because a poisoned VM may
-/// still be held while its successor starts.
-const POOLED_VMS: u32 = 256;
+/// VMs that may live at once when they come from the pool, unless more are [reserved](reserve).
+static POOLED_VMS: AtomicU32 = AtomicU32::new(256);
+
+/// Most VMs that a pool may have: each takes 4 GiB of addresses, of which a process has 128 TiB.
+pub(crate) const MOST_VMS: usize = 16_000;
+
+/// Asks for a pool of so many VMs at least. What is asked for after the engine was built comes too late.
+pub(crate) fn reserve(vms: usize) {
+    POOLED_VMS.fetch_max(vms.min(MOST_VMS) as u32, Ordering::Relaxed);
+}
 
 /// The engine all plugins are compiled for, or why there is none.
 pub(crate) fn engine() -> Result<&'static Engine, &'static str> {
@@ -43,9 +51,10 @@ fn config() -> Config {
 
 fn pooled() -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(POOLED_VMS);
-    pool.total_memories(POOLED_VMS);
-    pool.total_tables(POOLED_VMS * 2);
+    let vms = POOLED_VMS.load(Ordering::Relaxed);
+    pool.total_core_instances(vms);
+    pool.total_memories(vms);
+    pool.total_tables(vms * 2);
     pool.max_tables_per_module(2);
     // Full-Go guests need about 6,300 entries.
     pool.table_elements(10_000);

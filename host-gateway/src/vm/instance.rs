@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, TypedFunc, WasmParams, WasmResults};
 
 use super::entry::Entry;
 use super::limits::Limits;
@@ -59,6 +59,8 @@ impl fmt::Display for StartError {
 pub(crate) enum StartFailure {
     #[error("it has no plugin")]
     Empty,
+    #[error("as many VMs live as there may")]
+    Exhausted,
     #[error("its VM cannot be created: {0}")]
     Create(String),
     #[error("its export {0} does not have the type that the ABI gives it")]
@@ -474,7 +476,10 @@ fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits)
     let instance = module
         .prepared
         .instantiate(&mut *store)
-        .map_err(|error| StartFailure::Create(reason(&error, limits, store)))?;
+        .map_err(|error| match error.downcast_ref::<PoolConcurrencyLimitError>() {
+            Some(_) => StartFailure::Exhausted,
+            None => StartFailure::Create(reason(&error, limits, store)),
+        })?;
     store.data_mut().memory = instance.get_memory(&mut *store, "memory");
     store.data_mut().allocator = match optional(&instance, store, "proxy_on_memory_allocate") {
         Ok(Some(allocator)) => Some(allocator),
