@@ -67,6 +67,11 @@ fn server(name: &'static str) -> SocketAddr {
 
 /// A gateway with a TCP listener in front of `echo`, with another cluster `other`, and the guest as its plugin.
 fn gateway(wasm: Option<&[u8]>) -> (Gateway, SocketAddr) {
+    gateway_with(wasm, "")
+}
+
+/// `keys` are further ones of the plugin.
+fn gateway_with(wasm: Option<&[u8]>, keys: &str) -> (Gateway, SocketAddr) {
     let folder = harness::folder();
     let file = folder.join("guest.wasm");
     let (plugins, named) = match wasm {
@@ -74,7 +79,7 @@ fn gateway(wasm: Option<&[u8]>) -> (Gateway, SocketAddr) {
         Some(wasm) => {
             std::fs::write(&file, wasm).unwrap();
             (
-                format!("plugins: [ {{ name: guest, wasm: \"{}\" }} ]", file.display()),
+                format!("plugins: [ {{ name: guest, wasm: \"{}\" {keys} }} ]", file.display()),
                 "guest",
             )
         }
@@ -210,6 +215,26 @@ fn a_plugin_closes_the_connection_and_a_trap_does_too() {
         let mut client = connect(address);
         client.write_all(b"one").unwrap();
         assert_eq!(rest(&mut client), "", "{deed}");
+    }
+}
+
+#[test]
+fn what_a_plugin_held_goes_on_without_it_when_it_may_fail() {
+    for side in ["downstream", "upstream"] {
+        // Holds everything of one side, and traps at a tick once it has seen the end of it.
+        let wasm = guest(&format!(
+            r#"(global $all (mut i32) (i32.const 0))
+               (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                 (drop (call $tick (i32.const 20))) (i32.const 1))
+               (func (export "proxy_on_{side}_data") (param i32 i32 i32) (result i32)
+                 (global.set $all (local.get 2)) (i32.const 1))
+               (func (export "proxy_on_tick") (param i32) (if (global.get $all) (then unreachable)))"#
+        ));
+        let (_gateway, address) = gateway_with(Some(&wasm), ", failure: open");
+        let mut client = connect(address);
+        client.write_all(b"one").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&mut client), "echo:one bye", "{side}");
     }
 }
 

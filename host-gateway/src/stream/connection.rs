@@ -52,7 +52,7 @@ impl Side {
 pub struct PluginConnection {
     plugins: Rc<Plugins>,
     exchange: Rc<RefCell<Exchange>>,
-    /// One per plugin; `None` takes no part (any more).
+    /// One per plugin; `None` never took part.
     legs: Vec<Option<Leg>>,
 }
 
@@ -62,6 +62,8 @@ struct Leg {
     opening: Opening,
     /// The end of each direction is held back with its last bytes.
     held_end: [bool; 2],
+    /// The plugin failed and its policy is `open`: what it held goes on without it.
+    lost: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,7 +123,7 @@ impl PluginConnection {
             let index = self.index(side, position);
             let Some(leg) = &mut self.legs[index] else { continue };
             let direction = side.direction();
-            if !leg.context.flow(direction, |flow| std::mem::take(&mut flow.resumed)) {
+            if !leg.context.flow(direction, |flow| std::mem::take(&mut flow.resumed)) && !leg.lost {
                 continue;
             }
             if side == Side::Client && leg.opening == Opening::Paused {
@@ -138,7 +140,7 @@ impl PluginConnection {
     /// `proxy_on_downstream_connection_close` or `proxy_on_upstream_connection_close`.
     pub fn closed(&mut self, side: Side, closer: Closer) {
         for index in 0..self.legs.len() {
-            if let Some(leg) = &self.legs[index] {
+            if let Some(leg) = self.legs[index].as_ref().filter(|leg| !leg.lost) {
                 let (direction, context) = (side.direction(), &leg.context);
                 // The connection ends anyway.
                 let _ = leg
@@ -166,6 +168,7 @@ impl PluginConnection {
                     context,
                     opening: Opening::NotAsked,
                     held_end: [false; 2],
+                    lost: false,
                 });
                 Ok(())
             }
@@ -224,6 +227,9 @@ impl PluginConnection {
         };
         let context = Rc::clone(&leg.context);
         context.flow(direction, |flow| flow.resumed = false);
+        if leg.lost {
+            return Ok(Some(leg.take(direction)));
+        }
         let end = leg.held_end[direction as usize];
         let action = leg.guest.run(|instance| instance.data(&context, direction, end));
         let resumed = context.flow(direction, |flow| std::mem::take(&mut flow.resumed));
@@ -249,6 +255,7 @@ impl PluginConnection {
             return Ok(());
         };
         leg.held_end[direction as usize] |= end;
+        let lost = leg.lost;
         let held = leg.context.flow(direction, |flow| match &mut flow.body {
             Some(body) => {
                 body.append(&data);
@@ -257,13 +264,16 @@ impl PluginConnection {
             none => none.insert(data.into()).len(),
         });
         let most = usize::try_from(self.plugins.seats[index].module.limits.body.0).unwrap_or(usize::MAX);
-        if held > most { Err(Ended) } else { Ok(()) }
+        if held > most && !lost { Err(Ended) } else { Ok(()) }
     }
 
     /// Whether somebody ended the connection, asked or not.
     fn check(&mut self) -> Result<(), Ended> {
         for index in 0..self.legs.len() {
-            if self.legs[index].as_ref().is_some_and(|leg| leg.context.failed()) {
+            if self.legs[index]
+                .as_ref()
+                .is_some_and(|leg| !leg.lost && leg.context.failed())
+            {
                 self.lose(index)?;
             }
         }
@@ -274,13 +284,18 @@ impl PluginConnection {
         }
     }
 
-    /// The plugin failed: its policy decides. What it held is lost with it.
+    /// The plugin failed: its policy decides.
     fn lose(&mut self, index: usize) -> Result<(), Ended> {
-        self.legs[index] = None;
-        match self.plugins.seats[index].policy() {
-            FailurePolicy::Open => Ok(()),
-            _ => Err(Ended),
+        if self.plugins.seats[index].policy() != FailurePolicy::Open {
+            return Err(Ended);
         }
+        if let Some(leg) = &mut self.legs[index] {
+            leg.lost = true;
+            leg.opening = Opening::Open;
+            // What it holds, in either direction, goes on with the next look: see `resumed`.
+            self.exchange.borrow_mut().wake();
+        }
+        Ok(())
     }
 
     fn index(&self, side: Side, position: usize) -> usize {
@@ -302,8 +317,11 @@ impl Leg {
 impl Drop for PluginConnection {
     fn drop(&mut self) {
         self.exchange.borrow_mut().over = true;
-        for Leg { guest, context, .. } in self.legs.iter().flatten() {
-            if !context.failed() {
+        for Leg {
+            guest, context, lost, ..
+        } in self.legs.iter().flatten()
+        {
+            if !lost && !context.failed() {
                 // A failure has been dealt with by `run`: nobody waits for this connection any more.
                 let _ = guest.close(context);
             }
