@@ -67,6 +67,9 @@ pub struct Listener {
     /// the connections of a TCP listener (default: none).
     #[schemars(with = "Option<Vec<String>>")]
     pub plugins: Option<Spanned<Vec<String>>>,
+    /// Trailers behind request bodies reach the plugins and the upstream. By default they are dropped, as in Envoy.
+    #[serde(default)]
+    pub request_trailers: bool,
     /// Bytes go to a cluster as they are; `routes` are not for this listener.
     pub tcp: Option<Tcp>,
 }

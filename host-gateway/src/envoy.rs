@@ -20,15 +20,16 @@ pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
         listeners.push(match &entry.tcp {
             None => {
                 let filters = filters(entry, config, folder)?;
-                listener(number, entry, &[http_connections(number, config, &filters)])
+                listener(number, entry, &[http_connections(number, entry, config, &filters)])
             }
             Some(tcp) => listener(number, entry, &tcp_connections(number, entry, tcp, config, folder)?),
         });
     }
+    let trailers = config.listeners.value.iter().any(|listener| listener.request_trailers);
     let mut bootstrap = json!({
         "static_resources": {
             "listeners": listeners,
-            "clusters": config.clusters.iter().map(|(name, entry)| cluster(name, entry)).collect::<Vec<_>>(),
+            "clusters": config.clusters.iter().map(|(name, entry)| cluster(name, entry, trailers)).collect::<Vec<_>>(),
         },
     });
     if let Some(entry) = &config.admin {
@@ -117,10 +118,10 @@ fn listener(number: usize, listener: &Listener, filters: &[Value]) -> Value {
     })
 }
 
-fn http_connections(number: usize, config: &Config, filters: &[Value]) -> Value {
+fn http_connections(number: usize, listener: &Listener, config: &Config, filters: &[Value]) -> Value {
     json!({
         "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": connection_manager(number, config, filters),
+        "typed_config": connection_manager(number, listener, config, filters),
     })
 }
 
@@ -150,12 +151,12 @@ fn tcp_connections(
     Ok(filters)
 }
 
-fn connection_manager(number: usize, config: &Config, filters: &[Value]) -> Value {
+fn connection_manager(number: usize, listener: &Listener, config: &Config, filters: &[Value]) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": format!("listener_{number}"),
         "codec_type": "HTTP1",
-        "http_protocol_options": { "accept_http_10": true },
+        "http_protocol_options": { "accept_http_10": true, "enable_trailers": listener.request_trailers },
         // X-Forwarded-For is extended by the client's address, X-Forwarded-Proto is set.
         "use_remote_address": true,
         "generate_request_id": false,
@@ -312,7 +313,7 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
     entry
 }
 
-fn cluster(name: &str, cluster: &Cluster) -> Value {
+fn cluster(name: &str, cluster: &Cluster, trailers: bool) -> Value {
     let endpoints = &cluster.endpoints.value;
     let named = endpoints.iter().any(|endpoint| endpoint.value.ip().is_none());
     let mut entry = json!({
@@ -337,7 +338,7 @@ fn cluster(name: &str, cluster: &Cluster) -> Value {
         } ] },
         "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": { "http_protocol_options": {} },
+            "explicit_http_config": { "http_protocol_options": { "enable_trailers": trailers } },
             "common_http_protocol_options": { "idle_timeout": seconds(cluster.idle_timeout) },
         } },
     });

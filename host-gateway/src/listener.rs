@@ -102,8 +102,9 @@ impl Connections {
     }
 }
 
-/// Accepts connections until the worker drains. `place` is that of the listener in the configuration.
-pub async fn accept(worker: Rc<Worker>, place: usize, listener: StdListener) -> io::Result<()> {
+/// Accepts connections until the worker drains. `place` is that of the listener in the configuration; `trailers` of requests
+/// are let through or not.
+pub async fn accept(worker: Rc<Worker>, place: usize, trailers: bool, listener: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let destination = listener.local_addr()?;
     let mut draining = worker.stop.clone();
@@ -114,7 +115,7 @@ pub async fn accept(worker: Rc<Worker>, place: usize, listener: StdListener) -> 
             _ = draining.wait_for(|stop| *stop) => return Ok(()),
         };
         match accepted {
-            Ok((stream, source)) => open(&worker, place, stream, source, destination),
+            Ok((stream, source)) => open(&worker, place, trailers, stream, source, destination),
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Most likely there are no file descriptors left: give the open connections time to end.
@@ -125,13 +126,20 @@ pub async fn accept(worker: Rc<Worker>, place: usize, listener: StdListener) -> 
     }
 }
 
-fn open(worker: &Rc<Worker>, place: usize, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
+fn open(
+    worker: &Rc<Worker>,
+    place: usize,
+    trailers: bool,
+    stream: TcpStream,
+    source: SocketAddr,
+    destination: SocketAddr,
+) {
     if stream.set_nodelay(true).is_err() {
         // The client has left already.
         return;
     }
     let id = worker.connections.borrow_mut().next_id();
-    let downstream = Downstream::new(worker, place, id, source, destination);
+    let downstream = Downstream::new(worker, place, trailers, id, source, destination);
     let serving = Rc::clone(&downstream);
     let http = worker.http.serve_connection(
         TokioIo::new(stream),

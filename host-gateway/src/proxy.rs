@@ -7,11 +7,11 @@ mod fields;
 mod filtered;
 mod target;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -21,10 +21,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use hyper::body::{Body, Incoming};
 use tokio::sync::Mutex;
 
+use self::body::ClientBody;
 pub use self::body::{RequestBody, ResponseBody, UpstreamBody};
 pub use self::downstream::Downstream;
-pub use self::target::AMBIGUOUS;
 use self::filtered::FilteredBody;
+pub use self::target::AMBIGUOUS;
 use crate::access_log::Record;
 use crate::cluster::Answer;
 use crate::cors::Caller;
@@ -104,7 +105,7 @@ impl Exchange<'_> {
     async fn run(
         &mut self,
         mut head: request::Parts,
-        mut body: Incoming,
+        body: Incoming,
     ) -> Result<(response::Parts, body::Source), Early> {
         let worker = Rc::clone(&self.downstream.worker);
         target::check(&mut head)?;
@@ -119,6 +120,7 @@ impl Exchange<'_> {
         }
         fields::remove_nominated(&mut head.headers);
         self.downstream.forwarded(&mut head.headers);
+        let mut body = ClientBody::new(body, self.downstream.request_trailers);
         let bodyless = body.is_end_stream();
         // Only by plugins of `compat: spec`.
         let mut read_trailers = None;
@@ -128,11 +130,16 @@ impl Exchange<'_> {
         let plugins = worker.chains.of(self.downstream.listener, route);
         if !plugins.is_empty() {
             let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
-            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, task);
-            let verdict = stream.request_headers_reading(head, bodyless, &mut reading).await;
+            let broken = Cell::new(false);
+            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, &broken, task);
+            let deciding = stream.request_headers_reading(head, bodyless, &mut reading);
+            let verdict = unless_broken(&broken, deciding).await;
             let watch = stream.watch();
             self.plugins = Some((Rc::new(Mutex::new(stream)), watch));
-            head = proceed(verdict)?;
+            if verdict.is_none() {
+                self.downstream.body_broke();
+            }
+            head = proceed(verdict.ok_or(Failure::Body)?)?;
         }
 
         let (place, route) = worker.routes.find(head.uri.path()).ok_or(Failure::NoRoute)?;
@@ -197,7 +204,7 @@ impl Exchange<'_> {
     /// The body for the upstream, and the place where a plugin leaves its answer if it gives one while the body passes.
     async fn request_body(
         &self,
-        body: Incoming,
+        body: ClientBody,
         bodyless: bool,
         read_trailers: Option<HeaderMap>,
     ) -> (RequestBody, Option<Rc<RefCell<Option<Early>>>>) {
@@ -213,7 +220,7 @@ impl Exchange<'_> {
             (
                 stream.has_read_early(),
                 stream.wants_request_body(),
-                stream.wants_request_trailers() && may_have_trailers(&body),
+                stream.wants_request_trailers() && body.may_have_trailers(),
             )
         };
         if !data && !trailers {
@@ -238,12 +245,15 @@ impl Exchange<'_> {
         let bodyless = body.is_end_stream();
         let mut read_trailers = None;
         if stream.wants_response_headers() {
-            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, task);
-            head = proceed(stream.response_headers_reading(head, bodyless, &mut reading).await)?;
+            let broken = Cell::new(false);
+            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, &broken, task);
+            let deciding = stream.response_headers_reading(head, bodyless, &mut reading);
+            let verdict = unless_broken(&broken, deciding).await;
+            head = proceed(verdict.ok_or(Failure::Upstream(UpstreamError::Reset))?)?;
             fields::strip_response(&mut head.headers);
         }
         let data = stream.wants_response_body();
-        let trailers = stream.wants_response_trailers() && may_have_trailers(&body);
+        let trailers = stream.wants_response_trailers() && body.may_have_trailers();
         let early = stream.has_read_early();
         drop(stream);
         if bodyless {
@@ -278,12 +288,16 @@ async fn interruption(plugins: &SharedStream, watch: &Watch) -> Early {
 fn read<B: Body<Data = Bytes> + Unpin>(
     body: &mut B,
     trailers: &mut Option<HeaderMap>,
+    broken: &Cell<bool>,
     task: &mut Context<'_>,
 ) -> Poll<Option<(Bytes, bool)>> {
     match ready!(Pin::new(&mut *body).poll_frame(task)) {
         None => Poll::Ready(Some((Bytes::new(), true))),
-        // Whoever reads on learns it.
-        Some(Err(_)) => Poll::Ready(None),
+        // Whoever reads on learns it too.
+        Some(Err(_)) => {
+            broken.set(true);
+            Poll::Ready(None)
+        }
         Some(Ok(frame)) => match frame.into_data() {
             Ok(data) => {
                 let last = body.is_end_stream();
@@ -295,6 +309,17 @@ fn read<B: Body<Data = Bytes> + Unpin>(
             }
         },
     }
+}
+
+/// What plugins decide about a head, or `None` when the body breaks while they wait.
+async fn unless_broken<T>(broken: &Cell<bool>, deciding: impl Future<Output = Verdict<T>>) -> Option<Verdict<T>> {
+    let mut deciding = pin!(deciding);
+    poll_fn(|task| match deciding.as_mut().poll(task) {
+        Poll::Ready(verdict) => Poll::Ready(Some(verdict)),
+        Poll::Pending if broken.get() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// The answer to a preflight, which nobody behind the gateway sees.
@@ -324,11 +349,6 @@ fn prepare(head: &mut request::Parts, bodyless: bool, route: &Route, cluster: &s
             .or_insert(HeaderValue::from_static("0"));
     }
     Ok(())
-}
-
-/// In HTTP/1.1 only chunked bodies have trailers (RFC 9112 section 7.1.2).
-fn may_have_trailers(body: &impl Body) -> bool {
-    body.size_hint().exact().is_none()
 }
 
 fn proceed<T>(verdict: Verdict<T>) -> Result<T, Early> {

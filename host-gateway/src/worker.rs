@@ -42,8 +42,7 @@ pub struct Worker {
 /// What a worker is made of; sent to its thread.
 pub struct WorkerPlan {
     pub index: usize,
-    /// With the cluster, by its place in the order of names, of a TCP listener.
-    pub listeners: Vec<(TcpListener, Option<usize>)>,
+    pub listeners: Vec<(TcpListener, Accepts)>,
     pub routes: Arc<RouteTable>,
     pub cors: Option<Arc<Cors>>,
     pub clusters: Arc<[Arc<SharedCluster>]>,
@@ -55,6 +54,17 @@ pub struct WorkerPlan {
     pub stop: watch::Receiver<bool>,
     /// Told once how the start went, and dropped when the worker has ended.
     pub started: mpsc::UnboundedSender<Result<(), WorkerError>>,
+}
+
+/// What a listener's connections bring.
+#[derive(Debug, Clone, Copy)]
+pub enum Accepts {
+    Http {
+        /// Trailers of requests are let through.
+        request_trailers: bool,
+    },
+    /// Bytes for the cluster at this place in the order of names.
+    Tcp(usize),
 }
 
 /// Why a worker does not serve.
@@ -109,11 +119,13 @@ impl WorkerPlan {
             http: listener::http(),
         });
         let mut accepting = Vec::new();
-        for (place, (listener, cluster)) in self.listeners.into_iter().enumerate() {
+        for (place, (listener, accepts)) in self.listeners.into_iter().enumerate() {
             let worker = Rc::clone(&worker);
-            accepting.push(match cluster {
-                None => tokio::task::spawn_local(listener::accept(worker, place, listener)),
-                Some(cluster) => tokio::task::spawn_local(tcp::accept(worker, place, cluster, listener)),
+            accepting.push(match accepts {
+                Accepts::Http { request_trailers } => {
+                    tokio::task::spawn_local(listener::accept(worker, place, request_trailers, listener))
+                }
+                Accepts::Tcp(cluster) => tokio::task::spawn_local(tcp::accept(worker, place, cluster, listener)),
             });
         }
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));

@@ -77,6 +77,23 @@ fn plugins_get_the_same_bytes() {
 }
 
 #[test]
+fn trailers_of_requests_pass_where_the_gateway_lets_them_through() {
+    let options = |config: &str| {
+        let (_, bootstrap) = bootstrap(config);
+        let cluster = &bootstrap["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
+        let upstream = &cluster["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["explicit_http_config"];
+        [
+            &connection_manager(&bootstrap)["http_protocol_options"]["enable_trailers"],
+            &upstream["http_protocol_options"]["enable_trailers"],
+        ]
+        .map(Value::as_bool)
+    };
+    assert_eq!(options(CONFIG), [Some(false); 2]);
+    let on = CONFIG.replacen(":18081\"", ":18081\", request_trailers: true", 1);
+    assert_eq!(options(&on), [Some(true); 2]);
+}
+
+#[test]
 fn cors_is_left_to_envoys_own_filter() {
     let (_, with) = bootstrap(CONFIG);
     let manager = connection_manager(&with);

@@ -35,11 +35,16 @@ fn exclaim(callback: &str, buffer: i32) -> String {
 
 /// A gateway whose one plugin is the guest, in front of the upstream.
 fn with_guest(wat: &str, upstream: &Upstream) -> Gateway {
+    with_guest_and(wat, upstream, "")
+}
+
+/// `keys` are further ones of the plugin.
+fn with_guest_and(wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
     let folder = harness::folder();
     let wasm = folder.join("guest.wasm");
     std::fs::write(&wasm, wat::parse_str(wat).expect("the guest is no WAT")).expect("cannot write the guest");
     Gateway::start(&format!(
-        "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\" }} ]",
+        "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\" {keys} }} ]",
         upstream.address,
         wasm.display()
     ))
@@ -107,24 +112,40 @@ fn a_plugin_that_traps_while_a_body_passes_ends_the_exchange() {
 
 /// Pauses nothing. At each tick it does what the test says, in the last stream.
 fn at_a_tick(deed: &str) -> String {
-    guest(&format!(
-        r#"(global $stream (mut i32) (i32.const 0))
-           (func (export "proxy_on_configure") (param i32 i32) (result i32)
-             (drop (call $tick (i32.const 20))) (i32.const 1))
-           (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+    ticking(&format!(
+        r#"(func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
              (global.set $stream (local.get $id)) (i32.const 0))
            (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
              (global.set $answered (i32.const 1)) (i32.const 0))
            (global $answered (mut i32) (i32.const 0))
-           (func (export "proxy_on_tick") (param i32)
+           {}"#,
+        tick(deed)
+    ))
+}
+
+/// At each tick the deed, in the context that `$stream` names, if any.
+fn tick(deed: &str) -> String {
+    format!(
+        r#"(func (export "proxy_on_tick") (param i32)
              (if (global.get $stream) (then
                (if (i32.eqz (call $effective (global.get $stream))) (then {deed})))))"#
+    )
+}
+
+/// A guest with these callbacks that is called every 20 ms.
+fn ticking(callbacks: &str) -> String {
+    guest(&format!(
+        r#"(global $stream (mut i32) (i32.const 0))
+           (func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $tick (i32.const 20))) (i32.const 1))
+           {callbacks}"#
     ))
     .replace(
         "(memory",
         r#"(import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
   (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
   (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
+  (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
   (memory"#,
     )
 }
@@ -171,6 +192,65 @@ fn a_tick_may_close_a_stream_whose_response_has_begun() {
     let mut answer = client.receive_head();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.read_body(&mut client.reader), None, "the body breaks off");
+}
+
+#[test]
+fn trailers_do_not_hide_the_end_of_a_body_from_a_plugin() {
+    let upstream = Upstream::named("never");
+    // Refuses what it has read to the end.
+    let refuse = format!(
+        r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+             (if (local.get 2) (then {RESPOND})) (i32.const 1))
+           (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) (i32.const 0))"#
+    );
+    let gateway = with_guest(&guest(&refuse), &upstream);
+    let answer = gateway
+        .connect()
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nattack\r\n0\r\nx-in: 5\r\n\r\n")
+        .receive();
+    assert_eq!((answer.status(), answer.text().as_str()), (504, "no"));
+    assert_eq!(upstream.received().len(), 0, "nothing whole went upstream");
+}
+
+/// Pauses at both heads and in both bodies; a tick lets go of what `stream` (0 the request, 1 the response) holds.
+fn held_until_a_tick(stream: u32) -> String {
+    let (first, second) = [("request", "response"), ("response", "request")][stream as usize];
+    ticking(&format!(
+        r#"(func (export "proxy_on_{first}_headers") (param i32 i32 i32) (result i32) (i32.const 1))
+           (func (export "proxy_on_{first}_body") (param i32 i32 i32) (result i32)
+             (global.set $stream (local.get 0)) (i32.const 1))
+           (func (export "proxy_on_{second}_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+           {}"#,
+        tick(&format!("(drop (call $continue (i32.const {stream})))"))
+    ))
+}
+
+#[test]
+fn a_body_that_breaks_while_a_plugin_pauses_at_its_head_is_never_whole() {
+    let upstream = Upstream::named("never");
+    let gateway = with_guest_and(&held_until_a_tick(0), &upstream, ", compat: spec");
+    let answer = gateway
+        .connect()
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n")
+        .receive();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(upstream.received().len(), 0, "nothing whole went upstream");
+
+    let upstream = Upstream::serving(|mut peer| {
+        if peer.receive().is_some() {
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+        }
+    });
+    let gateway = with_guest_and(&held_until_a_tick(1), &upstream, ", compat: spec");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut answer = client.receive_head();
+    // What came first: the end of the connection, or the tick.
+    if answer.status() == 200 {
+        assert_eq!(answer.read_body(&mut client.reader), None, "the body breaks off");
+    } else {
+        assert_eq!(answer.status(), 503);
+    }
 }
 
 #[test]

@@ -38,6 +38,10 @@ fn tcp(config: &Config, source: &Source) -> Result<(), ConfigError> {
             let problem = format!("there is no cluster `{}`{}", tcp.cluster.value, known(config));
             return Err(source.error(&tcp.cluster, format!("listeners[{index}].tcp.cluster"), problem));
         }
+        if listener.request_trailers {
+            let key = format!("listeners[{index}].request_trailers");
+            return Err(source.error(&listener.address, key, "is for HTTP: leave it out beside `tcp`"));
+        }
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::plugin::Watch;
 pub enum BodyError {
     #[error(transparent)]
     Transfer(#[from] hyper::Error),
+    #[error("the body broke off")]
+    Broken,
     #[error("a plugin ended the body")]
     Plugin,
 }
@@ -29,8 +31,8 @@ pub enum RequestBody {
     Whole(Bytes),
     /// Chunked, with trailers behind it.
     Trailed(Bytes, Option<HeaderMap>),
-    Stream(Incoming, Rc<Downstream>),
-    Filtered(Box<FilteredBody<Incoming>>, Rc<Downstream>),
+    Stream(ClientBody, Rc<Downstream>),
+    Filtered(Box<FilteredBody<ClientBody>>, Rc<Downstream>),
 }
 
 impl Body for RequestBody {
@@ -53,14 +55,11 @@ impl Body for RequestBody {
                 };
                 return Poll::Ready(frame.map(Ok));
             }
-            RequestBody::Stream(incoming, downstream) => (
-                Pin::new(incoming).poll_frame(cx).map_err(BodyError::Transfer),
-                downstream,
-            ),
+            RequestBody::Stream(body, downstream) => (Pin::new(body).poll_frame(cx), downstream),
             RequestBody::Filtered(filtered, downstream) => (Pin::new(filtered).poll_frame(cx), downstream),
         };
         match frame {
-            Poll::Ready(Some(Err(BodyError::Transfer(_)))) => downstream.body_broke(),
+            Poll::Ready(Some(Err(BodyError::Transfer(_) | BodyError::Broken))) => downstream.body_broke(),
             Poll::Ready(_) => downstream.deadline.progressed(),
             Poll::Pending => {}
         }
@@ -72,7 +71,7 @@ impl Body for RequestBody {
             RequestBody::Empty => true,
             RequestBody::Whole(bytes) => bytes.is_empty(),
             RequestBody::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
-            RequestBody::Stream(incoming, _) => incoming.is_end_stream(),
+            RequestBody::Stream(body, _) => body.is_end_stream(),
             RequestBody::Filtered(filtered, _) => filtered.is_end_stream(),
         }
     }
@@ -81,17 +80,88 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            RequestBody::Stream(incoming, _) => incoming.size_hint(),
+            RequestBody::Stream(body, _) => body.size_hint(),
             // A plugin may change the length.
             RequestBody::Filtered(..) | RequestBody::Trailed(..) => SizeHint::default(),
         }
     }
 }
 
+/// A body from the wire. hyper tells once that it broke off, and then that it ends; here a broken body never ends, whoever
+/// of several readers was told.
+struct Received {
+    incoming: Incoming,
+    broken: bool,
+}
+
+impl Received {
+    fn new(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            broken: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.broken {
+            return Poll::Ready(Some(Err(BodyError::Broken)));
+        }
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.broken = matches!(frame, Poll::Ready(Some(Err(_))));
+        frame.map_err(BodyError::Transfer)
+    }
+
+    fn is_end(&self) -> bool {
+        !self.broken && self.incoming.is_end_stream()
+    }
+}
+
+/// A client's request body.
+pub struct ClientBody {
+    received: Received,
+    /// Trailers are part of it; otherwise it ends where they would begin.
+    trailers: bool,
+}
+
+impl ClientBody {
+    pub(super) fn new(incoming: Incoming, trailers: bool) -> Self {
+        Self {
+            received: Received::new(incoming),
+            trailers,
+        }
+    }
+
+    /// In HTTP/1.1 only chunked bodies have trailers (RFC 9112 section 7.1.2).
+    pub(super) fn may_have_trailers(&self) -> bool {
+        self.trailers && self.size_hint().exact().is_none()
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = self.received.poll(cx);
+        match frame {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() && !self.trailers => Poll::Ready(None),
+            frame => frame,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.received.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.received.incoming.size_hint()
+    }
+}
+
 /// An upstream's response body. Once it is read to its end its connection goes back to the pool; dropped earlier, the
 /// connection is closed.
 pub struct UpstreamBody {
-    incoming: Incoming,
+    received: Received,
     lease: Option<Lease>,
     ended: bool,
 }
@@ -99,10 +169,15 @@ pub struct UpstreamBody {
 impl UpstreamBody {
     pub fn new(incoming: Incoming, lease: Lease) -> Self {
         Self {
-            incoming,
+            received: Received::new(incoming),
             lease: Some(lease),
             ended: false,
         }
+    }
+
+    /// As for [`ClientBody::may_have_trailers`].
+    pub(super) fn may_have_trailers(&self) -> bool {
+        self.size_hint().exact().is_none()
     }
 }
 
@@ -111,25 +186,25 @@ impl Body for UpstreamBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        let frame = self.received.poll(cx);
         if matches!(frame, Poll::Ready(None)) {
             self.ended = true;
         }
-        frame.map_err(BodyError::Transfer)
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.received.is_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.received.incoming.size_hint()
     }
 }
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        if (self.ended || self.incoming.is_end_stream())
+        if (self.ended || self.received.is_end())
             && let Some(lease) = self.lease.take()
         {
             lease.finish();

@@ -18,6 +18,8 @@ pub struct Downstream {
     pub worker: Rc<Worker>,
     /// Place of the listener that the client came to.
     pub(super) listener: usize,
+    /// Trailers of requests are let through.
+    pub(super) request_trailers: bool,
     pub connection: Rc<Connection>,
     pub(super) deadline: Deadline,
     /// The client's address, ready for `X-Forwarded-For`.
@@ -33,11 +35,19 @@ pub struct Downstream {
 pub struct Busy(Rc<Downstream>);
 
 impl Downstream {
-    pub fn new(worker: &Rc<Worker>, listener: usize, id: u64, source: SocketAddr, destination: SocketAddr) -> Rc<Self> {
+    pub fn new(
+        worker: &Rc<Worker>,
+        listener: usize,
+        request_trailers: bool,
+        id: u64,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Rc<Self> {
         let ip = source.ip().to_canonical();
         Rc::new(Self {
             worker: Rc::clone(worker),
             listener,
+            request_trailers,
             connection: Rc::new(Connection {
                 id,
                 source,
