@@ -212,11 +212,11 @@ impl Exchange<'_> {
             return (RequestBody::Empty, None);
         }
         let downstream = Rc::clone(self.downstream);
-        let Some((plugins, _)) = &self.plugins else {
+        let Some(plugins) = &self.plugins else {
             return (RequestBody::Stream(body, downstream), None);
         };
         let (early, data, trailers) = {
-            let stream = plugins.lock().await;
+            let stream = plugins.0.lock().await;
             (
                 stream.has_read_early(),
                 stream.wants_request_body(),
@@ -227,7 +227,7 @@ impl Exchange<'_> {
             return (RequestBody::Stream(body, downstream), None);
         }
         let said = Rc::new(RefCell::new(None));
-        let filtered = FilteredBody::request(body, Rc::clone(plugins), data, Rc::clone(&said));
+        let filtered = FilteredBody::request(body, plugins, data, Rc::clone(&said));
         let filtered = filtered.after_early(early, read_trailers);
         (RequestBody::Filtered(Box::new(filtered), downstream), Some(said))
     }
@@ -237,11 +237,11 @@ impl Exchange<'_> {
         let mut body = UpstreamBody::new(body, lease);
         head.version = Version::HTTP_11;
         fields::strip_response(&mut head.headers);
-        let Some((plugins, _)) = &self.plugins else {
+        let Some(plugins) = &self.plugins else {
             return Ok((head, body::Source::Upstream(body)));
         };
 
-        let mut stream = plugins.lock().await;
+        let mut stream = plugins.0.lock().await;
         let bodyless = body.is_end_stream();
         let mut read_trailers = None;
         if stream.wants_response_headers() {
@@ -263,7 +263,7 @@ impl Exchange<'_> {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
             return Ok((head, body::Source::Upstream(body)));
         }
-        let filtered = FilteredBody::response(body, Rc::clone(plugins), data).after_early(early, read_trailers);
+        let filtered = FilteredBody::response(body, plugins, data).after_early(early, read_trailers);
         Ok((head, body::Source::Filtered(Box::new(filtered))))
     }
 }

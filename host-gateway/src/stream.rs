@@ -137,6 +137,20 @@ impl PluginStream {
         self.answered(verdict).await
     }
 
+    /// Body bytes of the request that plugins held back and have let go of between two parts. To be asked when the next
+    /// part is not there yet and a plugin did something meanwhile.
+    pub async fn let_go_request_body(&mut self) -> Verdict<Bytes> {
+        let order = 0..self.legs.len();
+        let verdict = self.let_go(order, Direction::Request).await;
+        self.answered(verdict).await
+    }
+
+    /// The same for the response.
+    pub async fn let_go_response_body(&mut self) -> Verdict<Bytes> {
+        let order = (0..self.legs.len()).rev();
+        self.let_go(order, Direction::Response).await
+    }
+
     /// Whether any plugin looks at request trailers.
     pub fn wants_request_trailers(&self) -> bool {
         self.plugins.needs.request_trailers || self.plugins.needs.request_body

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod harness;
 
+use std::io::{ErrorKind, Read};
+
 use harness::{Gateway, Upstream};
 
 /// A guest with the given callbacks.
@@ -250,6 +252,73 @@ fn a_body_that_breaks_while_a_plugin_pauses_at_its_head_is_never_whole() {
         assert_eq!(answer.read_body(&mut client.reader), None, "the body breaks off");
     } else {
         assert_eq!(answer.status(), 503);
+    }
+}
+
+/// Holds every part of both bodies. A tick does the deed in a stream that holds some.
+fn holds_parts_until_a_tick(deed: &str) -> String {
+    ticking(&format!(
+        r#"(func $hold (param $id i32) (param i32) (param $end i32) (result i32)
+             (global.set $stream (local.get $id)) (i32.eqz (local.get $end)))
+           (export "proxy_on_request_body" (func $hold))
+           (export "proxy_on_response_body" (func $hold))
+           {}"#,
+        tick(deed)
+    ))
+}
+
+const CONTINUE: &str = "(drop (call $continue (i32.const 0))) (drop (call $continue (i32.const 1)))";
+
+#[test]
+fn a_part_that_a_plugin_lets_go_later_does_not_wait_for_the_next() {
+    // Each side says the next thing only when it has heard the other.
+    let upstream = Upstream::serving(|mut peer| {
+        if peer.receive_head().is_none() {
+            return;
+        }
+        let mut heard = [0; 8];
+        // `3`, `one`, and their line ends.
+        peer.reader
+            .read_exact(&mut heard)
+            .expect("the first part does not come");
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n");
+        peer.reader.read_exact(&mut heard[..5]).expect("the end does not come");
+        peer.send(b"4\r\nfour\r\n0\r\n\r\n");
+    });
+    let gateway = with_guest(&holds_parts_until_a_tick(CONTINUE), &upstream);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+    let mut answer = client.receive_head();
+    assert_eq!(answer.status(), 200);
+    let mut heard = [0; 8];
+    client.reader.read_exact(&mut heard).expect("no part comes");
+    assert_eq!(&heard, b"3\r\ntwo\r\n");
+    client.send("0\r\n\r\n");
+    answer.read_body(&mut client.reader).expect("the body broke off");
+    assert_eq!(answer.text(), "four");
+}
+
+#[test]
+fn a_plugin_that_fails_while_it_holds_a_response_ends_it_or_lets_it_go() {
+    for (keys, expected) in [("", None), (", failure: open", Some(*b"3\r\ntwo\r\n"))] {
+        let upstream = Upstream::serving(|mut peer| {
+            while peer.receive().is_some() {
+                peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n");
+            }
+        });
+        let gateway = with_guest_and(&holds_parts_until_a_tick("unreachable"), &upstream, keys);
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.receive_head().status(), 200);
+        let mut heard = [0; 8];
+        let heard = match client.reader.read_exact(&mut heard) {
+            Ok(()) => Some(heard),
+            Err(error) => {
+                assert_ne!(error.kind(), ErrorKind::WouldBlock, "the exchange does not end");
+                None
+            }
+        };
+        assert_eq!(heard, expected, "{keys}");
     }
 }
 

@@ -12,13 +12,15 @@ use hyper::body::{Body, Frame};
 
 use super::body::BodyError;
 use super::{Early, SharedStream};
+use crate::abi::types::Direction;
 use crate::error::Failure;
-use crate::plugin::Verdict;
+use crate::plugin::{Verdict, Watch};
 
 pub struct FilteredBody<B> {
     source: B,
     direction: Direction,
     plugins: SharedStream,
+    watch: Watch,
     /// Data passes the plugins too, not the trailers alone.
     with_data: bool,
     /// What the plugins are busy with.
@@ -32,12 +34,6 @@ pub struct FilteredBody<B> {
     ended: bool,
     /// Where an answer is left that a plugin gives instead of letting the request pass.
     said: Option<Rc<RefCell<Option<Early>>>>,
-}
-
-#[derive(Clone, Copy)]
-enum Direction {
-    Request,
-    Response,
 }
 
 enum Step {
@@ -54,25 +50,31 @@ enum Step {
 }
 
 impl<B> FilteredBody<B> {
-    pub(super) fn request(source: B, plugins: SharedStream, with_data: bool, said: Rc<RefCell<Option<Early>>>) -> Self {
+    pub(super) fn request(
+        source: B,
+        plugins: &(SharedStream, Watch),
+        with_data: bool,
+        said: Rc<RefCell<Option<Early>>>,
+    ) -> Self {
         Self::new(source, Direction::Request, plugins, with_data, Some(said))
     }
 
-    pub(super) fn response(source: B, plugins: SharedStream, with_data: bool) -> Self {
+    pub(super) fn response(source: B, plugins: &(SharedStream, Watch), with_data: bool) -> Self {
         Self::new(source, Direction::Response, plugins, with_data, None)
     }
 
     fn new(
         source: B,
         direction: Direction,
-        plugins: SharedStream,
+        (plugins, watch): &(SharedStream, Watch),
         with_data: bool,
         said: Option<Rc<RefCell<Option<Early>>>>,
     ) -> Self {
         Self {
             source,
             direction,
-            plugins,
+            plugins: Rc::clone(plugins),
+            watch: watch.clone(),
             with_data,
             step: None,
             trailers: None,
@@ -116,6 +118,23 @@ impl<B> FilteredBody<B> {
             };
             let added = added.filter(|_| last);
             Step::Data { verdict, last, added }
+        }));
+    }
+
+    /// Something happened while there was nothing to read.
+    fn let_go(&mut self) {
+        let (plugins, direction) = (Rc::clone(&self.plugins), self.direction);
+        self.step = Some(Box::pin(async move {
+            let mut plugins = plugins.lock().await;
+            let verdict = match direction {
+                Direction::Request => plugins.let_go_request_body().await,
+                Direction::Response => plugins.let_go_response_body().await,
+            };
+            Step::Data {
+                verdict,
+                last: false,
+                added: None,
+            }
         }));
     }
 
@@ -204,7 +223,14 @@ where
                 self.trailers(trailers);
                 continue;
             }
-            match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.source).poll_frame(cx) else {
+                if self.with_data && self.watch.may_have_let_go(self.direction, cx) {
+                    self.let_go();
+                    continue;
+                }
+                return Poll::Pending;
+            };
+            match frame {
                 None if self.with_data => self.data(Bytes::new(), true),
                 None => self.ended = true,
                 Some(frame) => match frame?.into_data() {

@@ -165,6 +165,36 @@ impl PluginStream {
         }
     }
 
+    /// What plugins held back between two parts of a body, and have let go of since, passes the plugins that follow.
+    pub(super) async fn let_go(&mut self, order: impl Iterator<Item = usize>, direction: Direction) -> Verdict<Bytes> {
+        match self.interrupted() {
+            Outcome::Continue => {}
+            Outcome::Respond(response) => return Verdict::Respond(response),
+            Outcome::Fail => return Verdict::Fail,
+        }
+        let mut carried = Bytes::new();
+        for index in order {
+            if carried.is_empty() {
+                if self.lets_go(index, direction) {
+                    carried = self.release(index, direction);
+                }
+                continue;
+            }
+            match self.body_through(index, direction, carried, false).await {
+                Verdict::Continue(passed) => carried = passed,
+                ended => return ended,
+            }
+        }
+        Verdict::Continue(carried)
+    }
+
+    /// Whether a plugin holds bytes back that it does not want to hold, or cannot any more.
+    fn lets_go(&self, index: usize, direction: Direction) -> bool {
+        let takes_part = self.takes_part(index);
+        self.flow(index, direction, |flow| flow.holding && (flow.resumed || !takes_part))
+            .unwrap_or(false)
+    }
+
     /// Trailers pass the plugins in `order`. Each lets go of the body it held, which passes the following plugins before
     /// the trailers do.
     pub(super) async fn trailers(
@@ -305,8 +335,12 @@ impl PluginStream {
     /// Whether somebody ended the exchange, asked or not.
     pub(super) fn interrupted(&mut self) -> Outcome {
         for leg in 0..self.legs.len() {
-            let lost = matches!(&self.legs[leg], Leg::Open { context, .. } if context.failed());
-            if lost && matches!(self.lose(leg), Asked::Fail) {
+            let failed = match &self.legs[leg] {
+                Leg::Open { context, .. } => context.failed() && matches!(self.lose(leg), Asked::Fail),
+                Leg::Failed => true,
+                Leg::Unopened | Leg::Skipped(_) => false,
+            };
+            if failed {
                 return Outcome::Fail;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode, request, response};
 use tokio::time::Instant;
 
 use crate::abi::fields::{Fields, FieldsMut};
-use crate::abi::types::MapType;
+use crate::abi::types::{Direction, MapType};
 
 /// The downstream connection an exchange came on.
 #[derive(Debug, Clone)]
@@ -118,8 +118,18 @@ pub(crate) struct Exchange {
     pub(crate) watcher: Option<Waker>,
     /// There was an occasion to look.
     pub(crate) woken: bool,
+    /// Who waits for the next part of a body, which the plugins may not need to go on.
+    readers: [Reader; 2],
     /// When the exchange began; only kept when a guest can ask.
     pub(crate) began: Option<Began>,
+}
+
+/// Who reads a body that passes the plugins.
+#[derive(Debug, Default)]
+struct Reader {
+    waker: Option<Waker>,
+    /// There was an occasion to look.
+    woken: bool,
 }
 
 /// A property that a plugin set.
@@ -167,6 +177,7 @@ impl Exchange {
             waker: None,
             watcher: None,
             woken: false,
+            readers: Default::default(),
             began,
         }
     }
@@ -246,12 +257,27 @@ impl Exchange {
             .unwrap_or("http")
     }
 
-    /// Wakes the stream if it waits, and who watches it. They run later, never inside the guest's call.
+    /// Wakes the stream if it waits, and who watches it or reads its bodies. They run later, never inside the guest's call.
     pub(crate) fn wake(&mut self) {
         self.woken = true;
-        for waker in [self.waker.take(), self.watcher.take()].into_iter().flatten() {
+        let readers = self.readers.iter_mut().map(|reader| {
+            reader.woken = true;
+            reader.waker.take()
+        });
+        let waiting = [self.waker.take(), self.watcher.take()].into_iter().chain(readers);
+        for waker in waiting.flatten() {
             waker.wake();
         }
+    }
+
+    /// Whether there was an occasion to look since the last time, for who reads the body; if not, the task is woken then.
+    pub(crate) fn reader_woken(&mut self, direction: Direction, task: &Context<'_>) -> bool {
+        let reader = &mut self.readers[direction as usize];
+        if std::mem::take(&mut reader.woken) {
+            return true;
+        }
+        reader.waker = Some(task.waker().clone());
+        false
     }
 }
 

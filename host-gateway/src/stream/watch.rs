@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::exchange::Exchange;
+use crate::abi::types::Direction;
 
 /// Hears when a plugin ends an exchange from a tick, a call's answer or another stream's callback.
 #[derive(Clone)]
@@ -35,6 +36,12 @@ impl Watch {
             Poll::Pending
         })
         .await;
+    }
+
+    /// For who reads a body: whether plugins may have let go of some of it since the last time, without being asked. If
+    /// not, the task is woken when they may.
+    pub(crate) fn may_have_let_go(&self, direction: Direction, task: &Context<'_>) -> bool {
+        self.0.borrow_mut().reader_woken(direction, task)
     }
 
     /// A plugin closed the stream.
