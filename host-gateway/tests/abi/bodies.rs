@@ -255,6 +255,37 @@ fn what_trailers_let_go_passes_the_plugins_that_follow() {
 }
 
 #[test]
+fn what_is_let_go_between_two_parts_passes_the_plugins_that_follow() {
+    on_a_worker(async {
+        let resumes = guest(
+            r#"(global $stream (mut i32) (i32.const 0))
+               (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                 (drop (call $set_tick_period_milliseconds (i32.const 5))) (i32.const 1))
+               (func (export "proxy_on_request_body") (param $id i32) (param i32 i32) (result i32)
+                 (global.set $stream (local.get $id)) (i32.const 1))
+               (func (export "proxy_on_tick") (param i32)
+                 (if (global.get $stream) (then
+                   (drop (call $set_effective_context (global.get $stream)))
+                   (drop (call $continue_stream (i32.const 0))))))"#,
+        );
+        let appends =
+            on_body("(drop (call $set_buffer_bytes (i32.const 0) (i32.const -1) (i32.const 0) {!})) (i32.const 0)");
+        let plugins = plugins(&[config(&resumes), config(&appends)]);
+        let mut stream = open(&plugins);
+        go_on(stream.request_headers(get("/"), false).await);
+        assert_eq!(go_on(stream.request_body(Bytes::from("held"), false).await), "");
+        assert_eq!(go_on(stream.let_go_request_body().await), "", "nobody has let go");
+        let mut passed = Bytes::new();
+        while passed.is_empty() {
+            a_moment().await;
+            passed = go_on(stream.let_go_request_body().await);
+        }
+        assert_eq!(passed, "held!");
+        assert_eq!(go_on(stream.let_go_request_body().await), "", "once");
+    });
+}
+
+#[test]
 fn what_two_plugins_hold_until_trailers_stays_in_order() {
     on_a_worker(async {
         // Lets the first byte pass and holds what follows, so that the second plugin holds the earlier bytes.
