@@ -182,6 +182,14 @@ pub enum PluginError {
         /// What is wrong with it.
         cause: String,
     },
+    /// What the plugin may use names something that there is not.
+    #[error("plugin {name:?}: {cause}")]
+    Capability {
+        /// `name:` of the plugin.
+        name: String,
+        /// What there is not.
+        cause: String,
+    },
     /// The plugin does not take its configuration.
     #[error("plugin {name:?} refused the configuration: {cause}")]
     Configuration {
@@ -210,6 +218,7 @@ impl PluginError {
         match self {
             Self::Unreadable { name, .. }
             | Self::Module { name, .. }
+            | Self::Capability { name, .. }
             | Self::Configuration { name, .. }
             | Self::Start { name, .. } => name,
         }
@@ -258,10 +267,16 @@ impl PluginModule {
         })?;
         let allowed = &config.capability_restriction_config;
         let mut guest =
-            GuestModule::compile(&bytes, allowed, loading.cache).map_err(|cause: ModuleError| PluginError::Module {
-                name: config.name.clone(),
-                file: file.clone(),
-                cause: cause.to_string(),
+            GuestModule::compile(&bytes, allowed, loading.cache).map_err(|cause: ModuleError| match cause {
+                ModuleError::UnknownCapability(_) => PluginError::Capability {
+                    name: config.name.clone(),
+                    cause: cause.to_string(),
+                },
+                _ => PluginError::Module {
+                    name: config.name.clone(),
+                    file: file.clone(),
+                    cause: cause.to_string(),
+                },
             })?;
         if config.service {
             guest.callbacks = CallbackSet::default();
@@ -306,6 +321,11 @@ impl PluginModule {
             route: None,
         };
         Ok(Arc::new(module))
+    }
+
+    /// Whether it has callbacks for requests or responses.
+    pub fn sees_requests(&self) -> bool {
+        self.guest.callbacks.http()
     }
 
     /// The same plugin with another configuration.

@@ -53,7 +53,10 @@ pub fn load_plugins(config: &Config, file: &Path, traced: &[String]) -> Result<V
     };
     let load =
         |plugin| PluginModule::load(plugin, &loading).map_err(|error| config.plugin_error(file, &error).to_string());
-    config.plugins.iter().map(|plugin| load(&plugin.value)).collect()
+    let modules = config.plugins.iter().map(|plugin| load(&plugin.value));
+    let modules: Vec<_> = modules.collect::<Result<_, _>>()?;
+    let checked = config.check_tcp_plugins(file, &modules);
+    checked.map(|()| modules).map_err(|error| error.to_string())
 }
 
 async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), String> {

@@ -232,6 +232,11 @@ fn errors_name_the_place() {
             ),
             "gateway.yaml:4:46: routes[0].plugins.a.configuration: plugin \"a\" refused the configuration",
         ),
+        (
+            "listeners:\n  - address: \"127.0.0.1:0\"\n  - { address: \"127.0.0.1:0\", tcp: { cluster: up }, plugins: [a] }".to_owned(),
+            "gateway.yaml:5:62: listeners[1].plugins: `a` looks at requests too, but those to listeners[0] would not pass it: \
+             name the plugins of listeners[0], or write `disabled: true` at `a` if it is for TCP only",
+        ),
     ] {
         let said = refused(&rest);
         assert!(said.contains(expected), "{said} does not contain {expected}");
@@ -244,4 +249,65 @@ fn many_workers_have_a_vm_of_each_plugin() {
     let gateway = Gateway::start_on(130, "{ address: \"127.0.0.1:0\" }", &routes_and_plugins(&upstream));
     assert_eq!(gateway.connect().get("/").status(), 200);
     assert_eq!(gateway.metric("postern_plugin_vm_starts_total{plugin=\"first\"}"), 130);
+}
+
+/// What `check` says about a plugin with such keys, beside a TCP listener that names it.
+fn checked(keys: &str, listener: &str) -> (bool, String) {
+    let folder = harness::folder();
+    let text = format!(
+        "listeners: [ {listener}, {{ address: \"127.0.0.1:0\", tcp: {{ cluster: up }}, plugins: [a] }} ]\n\
+         clusters: {{ up: {{ endpoints: [\"127.0.0.1:1\"] }} }}\n\
+         plugins: [ {{ name: a, wasm: \"{}\", configuration: x, {keys} }} ]\n",
+        wasm().display()
+    );
+    std::fs::write(folder.join("gateway.yaml"), text).expect("cannot write the configuration");
+    let finished = harness::run(&["check", "--config", "gateway.yaml"], &folder);
+    (finished.status.success(), finished.stderr)
+}
+
+#[test]
+fn a_tcp_listener_switches_no_plugin_off_unless_somebody_says_so() {
+    let listener = "{ address: \"127.0.0.1:0\" }";
+    assert!(!checked("", listener).0);
+    assert!(
+        !checked(
+            "",
+            "{ address: \"127.0.0.1:0\", plugins: [] }, { address: \"127.0.0.1:0\" }"
+        )
+        .0
+    );
+    for (keys, listener) in [
+        ("disabled: true", listener),
+        ("", "{ address: \"127.0.0.1:0\", plugins: [] }"),
+        ("", "{ address: \"127.0.0.1:0\", plugins: [a] }"),
+    ] {
+        let (good, said) = checked(keys, listener);
+        assert!(good, "{said}");
+    }
+}
+
+#[test]
+fn what_a_plugin_may_use_must_exist() {
+    let allowed = |name: &str| {
+        let keys = format!(
+            "disabled: true, capability_restriction_config: {{ allowed_capabilities: {{ {name}: {{}}, proxy_on_configure: {{}}, proxy_get_buffer_bytes: {{}} }} }}"
+        );
+        checked(&keys, "{ address: \"127.0.0.1:0\" }")
+    };
+    for known in [
+        "proxy_on_tick",
+        "proxy_set_property",
+        "fd_write",
+        "proxy_on_memory_allocate",
+    ] {
+        let (good, said) = allowed(known);
+        assert!(good, "{known}: {said}");
+    }
+    for unknown in ["proxy_on_request_header", "proxy_logs", "fd_writes"] {
+        let expected = format!(
+            "error: gateway.yaml:3:12: plugins[0].capability_restriction_config.allowed_capabilities: plugin \"a\": \
+             `{unknown}` is neither a host function nor a callback\n"
+        );
+        assert_eq!(allowed(unknown), (false, expected));
+    }
 }

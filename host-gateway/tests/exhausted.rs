@@ -1,6 +1,10 @@
 //! More VMs than there may be, in a process of its own: all plugins of a process share their number.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
 
 #[path = "abi/harness.rs"]
 #[allow(dead_code, reason = "the harness of another test")]

@@ -46,16 +46,20 @@ impl CallbackSet {
 }
 
 impl CallbackSet {
-    /// Whether the module takes part in exchanges at all: one that only works from its root context gets no stream
-    /// contexts, which its SDK would not know how to make.
-    pub(crate) const fn any(&self) -> bool {
+    /// Whether the module looks at requests or responses.
+    pub(crate) const fn http(&self) -> bool {
         self.request_headers
             || self.request_body
             || self.request_trailers
             || self.response_headers
             || self.response_body
             || self.response_trailers
-            || self.end
+    }
+
+    /// Whether the module takes part in exchanges at all: one that only works from its root context gets no stream
+    /// contexts, which its SDK would not know how to make.
+    pub(crate) const fn any(&self) -> bool {
+        self.http() || self.end
     }
 }
 

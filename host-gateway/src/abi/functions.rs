@@ -158,6 +158,14 @@ fn link_emscripten(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// Whether a linker with all functions of the table has one of this name.
+pub(crate) fn knows(linker: &Linker<HostState>, name: &str) -> bool {
+    // The linker takes a name once.
+    let mut linker = linker.clone();
+    let mut modules = WASI_MODULES.into_iter().chain(["env"]);
+    modules.any(|module| linker.func_wrap(module, name, || ()).is_err())
+}
+
 /// Puts a refusal in the place of every function that a plugin may not call: the guest is told, and goes on.
 pub(crate) fn restrict(
     linker: &mut Linker<HostState>,

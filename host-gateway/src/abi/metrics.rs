@@ -278,7 +278,11 @@ mod tests {
             another.add(define(&plugin, name).unwrap());
         }
         assert!(define(&plugin, MOST_DEFINED).is_none());
-        assert_eq!(vm.add(define(&plugin, 0).unwrap()), first, "a name that is known has its id");
+        assert_eq!(
+            vm.add(define(&plugin, 0).unwrap()),
+            first,
+            "a name that is known has its id"
+        );
         assert_ne!(vm.add(define(&plugin, 1).unwrap()), first);
         assert!(define(&"other".into(), MOST_DEFINED).is_some());
     }

@@ -1,11 +1,12 @@
 //! What only a plugin itself can tell about its part of the file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_saphyr::Location;
 
 use super::{Config, ConfigError, Route};
-use crate::plugin::{CodeCache, Isolation, PluginError, default_folder};
+use crate::plugin::{CodeCache, Isolation, PluginError, PluginModule, default_folder};
 
 impl Config {
     /// Whether there is a plugin of this name.
@@ -67,6 +68,33 @@ impl Config {
         }
     }
 
+    /// Refuses a file in which requests would not pass a plugin only because a TCP listener names it. `modules` are those of
+    /// `plugins`, in their order.
+    pub fn check_tcp_plugins(&self, file: &Path, modules: &[Arc<PluginModule>]) -> Result<(), ConfigError> {
+        let listeners = || self.listeners.value.iter().enumerate();
+        // On other listeners it is on or off because somebody said so.
+        let mut of_all = listeners().filter(|(_, listener)| listener.tcp.is_none() && listener.plugins.is_none());
+        let Some((open, _)) = of_all.next() else { return Ok(()) };
+        for (index, names) in listeners().filter_map(|(index, listener)| {
+            let tcp = listener.tcp.is_some();
+            listener.plugins.as_ref().filter(|_| tcp).map(|names| (index, names))
+        }) {
+            let unseen = names.value.iter().find(|name| {
+                let plugin = self.plugin(name);
+                plugin.is_some_and(|place| !self.plugins[place].value.disabled && modules[place].sees_requests())
+            });
+            if let Some(name) = unseen {
+                let problem = format!(
+                    "`{name}` looks at requests too, but those to listeners[{open}] would not pass it: name the plugins \
+                     of listeners[{open}], or write `disabled: true` at `{name}` if it is for TCP only"
+                );
+                let key = format!("listeners[{index}].plugins");
+                return Err(ConfigError::at(file, names.referenced, key, problem));
+            }
+        }
+        Ok(())
+    }
+
     /// Says where in `file`, from which this configuration was read, the plugin stands that cannot run.
     pub fn plugin_error(&self, file: &Path, error: &PluginError) -> ConfigError {
         let named = |index: &usize| self.plugins[*index].value.name == error.plugin();
@@ -89,6 +117,9 @@ impl Config {
             .map_or(Location::UNKNOWN, |plugin| plugin.referenced);
         let key = match error {
             PluginError::Unreadable { .. } | PluginError::Module { .. } => format!("plugins[{index}].wasm"),
+            PluginError::Capability { .. } => {
+                format!("plugins[{index}].capability_restriction_config.allowed_capabilities")
+            }
             PluginError::Configuration { .. } => format!("plugins[{index}].configuration"),
             PluginError::Start { .. } => format!("plugins[{index}]"),
         };

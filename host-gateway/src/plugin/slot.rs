@@ -267,14 +267,18 @@ impl Slot {
         match self.start_guest() {
             Ok(()) => self.next_wait.set(FIRST_WAIT),
             Err(StartError {
-                failure: StartFailure::Exhausted,
+                failure: StartFailure::Exhausted(cause),
                 ..
             }) => {
-                // No fault of the plugin's, and over as soon as any exchange ends.
+                // No fault of the plugin's, and over as soon as some exchange ends.
                 self.exhausted.set(true);
                 if self.complaints.borrow_mut().take_now(Instant::now()).is_some() {
                     let plugin = &*self.module().identity.name;
-                    tracing::error!(plugin, "as many VMs live as there may: requests fail until one ends");
+                    tracing::error!(
+                        plugin,
+                        cause,
+                        "there is no room for another VM: requests fail until one ends"
+                    );
                 }
             }
             Err(cause) => {

@@ -34,7 +34,8 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
 }
 
 /// What [`is_unambiguous`] refuses, as a regular expression over the whole path.
-pub const AMBIGUOUS: &str = r"(?i).*(?:%(?:2[d-f]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5[cf]|7e)|//|\\|/\.\.?[;/]).*|.*/\.\.?";
+pub const AMBIGUOUS: &str =
+    r"(?i).*(?:%(?:2[d-f]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5[cf]|7e)|//|\\|/\.\.?[;/]).*|.*/\.\.?";
 
 /// Whether everybody who takes a path apart comes to the same segments. Not so with dot segments (also with a parameter:
 /// `..;x`), empty segments, backslashes, and what need not be encoded but is: slashes, and characters that mean the same
@@ -81,8 +82,23 @@ mod tests {
             assert!(!is_unambiguous(path), "{path}");
         }
         for path in [
-            "/", "/a/b", "/a/", "/a.b/..c/...", "/a;b=c", "/a%20b", "/%C3%BC", "/a%3Bb", "/a%25", "/%", "/%2", "*", "",
-            "/%40", "/%5B", "/%60", "/%7B",
+            "/",
+            "/a/b",
+            "/a/",
+            "/a.b/..c/...",
+            "/a;b=c",
+            "/a%20b",
+            "/%C3%BC",
+            "/a%3Bb",
+            "/a%25",
+            "/%",
+            "/%2",
+            "*",
+            "",
+            "/%40",
+            "/%5B",
+            "/%60",
+            "/%7B",
         ] {
             assert!(is_unambiguous(path), "{path}");
         }

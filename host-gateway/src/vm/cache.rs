@@ -326,7 +326,8 @@ mod tests {
         let unfinished = folder.join(format!("{:064x}-{:016x}.18.new", 1, 1));
         for (file, age) in [(&left, 2 * LONGEST_WRITE), (&unfinished, Duration::ZERO)] {
             let file = File::create(file).unwrap();
-            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+            let now = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(now - age).unwrap();
         }
         cache.module(engine().unwrap(), WASM).unwrap();
         assert!(others.iter().all(|file| fs::read(file).unwrap() == b"mine"));

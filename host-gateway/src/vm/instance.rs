@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 
 use super::entry::Entry;
 use super::limits::Limits;
@@ -59,8 +59,9 @@ impl fmt::Display for StartError {
 pub(crate) enum StartFailure {
     #[error("it has no plugin")]
     Empty,
-    #[error("as many VMs live as there may")]
-    Exhausted,
+    /// No room, for now: the plugin was not even run.
+    #[error("there is no room for its VM: {0}")]
+    Exhausted(String),
     #[error("its VM cannot be created: {0}")]
     Create(String),
     #[error("its export {0} does not have the type that the ABI gives it")]
@@ -473,13 +474,13 @@ fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits)
     let deadline = limits.start_epochs();
     // Instantiation may run a start function.
     store.set_epoch_deadline(deadline);
-    let instance = module
-        .prepared
-        .instantiate(&mut *store)
-        .map_err(|error| match error.downcast_ref::<PoolConcurrencyLimitError>() {
-            Some(_) => StartFailure::Exhausted,
-            None => StartFailure::Create(reason(&error, limits, store)),
-        })?;
+    let instance = module.prepared.instantiate(&mut *store).map_err(|error| {
+        match error.is::<Trap>() || store.data().share.denied {
+            true => StartFailure::Create(reason(&error, limits, store)),
+            // The pool is empty or, without a pool, the system gives no more memory.
+            false => StartFailure::Exhausted(one_line(&error)),
+        }
+    })?;
     store.data_mut().memory = instance.get_memory(&mut *store, "memory");
     store.data_mut().allocator = match optional(&instance, store, "proxy_on_memory_allocate") {
         Ok(Some(allocator)) => Some(allocator),

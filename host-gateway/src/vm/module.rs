@@ -4,6 +4,7 @@ use wasmtime::{ExternType, InstancePre, Linker, Module};
 
 use super::cache::CodeCache;
 use super::engine;
+use super::entry::Entry;
 use crate::abi::callbacks::CallbackSet;
 use crate::abi::capabilities::CapabilityRestriction;
 use crate::abi::types::AbiVersion;
@@ -28,6 +29,8 @@ pub(crate) enum ModuleError {
     ImportsNoFunction(String),
     #[error("its imports do not fit the host functions: {0}")]
     Imports(String),
+    #[error("`{0}` is neither a host function nor a callback")]
+    UnknownCapability(String),
 }
 
 /// Shared by all threads; each makes its own VMs of it.
@@ -73,12 +76,17 @@ impl GuestModule {
         }
         let mut linker = Linker::new(engine);
         functions::link(&mut linker).map_err(|error| ModuleError::Imports(one_line(&error)))?;
+        let exports = |name: &str| module.get_export(name).is_some() || Entry::NAMES.contains(&name);
+        let imports = |name: &str| module.imports().any(|import| import.name() == name);
+        let unknown = |name: &&String| !exports(name) && !imports(name) && !functions::knows(&linker, name);
+        if let Some(unknown) = allowed.allowed_capabilities.keys().find(unknown) {
+            return Err(ModuleError::UnknownCapability(unknown.clone()));
+        }
         functions::restrict(&mut linker, &module, allowed).map_err(|error| ModuleError::Imports(one_line(&error)))?;
         let stubs = functions::link_stubs(&mut linker, &module);
         let prepared = linker
             .instantiate_pre(&module)
             .map_err(|error| ModuleError::Imports(one_line(&error)))?;
-        let imports = |name: &str| module.imports().any(|import| import.name() == name);
         let reads_properties = imports("proxy_get_property");
         Ok(Self {
             abi,
