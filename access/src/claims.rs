@@ -83,6 +83,9 @@ impl Claims {
         {
             return Err(ClaimsError::Kind);
         }
+        if another_kind(claims) {
+            return Err(ClaimsError::Kind);
+        }
         check_audience(claims, &issuer.audiences)?;
         let mut read = Self::named(claims, &issuer.claims, compared)?;
         read.foreign_user = issuer.foreign_users;
@@ -197,6 +200,25 @@ impl Claims {
             authenticated_at: time(claims, "auth_time")?,
         })
     }
+}
+
+/// Whether the claims are those of an ID token, a refresh token or a logout token of somebody who signs them with the same
+/// keys, for the same audience and under the same header as access tokens: OpenID Connect Core 1.0 sections 2 and 3.1.3.6,
+/// Back-Channel Logout 1.0 section 2.4, and the claims by which Keycloak (`typ`) and Cognito (`token_use`) tell them apart.
+/// (Some put the `nonce` of a login into its access tokens too; those have a scope.)
+fn another_kind(claims: &Map<String, Value>) -> bool {
+    let has = |name: &str| claims.contains_key(name);
+    let is = |name: &str, kinds: &[&str]| {
+        let value = claims.get(name).map(|value| value.as_str().unwrap_or_default());
+        value.map(|value| kinds.iter().any(|kind| value.eq_ignore_ascii_case(kind)))
+    };
+    has("at_hash")
+        || has("c_hash")
+        || has("s_hash")
+        || has("events")
+        || (has("nonce") && !has("scope") && !has("scp"))
+        || is("token_use", &["access", "access_token"]) == Some(false)
+        || is("typ", &["ID", "Refresh", "Offline", "Logout", "Serialized-ID"]) == Some(true)
 }
 
 /// `aud` is a string or an array of strings (RFC 7519 section 4.1.3).

@@ -230,6 +230,7 @@ impl Policy {
         }
         check_dpop(&config)?;
         check_prefixes(&config)?;
+        check_names(&config)?;
         Ok(Self {
             reader: Reader::new(&config),
             dpop: config.dpop.clone().unwrap_or_default(),
@@ -401,6 +402,13 @@ impl Policy {
         let Some(bound) = &principal.claims.bound else {
             return if dpop { Err(bad(TokenError::NotBound)) } else { Ok(None) };
         };
+        // Elsewhere than in its header it stands as a plain bearer token would (RFC 9449 section 7.1).
+        if self.place(request) != Place::Header {
+            return Err(bad(match bound.key {
+                Some(_) => TokenError::BoundToKey,
+                None => TokenError::BoundToCertificate,
+            }));
+        }
         if let Some(expected) = bound.certificate {
             match request.certificate {
                 Certificate::Unasked => return Err(Refused::Need(Need::ClientCertificate)),
@@ -458,6 +466,10 @@ impl Policy {
             Presented::One(token) | Presented::Dpop(token) => token,
             Presented::None | Presented::Several => b"",
         }
+    }
+
+    pub(crate) fn says_dpop(&self, request: &Request<'_>) -> bool {
+        self.reader.says_dpop(request)
     }
 
     pub(crate) fn place(&self, request: &Request<'_>) -> Place {
@@ -575,7 +587,11 @@ impl Policy {
         let unverified = Unverified::parse(token)?;
         let claimed = unverified.claimed_issuer()?;
         let mut error = TokenError::Issuer;
-        for (index, known) in state.issuers().filter(|(_, known)| known.issuer.issuer == claimed) {
+        let named = || state.issuers().filter(|(_, known)| known.issuer.issuer == claimed);
+        // What our auth server says of an issuer of its own holds, keys and revocations alike. An entry of the configuration
+        // with that name can only ask for more.
+        let ours = named().any(|(index, _)| state.is_ours(index));
+        for (index, known) in named().filter(|(index, _)| state.is_ours(*index) == ours) {
             let Some(keys) = known.keys(now) else {
                 return Err(Unproven::Keys(index, None));
             };
@@ -603,7 +619,10 @@ impl Policy {
                     Ok(verified) => {
                         let leeway = self.config.leeway.millis;
                         let claims = Claims::read(&verified, &known.issuer, &self.compared, now, leeway)?;
-                        return Ok((claims, state.is_ours(index)));
+                        for (_, stricter) in named().filter(|(index, _)| ours && !state.is_ours(*index)) {
+                            Claims::read(&verified, &stricter.issuer, &self.compared, now, leeway)?;
+                        }
+                        return Ok((claims, ours));
                     }
                     Err(refused) => error = refused.into(),
                 }
@@ -763,6 +782,20 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
         if endpoint.prefix.as_deref() == Some("") {
             let message = "it is empty; leave it out, if there is one issuer of opaque tokens only";
             return Err(("introspection.prefix", message.into()));
+        }
+    }
+    Ok(())
+}
+
+/// A token's issuer is one entry: of two, the keys of one would do for what the other asks.
+fn check_names(config: &Config) -> Result<(), ConfigError> {
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        let same = |other: &Issuer| issuer.issuer.is_some() && other.issuer == issuer.issuer;
+        if let Some(first) = config.issuers.iter().take(index).position(same) {
+            return Err(ConfigError {
+                key: format!("issuers[{index}].issuer"),
+                message: format!("issuers[{first}] has the same name; write one entry, with all its keys"),
+            });
         }
     }
     Ok(())
