@@ -282,7 +282,7 @@ fn words(value: Option<&Value>) -> Result<Vec<String>, ClaimsError> {
 }
 
 /// A NumericDate (RFC 7519 section 2) in Unix milliseconds.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ClaimsError> {
+pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ClaimsError> {
     /// The year 9999; beyond it a number is a mistake (milliseconds) or an attack.
     const LATEST: f64 = 253_402_300_799.0;
     let Some(value) = claims.get(name) else { return Ok(None) };

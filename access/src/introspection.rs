@@ -44,6 +44,9 @@ pub struct IntrospectionEndpoint {
     /// What the issuer's opaque tokens begin with. Absent: every opaque token that begins with nobody else's prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// What `aud` of a signed answer must name: what the issuer calls this gateway. Absent: it is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
     /// How long an answer is relied on at most, as nobody tells us of a revocation there (`"60s"`).
     #[serde(default = "a_minute")]
     pub max_age: Duration,
@@ -104,6 +107,12 @@ pub enum AnswerError {
     /// Not the signed answer of that issuer (RFC 9701), or none where the upstream is to receive one.
     #[error("the answer is not a signed one (RFC 9701) that can be believed")]
     Signed,
+    /// A signed answer for somebody else (`introspection.audience`).
+    #[error("the signed answer names another audience than `introspection.audience`")]
+    Audience,
+    /// A signed answer of another time.
+    #[error("the signed answer was not made just now, or says that it has expired; compare the clocks")]
+    Time,
     /// `active` is missing, or no boolean.
     #[error("the answer does not say whether the token is active")]
     Active,
@@ -271,15 +280,7 @@ pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found,
         .filter(|text| text.starts_with("eyJ"))
         .map(str::trim_ascii);
     let members = match signed {
-        Some(text) => {
-            let keys = reading.issuer.and_then(|(_, keys)| keys);
-            // An issuer with keys that have not come yet cannot be believed yet.
-            if keys.is_none() && issuer.is_some_and(|issuer| issuer.jwks.is_some()) {
-                return Err(AnswerError::Signed);
-            }
-            let name = issuer.and_then(|issuer| issuer.issuer.as_deref());
-            signed_answer::read(text, name, keys, reading.verifier)?
-        }
+        Some(text) => signed_answer::read(text, reading)?,
         None => json::object(answer).map_err(|_| AnswerError::NotAnObject)?,
     };
     match members.get("active").and_then(serde_json::Value::as_bool) {

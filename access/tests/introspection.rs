@@ -363,6 +363,87 @@ fn the_upstream_receives_the_signed_answer_and_never_the_opaque_token() {
     assert!(world.refusal("gone").contains("does not know"));
 }
 
+/// Nobody looks at the signature where there are no keys. What is handed on in a header is a JWT all the same.
+#[test]
+fn a_signed_answer_has_one_spelling_also_where_nobody_has_its_key() {
+    let mut all = config(json!([issuer(json!({}))]));
+    all["forward"] = json!({ "authorization": "jwt" });
+    let mut world = World::new(&all);
+    let jwt = signed(&active(json!({})), |_, _| {});
+    let (unsigned, signature) = jwt.rsplit_once('.').unwrap();
+    let bearer = ("authorization".to_owned(), Some(format!("Bearer {jwt}")));
+    for bad in [
+        "x\r\nx-user-id: root",
+        "",
+        "A",
+        "AAAA AAAA",
+        "AAAA\0",
+        "AAAAé",
+        "AB",
+        "AA==",
+        "AA+/",
+        &format!("{signature}.AAAA"),
+        &format!("{signature}="),
+    ] {
+        let bad = format!("{unsigned}.{bad}");
+        assert_eq!(world.answer("opaque", &bad), Err(AnswerError::Signed), "{bad:?}");
+        assert!(!world.passes("opaque"), "{bad:?}");
+    }
+    world.answer("opaque", &format!("{jwt}\r\n")).unwrap();
+    assert_eq!(
+        world.changes(&[("authorization", "Bearer opaque")], "/orders").0,
+        [("dpop".to_owned(), None), bearer]
+    );
+}
+
+#[test]
+fn a_signed_answer_is_of_now_and_for_this_gateway() {
+    let endpoint = json!({ "introspection": {
+        "cluster": "id", "uri": "https://id/introspect", "audience": "gw"
+    } });
+    let mut all = config(json!([issuer(endpoint)]));
+    all["leeway"] = json!("10s");
+    let now = NOW / 1000;
+    for (said, error) in [
+        (json!({}), None),
+        (json!({ "aud": ["other", "gw"] }), None),
+        (json!({ "iat": now - 300 }), None),
+        (json!({ "iat": now + 310, "exp": now - 9 }), None),
+        (json!({ "aud": "other" }), Some(AnswerError::Audience)),
+        (json!({ "aud": ["gw2"] }), Some(AnswerError::Audience)),
+        (json!({ "aud": null }), Some(AnswerError::Audience)),
+        (json!({ "iat": null }), Some(AnswerError::Signed)),
+        (json!({ "iat": "now" }), Some(AnswerError::Signed)),
+        (json!({ "exp": "soon" }), Some(AnswerError::Signed)),
+        (json!({ "iat": now - 311 }), Some(AnswerError::Time)),
+        (json!({ "iat": now + 311 }), Some(AnswerError::Time)),
+        (json!({ "exp": now - 10 }), Some(AnswerError::Time)),
+    ] {
+        let mut world = World::new(&all);
+        let answer = signed(&active(json!({})), |_, claims| {
+            let claims = claims.as_object_mut().unwrap();
+            claims.extend(said.as_object().unwrap().clone());
+            claims.retain(|_, value| !value.is_null());
+        });
+        assert_eq!(world.answer("opaque", &answer).err(), error, "{said}");
+        assert_eq!(world.passes("opaque"), error.is_none(), "{said}");
+    }
+}
+
+/// As of a token: there is no trying of one key after another.
+#[test]
+fn a_signed_answer_is_verified_with_one_key() {
+    let key = |id: &str, secret: &[u8]| json!({ "kty": "oct", "alg": "HS256", "kid": id, "k": URL_SAFE_NO_PAD.encode(secret) });
+    let two = json!({ "inline": { "keys": [key("a", SECRET), key("b", &[7; 32])] } });
+    let all = config(json!([issuer(json!({ "jwks": two }))]));
+    for (id, good) in [(Some("a"), true), (Some("b"), false), (None, false)] {
+        let mut world = World::new(&all);
+        let answer = signed(&active(json!({})), |header, _| header.kid = id.map(str::to_owned));
+        assert_eq!(world.answer("opaque", &answer).is_ok(), good, "{id:?}");
+        assert_eq!(world.passes("opaque"), good, "{id:?}");
+    }
+}
+
 #[test]
 fn the_token_is_taken_off_where_configured() {
     let mut all = config(json!([issuer(json!({ "jwks": jwks() }))]));
