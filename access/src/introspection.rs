@@ -243,6 +243,11 @@ impl Introspections {
         self.open.len() < before
     }
 
+    /// Forgets the questions to one party.
+    pub(crate) fn forget_asked(&mut self, asked: Asked) {
+        self.open.retain(|open| open.question.token.asked != asked);
+    }
+
     /// Forgets every question: an answer from before does not count any more.
     pub(crate) fn forget(&mut self) {
         self.open.clear();
@@ -270,6 +275,8 @@ pub(crate) struct Found {
     pub(crate) until: Option<u64>,
     /// The signed answer.
     pub(crate) jwt: Option<Box<str>>,
+    /// What the issuer is called, if it is not our auth server.
+    pub(crate) issuer: Option<String>,
 }
 
 /// Reads the answer to a question: who it is, or why the token is not good.
@@ -294,6 +301,7 @@ pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found,
                     .map(|endpoint| relied_on(&claims, endpoint, reading.now)),
                 claims,
                 jwt: signed.filter(|_| reading.signed).map(Into::into),
+                issuer: issuer.and_then(|issuer| issuer.issuer.clone()),
             })),
             Err(ClaimsError::Malformed) => Err(AnswerError::Member),
             Err(error) => Ok(Err(error.into())),

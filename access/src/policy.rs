@@ -540,10 +540,12 @@ impl Policy {
         };
         let error = match self.verify(token, state, now) {
             Ok((claims, ours)) => {
+                let named = |token| Unverified::parse(token).ok()?.claimed_issuer().ok()?;
                 let found = Answered {
                     claims,
                     until: None,
                     jwt: None,
+                    issuer: if ours { None } else { named(token) },
                 };
                 return Ok(self.remember(token, found, ours, state));
             }
@@ -565,7 +567,12 @@ impl Policy {
 
     /// Remembers who a good token speaks of. `ours`: it is one of our own auth server.
     fn remember(&self, token: &str, found: Answered, ours: bool, state: &mut State) -> Rc<Principal> {
-        let Answered { claims, until, jwt } = found;
+        let Answered {
+            claims,
+            until,
+            jwt,
+            issuer,
+        } = found;
         // What our servers say of a user or a token id says nothing of somebody else's.
         let marks = if ours {
             state.revocations.marks(&claims)
@@ -575,6 +582,7 @@ impl Policy {
         let more = jwt.as_ref().map_or(0, |jwt| jwt.len());
         let ours = ours && !claims.foreign_user;
         let mut principal = Principal::new(claims, marks, ours, &self.config.forward);
+        principal.issuer = issuer;
         principal.until = until;
         principal.jwt = jwt;
         let principal = Rc::new(principal);

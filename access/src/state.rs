@@ -9,13 +9,13 @@ use hashbrown::HashMap;
 use crate::config::{Config, Issuer};
 use crate::denial::Unavailable;
 use crate::dpop::Nonces;
-use crate::introspection::{Introspections, Question, UnknownToken};
+use crate::introspection::{Asked, Introspections, Question, UnknownToken};
 use crate::jwk::{self, JwkError, Key};
 use crate::key_source::{DiscoveryError, Jwks};
 use crate::permission::{self, Conditions};
 use crate::policy::TokenError;
 use crate::principal::{Authorities, Caller, Principal};
-use crate::remote_keys::{KeysRequest, NamedKey, RemoteKeys};
+use crate::remote_keys::{Arrived, KeysRequest, NamedKey, RemoteKeys};
 use crate::replay::{Remembered, UsedProof, UsedProofs};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
@@ -297,17 +297,19 @@ impl State {
     /// The remote key sets to fetch now, by the index of the issuer. They count as asked for. Call it at every tick.
     pub fn keys_due(&mut self, now: u64) -> Vec<usize> {
         let mut due = Vec::new();
-        let mut expired = false;
+        let mut expired = Vec::new();
         for (index, known) in self.issuers.iter_mut().enumerate() {
             if let Keys::Remote(keys) = &mut known.keys {
-                expired |= keys.expire(now);
+                if keys.expire(now) {
+                    expired.push(index);
+                }
                 if keys.begin(now) {
                     due.push(index);
                 }
             }
         }
-        if expired {
-            self.forget_tokens();
+        for index in expired {
+            self.forget_tokens_of(index);
         }
         due
     }
@@ -325,16 +327,20 @@ impl State {
         }
     }
 
-    /// A remote key set came. After an error call [`State::keys_failed`].
-    pub fn set_keys(&mut self, index: usize, document: &[u8], now: u64) -> Result<(), FeedError> {
-        let changed = match self.remote_keys_mut(index) {
+    /// A remote key set came, and replaces the one before. Why none of its keys can be used, if that is so and is new. After
+    /// an error, when it was no key set, call [`State::keys_failed`].
+    pub fn set_keys(&mut self, index: usize, document: &[u8], now: u64) -> Result<Option<JwkError>, FeedError> {
+        let arrived = match self.remote_keys_mut(index) {
             Some(keys) => keys.arrived(document, now)?,
-            None => false,
+            None => Arrived::Same,
         };
-        if changed {
-            self.forget_tokens();
+        if arrived != Arrived::Same {
+            self.forget_tokens_of(index);
         }
-        Ok(())
+        Ok(match arrived {
+            Arrived::Unusable(none) => Some(none),
+            Arrived::Same | Arrived::Changed => None,
+        })
     }
 
     /// A remote key set did not come; the old keys stay.
@@ -414,6 +420,15 @@ impl State {
         self.tokens.clear();
         self.refused.clear();
         self.introspections.forget();
+    }
+
+    /// The same for one issuer of the configuration. What was refused may have been meant for it.
+    fn forget_tokens_of(&mut self, index: usize) {
+        let Some(known) = self.issuers.get(index) else { return };
+        let issuer = known.issuer.clone();
+        self.tokens.retain(|principal| principal.issuer != issuer.issuer);
+        self.refused.clear();
+        self.introspections.forget_asked(Asked::Issuer(index));
     }
 
     pub(crate) fn issuer(&self, index: usize) -> Option<&KnownIssuer> {

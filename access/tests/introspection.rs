@@ -292,6 +292,55 @@ fn a_token_is_shown_to_one_server_only() {
     }
 }
 
+/// RFC 8037 appendix A.2.
+const POINT: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+#[test]
+fn new_keys_of_an_issuer_concern_nobody_else() {
+    let asked = |name: &str, prefix: &str| {
+        issuer(json!({ "issuer": name, "introspection": {
+            "cluster": "id", "uri": format!("{name}/introspect"), "prefix": prefix
+        } }))
+    };
+    let mut fetched = asked("https://fetched", "f_");
+    fetched["jwks"] = json!({ "cluster": "id", "uri": "https://fetched/keys" });
+    let mut world = World::new(&config(json!([fetched, asked("https://other", "o_")])));
+    let key = |id: &str| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": POINT });
+    let fetch = |world: &mut World, keys: &[Value]| {
+        world.now += 4000;
+        world.state.keys_due(world.now);
+        let set = json!({ "keys": keys }).to_string();
+        world.state.set_keys(0, set.as_bytes(), world.now).unwrap();
+    };
+    fetch(&mut world, &[key("a"), key("b")]);
+    world
+        .answer("f_1", &active(json!({ "iss": "https://fetched" })))
+        .unwrap();
+    world.answer("o_1", &active(json!({ "iss": "https://other" }))).unwrap();
+    let ask = |world: &mut World, token: &str| {
+        let Decision::Need(Need::Introspection(unknown)) = world.bearer(token) else {
+            panic!()
+        };
+        world.state.want_introspection(&unknown);
+        world.state.introspections_due().pop().unwrap()
+    };
+    let (of_fetched, of_other) = (ask(&mut world, "f_2"), ask(&mut world, "o_2"));
+    // The same keys in another order are no news to anybody.
+    fetch(&mut world, &[key("b"), key("a")]);
+    assert!(world.passes("f_1") && world.passes("o_1"));
+    // Others are, to those who bring tokens of that issuer.
+    fetch(&mut world, &[key("c")]);
+    assert_eq!((world.passes("f_1"), world.passes("o_1")), (false, true));
+    for (question, iss) in [(&of_fetched, "https://fetched"), (&of_other, "https://other")] {
+        let answer = active(json!({ "iss": iss }));
+        let taken = world
+            .policy
+            .introspected(question, answer.as_bytes(), &mut world.state, world.now);
+        assert_eq!(taken, Ok(()), "{iss}");
+    }
+    assert_eq!((world.passes("f_2"), world.passes("o_2")), (false, true));
+}
+
 #[test]
 fn the_upstream_receives_the_signed_answer_and_never_the_opaque_token() {
     let mut all = config(json!([issuer(json!({ "jwks": jwks() }))]));
