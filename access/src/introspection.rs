@@ -26,6 +26,12 @@ pub const MAX_OPAQUE: usize = 2048;
 /// How many questions one VM may have open; a request that would need one more is refused with 503.
 pub const MAX_OPEN: usize = 64;
 
+/// The longest answer that is read, in bytes.
+pub const MAX_ANSWER: usize = 64 * 1024;
+
+/// How often what an answer says is kept, at most: in the signed answer, in the claims and in the headers.
+const KEPT: usize = 3;
+
 /// How long an answer without `exp` is relied on, in milliseconds.
 const WITHOUT_EXPIRY: u64 = 10_000;
 
@@ -101,6 +107,9 @@ struct Open {
 /// Why an answer says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
+    /// Longer than [`MAX_ANSWER`].
+    #[error("the answer is longer than 64 KiB")]
+    TooLong,
     /// Not a strict JSON object.
     #[error("the answer is not a JSON object")]
     NotAnObject,
@@ -277,10 +286,15 @@ pub(crate) struct Found {
     pub(crate) jwt: Option<Box<str>>,
     /// What the issuer is called, if it is not our auth server.
     pub(crate) issuer: Option<String>,
+    /// How many bytes it takes in memory, at most.
+    pub(crate) size: usize,
 }
 
 /// Reads the answer to a question: who it is, or why the token is not good.
 pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found, TokenError>, AnswerError> {
+    if answer.len() > MAX_ANSWER {
+        return Err(AnswerError::TooLong);
+    }
     let issuer = reading.issuer.map(|(issuer, _)| issuer);
     let signed = std::str::from_utf8(answer)
         .ok()
@@ -302,6 +316,7 @@ pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found,
                 claims,
                 jwt: signed.filter(|_| reading.signed).map(Into::into),
                 issuer: issuer.and_then(|issuer| issuer.issuer.clone()),
+                size: answer.len().saturating_mul(KEPT),
             })),
             Err(ClaimsError::Malformed) => Err(AnswerError::Member),
             Err(error) => Ok(Err(error.into())),

@@ -546,6 +546,7 @@ impl Policy {
                     until: None,
                     jwt: None,
                     issuer: if ours { None } else { named(token) },
+                    size: 0,
                 };
                 return Ok(self.remember(token, found, ours, state));
             }
@@ -572,6 +573,7 @@ impl Policy {
             until,
             jwt,
             issuer,
+            size,
         } = found;
         // What our servers say of a user or a token id says nothing of somebody else's.
         let marks = if ours {
@@ -579,14 +581,13 @@ impl Policy {
         } else {
             Marks::default()
         };
-        let more = jwt.as_ref().map_or(0, |jwt| jwt.len());
         let ours = ours && !claims.foreign_user;
         let mut principal = Principal::new(claims, marks, ours, &self.config.forward);
         principal.issuer = issuer;
         principal.until = until;
         principal.jwt = jwt;
         let principal = Rc::new(principal);
-        state.tokens.put_with(token.as_bytes(), more, principal.clone());
+        state.tokens.put_with(token.as_bytes(), size, principal.clone());
         principal
     }
 

@@ -261,6 +261,26 @@ fn an_answer_is_relied_on_for_a_while_and_then_asked_for_again() {
     assert_eq!(state(&mut world, 30)[0], "is asked about");
 }
 
+/// What servers say is remembered in bounded memory, however much they say of each token.
+#[test]
+fn long_answers_take_the_room_of_others_and_too_long_ones_say_nothing() {
+    let mut world = World::new(&config(json!([issuer(json!({}))])));
+    let long = |bytes: usize| {
+        let spare = bytes - active(json!({ "scope": "" })).len();
+        active(json!({ "scope": "s".repeat(spare) }))
+    };
+    assert_eq!(
+        world.answer("too-long", &long(64 * 1024 + 1)),
+        Err(AnswerError::TooLong)
+    );
+    for n in 0..60 {
+        world.answer(&format!("t{n}"), &long(64 * 1024)).unwrap();
+        assert!(world.passes(&format!("t{n}")));
+    }
+    // Of 8 MiB, three times 64 KiB for each.
+    assert!(!world.passes("t0") && world.passes("t59"));
+}
+
 #[test]
 fn a_token_is_shown_to_one_server_only() {
     let with = |prefix: &str| {
