@@ -23,8 +23,11 @@ use crate::snapshot::Introspection;
 /// The longest opaque token that is asked about, in bytes.
 pub const MAX_OPAQUE: usize = 2048;
 
-/// How many questions one VM may have open; a request that would need one more is refused with 503.
+/// How many questions one VM may have open at our auth server; a request that would need one more is refused with 503.
 pub const MAX_OPEN: usize = 64;
+
+/// How many at any other issuer: one that does not answer takes nothing from the others.
+pub const MAX_OPEN_ELSEWHERE: usize = MAX_OPEN / 2;
 
 /// The longest answer that is read, in bytes.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -209,14 +212,24 @@ impl Introspections {
         let open = self.open.iter().find(|open| &*open.question.token.text == token);
         match open {
             Some(open) => Some(open.question.need()),
-            None if self.open.len() < MAX_OPEN => Some(Need::Introspection(UnknownToken::new(token, asked))),
+            None if self.room(asked) => Some(Need::Introspection(UnknownToken::new(token, asked))),
             None => None,
         }
     }
 
+    /// Whether one more may be open there.
+    fn room(&self, asked: Asked) -> bool {
+        let most = match asked {
+            Asked::AuthServer => MAX_OPEN,
+            Asked::Issuer(_) => MAX_OPEN_ELSEWHERE,
+        };
+        let there = |open: &&Open| open.question.token.asked == asked;
+        self.open.iter().filter(there).count() < most
+    }
+
     /// Opens a question, unless it is open.
     pub(crate) fn want(&mut self, token: &UnknownToken) {
-        if self.open.len() >= MAX_OPEN || self.open.iter().any(|open| open.question.token == *token) {
+        if !self.room(token.asked) || self.open.iter().any(|open| open.question.token == *token) {
             return;
         }
         self.numbered = self.numbered.wrapping_add(1);
@@ -370,6 +383,24 @@ mod tests {
         assert!(asked.need("one-more", Asked::AuthServer).is_some());
         asked.forget();
         assert!(!asked.close(&due[1]), "an answer from before");
+    }
+
+    #[test]
+    fn who_does_not_answer_takes_no_room_of_others() {
+        let mut asked = Introspections::default();
+        let mut open = |asked_of: Asked, most: usize| {
+            for n in 0..most {
+                let need = asked.need(&format!("{asked_of:?}-{n}"), asked_of);
+                let Some(Need::Introspection(token)) = need else {
+                    panic!("{asked_of:?} {n}: {need:?}")
+                };
+                asked.want(&token);
+            }
+            assert_eq!(asked.need("one-more", asked_of), None, "{asked_of:?}");
+        };
+        open(Asked::Issuer(0), MAX_OPEN / 2);
+        open(Asked::Issuer(1), MAX_OPEN / 2);
+        open(Asked::AuthServer, MAX_OPEN);
     }
 
     #[test]
