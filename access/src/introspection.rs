@@ -56,7 +56,8 @@ pub struct IntrospectionEndpoint {
     /// What `aud` of a signed answer must name: what the issuer calls this gateway. Absent: it is not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// How long an answer is relied on at most, as nobody tells us of a revocation there (`"60s"`).
+    /// How long an answer is relied on at most, as nobody tells us of a revocation there (`"60s"`); at least
+    /// 1s.
     #[serde(default = "a_minute")]
     pub max_age: Duration,
 }

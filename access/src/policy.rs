@@ -792,6 +792,10 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
             let message = "it is empty; leave it out, if there is one issuer of opaque tokens only";
             return Err(("introspection.prefix", message.into()));
         }
+        if endpoint.max_age.millis < 1000 {
+            let message = "an answer is relied on for 1s at least; else each request would ask again without end";
+            return Err(("introspection.max_age", message.into()));
+        }
     }
     Ok(())
 }

@@ -261,6 +261,21 @@ fn an_answer_is_relied_on_for_a_while_and_then_asked_for_again() {
     assert_eq!(state(&mut world, 30)[0], "is asked about");
 }
 
+#[test]
+fn an_answer_that_is_good_for_no_time_is_refused_at_load() {
+    for (max_age, good) in [("0s", false), ("999ms", false), ("1s", true)] {
+        let endpoint = json!({ "introspection": { "cluster": "id", "uri": "https://id/i", "max_age": max_age } });
+        let text = config(json!([issuer(endpoint)])).to_string();
+        let error = Policy::parse(text.as_bytes()).map(drop).map_err(|error| error.key);
+        let expected = if good {
+            Ok(())
+        } else {
+            Err("issuers[0].introspection.max_age".to_owned())
+        };
+        assert_eq!(error, expected, "{max_age}");
+    }
+}
+
 /// What servers say is remembered in bounded memory, however much they say of each token.
 #[test]
 fn long_answers_take_the_room_of_others_and_too_long_ones_say_nothing() {
