@@ -451,6 +451,7 @@ impl Policy {
             token,
             key,
             nonces: self.dpop.nonce.then_some(&state.nonces),
+            used: state.used_proofs(),
             now,
             max_age: self.dpop.max_age.millis,
             leeway: self.config.leeway.millis,
@@ -751,8 +752,8 @@ fn check_dpop(config: &Config) -> Result<(), ConfigError> {
         })
     };
     if let Some(dpop) = &config.dpop {
-        if !(1000..=3_600_000).contains(&dpop.max_age.millis) {
-            return wrong("dpop.max_age", "a proof is good for 1s to 1h");
+        if !(1000..=300_000).contains(&dpop.max_age.millis) {
+            return wrong("dpop.max_age", "a proof is good for 1s to 5m");
         }
         if dpop.nonce_lifetime.millis < 1000 {
             return wrong("dpop.nonce_lifetime", "a nonce is good for 1s at least");

@@ -139,7 +139,7 @@ impl State {
             refused: TokenCache::new(REFUSED_BUDGET, REFUSED, seed.rotate_left(16)),
             introspections: Introspections::new(&config.issuers),
             nonces: Nonces::new(&seed.to_le_bytes(), 1),
-            used_proofs: UsedProofs::default(),
+            used_proofs: UsedProofs::new(&seed.to_le_bytes()),
             token_feed: config.auth_server.as_ref().map(|_| Feed::default()),
             permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
             max_stale: config.max_stale.millis,
@@ -370,6 +370,21 @@ impl State {
         let dpop = config.dpop.clone().unwrap_or_default();
         let secret = dpop.nonce_secret.as_deref().map_or(random, str::as_bytes);
         self.nonces = Nonces::new(secret, dpop.nonce_lifetime.millis);
+    }
+
+    /// Takes the random secret that all VMs of the host have, and what this plugin is called in all of them: by both, a used
+    /// proof is the same to each of these VMs and to nobody else.
+    pub fn share_proofs(&mut self, secret: &[u8], plugin: &[u8]) {
+        self.used_proofs = UsedProofs::shared(secret, plugin);
+    }
+
+    /// Whether other VMs can tell that a proof was used here. If not, say so and refuse.
+    pub fn shares_proofs(&self) -> bool {
+        self.used_proofs.are_shared()
+    }
+
+    pub(crate) fn used_proofs(&self) -> &UsedProofs {
+        &self.used_proofs
     }
 
     /// Looks whether this VM has seen a proof, and remembers it.

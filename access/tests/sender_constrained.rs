@@ -611,6 +611,7 @@ fn challenges_say_how_to_come_and_where_the_resource_is_described() {
     for config in [
         json!({ "resource_metadata": "api" }),
         json!({ "dpop": { "max_age": "0s" } }),
+        json!({ "dpop": { "max_age": "301s" } }),
         json!({ "dpop": { "nonce_secret": "short" } }),
         json!({ "dpop": { "scheme": "any" } }),
         json!({ "dpop": { "nonces": true } }),

@@ -147,8 +147,13 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     let config = policy.config();
     let mut state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
     signatures::adopt_natives(&mut state);
+    let drawn = secret();
+    let shared = proofs::shared_secret(&drawn);
+    if let Some(shared) = &shared {
+        state.share_proofs(shared, &proofs::plugin());
+    }
     if config.dpop.as_ref().is_some_and(|dpop| dpop.nonce) {
-        state.set_nonce_secret(config, &proofs::nonce_secret(&secret()));
+        state.set_nonce_secret(config, shared.as_deref().unwrap_or(&drawn));
     }
     let mut gate = Gate {
         state,
