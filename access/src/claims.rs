@@ -83,6 +83,9 @@ impl Claims {
         {
             return Err(ClaimsError::Kind);
         }
+        if another_kind(claims) {
+            return Err(ClaimsError::Kind);
+        }
         check_audience(claims, &issuer.audiences)?;
         let mut read = Self::named(claims, &issuer.claims, compared)?;
         read.foreign_user = issuer.foreign_users;
@@ -199,6 +202,25 @@ impl Claims {
     }
 }
 
+/// Whether the claims are those of an ID token, a refresh token or a logout token of somebody who signs them with the same
+/// keys, for the same audience and under the same header as access tokens: OpenID Connect Core 1.0 sections 2 and 3.1.3.6,
+/// Back-Channel Logout 1.0 section 2.4, and the claims by which Keycloak (`typ`) and Cognito (`token_use`) tell them apart.
+/// (Some put the `nonce` of a login into its access tokens too; those have a scope.)
+fn another_kind(claims: &Map<String, Value>) -> bool {
+    let has = |name: &str| claims.contains_key(name);
+    let is = |name: &str, kinds: &[&str]| {
+        let value = claims.get(name).map(|value| value.as_str().unwrap_or_default());
+        value.map(|value| kinds.iter().any(|kind| value.eq_ignore_ascii_case(kind)))
+    };
+    has("at_hash")
+        || has("c_hash")
+        || has("s_hash")
+        || has("events")
+        || (has("nonce") && !has("scope") && !has("scp"))
+        || is("token_use", &["access", "access_token"]) == Some(false)
+        || is("typ", &["ID", "Refresh", "Offline", "Logout", "Serialized-ID"]) == Some(true)
+}
+
 /// `aud` is a string or an array of strings (RFC 7519 section 4.1.3).
 fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), ClaimsError> {
     let named: Vec<&str> = match claims.get("aud") {
@@ -260,7 +282,7 @@ fn words(value: Option<&Value>) -> Result<Vec<String>, ClaimsError> {
 }
 
 /// A NumericDate (RFC 7519 section 2) in Unix milliseconds.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ClaimsError> {
+pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ClaimsError> {
     /// The year 9999; beyond it a number is a mistake (milliseconds) or an attack.
     const LATEST: f64 = 253_402_300_799.0;
     let Some(value) = claims.get(name) else { return Ok(None) };

@@ -13,7 +13,7 @@ use crate::confirmation::{Digest, sha256, thumbprint};
 use crate::json;
 use crate::jwk::{Algorithm, Key};
 use crate::path;
-use crate::replay::UsedProof;
+use crate::replay::{UsedProof, UsedProofs};
 use crate::signature::Verifier;
 
 /// The longest proof that is looked at, in bytes.
@@ -30,7 +30,7 @@ const AHEAD: u64 = 10_000;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Dpop {
-    /// How old a proof may be (`"60s"`). So long it is remembered, too.
+    /// How old a proof may be (`"60s"`), at most 5 minutes. So long it is remembered, too.
     pub max_age: Duration,
     /// Whether a proof must carry a nonce that we gave out.
     pub nonce: bool,
@@ -86,6 +86,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) key: &'a Digest,
     /// If a nonce is needed.
     pub(crate) nonces: Option<&'a Nonces>,
+    /// Among which it will be remembered.
+    pub(crate) used: &'a UsedProofs,
     /// Unix milliseconds.
     pub(crate) now: u64,
     pub(crate) max_age: u64,
@@ -178,7 +180,7 @@ pub(crate) fn verify(proof: &[u8], expected: &Expected<'_>) -> Result<UsedProof,
         .saturating_add(expected.max_age)
         .saturating_add(AHEAD)
         .saturating_add(expected.leeway.saturating_mul(2));
-    Ok(UsedProof::new(expected.key, jti, until))
+    Ok(expected.used.proof(expected.key, jti, until))
 }
 
 /// The key in the header, with the algorithm of the proof.
@@ -375,6 +377,7 @@ mod tests {
     #[test]
     fn addresses_are_compared_in_their_normal_form() {
         let verifier = Verifier::default();
+        let used = UsedProofs::new(b"");
         let expected = |scheme, authority, path| Expected {
             method: "GET",
             scheme,
@@ -383,6 +386,7 @@ mod tests {
             token: b"",
             key: &[0; 32],
             nonces: None,
+            used: &used,
             now: 0,
             max_age: 0,
             leeway: 0,

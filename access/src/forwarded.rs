@@ -47,7 +47,12 @@ impl Policy {
         let own = caller.principal.jwt.is_none();
         match self.place(request) {
             // It is where it belongs, and is what it should be.
-            Place::Header if jwt.is_some() && own && config.token.header.as_deref() == Some("authorization") => {
+            Place::Header
+                if jwt.is_some()
+                    && own
+                    && !self.says_dpop(request)
+                    && config.token.header.as_deref() == Some("authorization") =>
+            {
                 return changes;
             }
             Place::Header => changes
@@ -68,6 +73,29 @@ impl Policy {
             changes.headers.retain(|(name, _)| *name != "authorization");
             changes.headers.push(("authorization", Some(value)));
         }
+        changes
+    }
+}
+
+impl Policy {
+    /// What becomes of the tokens of a request that passes although nobody knows whose they are, as it does in shadow mode.
+    /// No token that was not found good goes on where tokens are to be replaced.
+    pub fn tokens_removed<'a>(&'a self, request: &Request<'_>, target: &str) -> TokenChanges<'a> {
+        let (config, mut changes) = (self.config(), TokenChanges::default());
+        if config.forward.authorization == Authorization::Keep {
+            return changes;
+        }
+        changes
+            .headers
+            .extend(config.token.header.as_deref().map(|name| (name, None)));
+        if let Some(name) = config.token.cookie.as_deref() {
+            let rest = Some(request.other_cookies(name));
+            changes.headers.push(("cookie", rest.filter(|rest| !rest.is_empty())));
+        }
+        if let Some(name) = config.token.query.as_deref() {
+            changes.target = Some(without_parameter(target, name)).filter(|rest| rest != target);
+        }
+        changes.headers.push(("dpop", None));
         changes
     }
 }

@@ -23,8 +23,17 @@ use crate::snapshot::Introspection;
 /// The longest opaque token that is asked about, in bytes.
 pub const MAX_OPAQUE: usize = 2048;
 
-/// How many questions one VM may have open; a request that would need one more is refused with 503.
+/// How many questions one VM may have open at our auth server; a request that would need one more is refused with 503.
 pub const MAX_OPEN: usize = 64;
+
+/// How many at any other issuer: one that does not answer takes nothing from the others.
+pub const MAX_OPEN_ELSEWHERE: usize = MAX_OPEN / 2;
+
+/// The longest answer that is read, in bytes.
+pub const MAX_ANSWER: usize = 64 * 1024;
+
+/// How often what an answer says is kept, at most: in the signed answer, in the claims and in the headers.
+const KEPT: usize = 3;
 
 /// How long an answer without `exp` is relied on, in milliseconds.
 const WITHOUT_EXPIRY: u64 = 10_000;
@@ -44,7 +53,11 @@ pub struct IntrospectionEndpoint {
     /// What the issuer's opaque tokens begin with. Absent: every opaque token that begins with nobody else's prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// How long an answer is relied on at most, as nobody tells us of a revocation there (`"60s"`).
+    /// What `aud` of a signed answer must name: what the issuer calls this gateway. Absent: it is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// How long an answer is relied on at most, as nobody tells us of a revocation there (`"60s"`); at least
+    /// 1s.
     #[serde(default = "a_minute")]
     pub max_age: Duration,
 }
@@ -98,12 +111,21 @@ struct Open {
 /// Why an answer says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
+    /// Longer than [`MAX_ANSWER`].
+    #[error("the answer is longer than 64 KiB")]
+    TooLong,
     /// Not a strict JSON object.
     #[error("the answer is not a JSON object")]
     NotAnObject,
     /// Not the signed answer of that issuer (RFC 9701), or none where the upstream is to receive one.
     #[error("the answer is not a signed one (RFC 9701) that can be believed")]
     Signed,
+    /// A signed answer for somebody else (`introspection.audience`).
+    #[error("the signed answer names another audience than `introspection.audience`")]
+    Audience,
+    /// A signed answer of another time.
+    #[error("the signed answer was not made just now, or says that it has expired; compare the clocks")]
+    Time,
     /// `active` is missing, or no boolean.
     #[error("the answer does not say whether the token is active")]
     Active,
@@ -191,14 +213,24 @@ impl Introspections {
         let open = self.open.iter().find(|open| &*open.question.token.text == token);
         match open {
             Some(open) => Some(open.question.need()),
-            None if self.open.len() < MAX_OPEN => Some(Need::Introspection(UnknownToken::new(token, asked))),
+            None if self.room(asked) => Some(Need::Introspection(UnknownToken::new(token, asked))),
             None => None,
         }
     }
 
+    /// Whether one more may be open there.
+    fn room(&self, asked: Asked) -> bool {
+        let most = match asked {
+            Asked::AuthServer => MAX_OPEN,
+            Asked::Issuer(_) => MAX_OPEN_ELSEWHERE,
+        };
+        let there = |open: &&Open| open.question.token.asked == asked;
+        self.open.iter().filter(there).count() < most
+    }
+
     /// Opens a question, unless it is open.
     pub(crate) fn want(&mut self, token: &UnknownToken) {
-        if self.open.len() >= MAX_OPEN || self.open.iter().any(|open| open.question.token == *token) {
+        if !self.room(token.asked) || self.open.iter().any(|open| open.question.token == *token) {
             return;
         }
         self.numbered = self.numbered.wrapping_add(1);
@@ -234,6 +266,11 @@ impl Introspections {
         self.open.len() < before
     }
 
+    /// Forgets the questions to one party.
+    pub(crate) fn forget_asked(&mut self, asked: Asked) {
+        self.open.retain(|open| open.question.token.asked != asked);
+    }
+
     /// Forgets every question: an answer from before does not count any more.
     pub(crate) fn forget(&mut self) {
         self.open.clear();
@@ -261,25 +298,24 @@ pub(crate) struct Found {
     pub(crate) until: Option<u64>,
     /// The signed answer.
     pub(crate) jwt: Option<Box<str>>,
+    /// What the issuer is called, if it is not our auth server.
+    pub(crate) issuer: Option<String>,
+    /// How many bytes it takes in memory, at most.
+    pub(crate) size: usize,
 }
 
 /// Reads the answer to a question: who it is, or why the token is not good.
 pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found, TokenError>, AnswerError> {
+    if answer.len() > MAX_ANSWER {
+        return Err(AnswerError::TooLong);
+    }
     let issuer = reading.issuer.map(|(issuer, _)| issuer);
     let signed = std::str::from_utf8(answer)
         .ok()
         .filter(|text| text.starts_with("eyJ"))
         .map(str::trim_ascii);
     let members = match signed {
-        Some(text) => {
-            let keys = reading.issuer.and_then(|(_, keys)| keys);
-            // An issuer with keys that have not come yet cannot be believed yet.
-            if keys.is_none() && issuer.is_some_and(|issuer| issuer.jwks.is_some()) {
-                return Err(AnswerError::Signed);
-            }
-            let name = issuer.and_then(|issuer| issuer.issuer.as_deref());
-            signed_answer::read(text, name, keys, reading.verifier)?
-        }
+        Some(text) => signed_answer::read(text, reading)?,
         None => json::object(answer).map_err(|_| AnswerError::NotAnObject)?,
     };
     match members.get("active").and_then(serde_json::Value::as_bool) {
@@ -293,6 +329,8 @@ pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found,
                     .map(|endpoint| relied_on(&claims, endpoint, reading.now)),
                 claims,
                 jwt: signed.filter(|_| reading.signed).map(Into::into),
+                issuer: issuer.and_then(|issuer| issuer.issuer.clone()),
+                size: answer.len().saturating_mul(KEPT),
             })),
             Err(ClaimsError::Malformed) => Err(AnswerError::Member),
             Err(error) => Ok(Err(error.into())),
@@ -346,6 +384,24 @@ mod tests {
         assert!(asked.need("one-more", Asked::AuthServer).is_some());
         asked.forget();
         assert!(!asked.close(&due[1]), "an answer from before");
+    }
+
+    #[test]
+    fn who_does_not_answer_takes_no_room_of_others() {
+        let mut asked = Introspections::default();
+        let mut open = |asked_of: Asked, most: usize| {
+            for n in 0..most {
+                let need = asked.need(&format!("{asked_of:?}-{n}"), asked_of);
+                let Some(Need::Introspection(token)) = need else {
+                    panic!("{asked_of:?} {n}: {need:?}")
+                };
+                asked.want(&token);
+            }
+            assert_eq!(asked.need("one-more", asked_of), None, "{asked_of:?}");
+        };
+        open(Asked::Issuer(0), MAX_OPEN / 2);
+        open(Asked::Issuer(1), MAX_OPEN / 2);
+        open(Asked::AuthServer, MAX_OPEN);
     }
 
     #[test]

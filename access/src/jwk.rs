@@ -165,6 +165,19 @@ pub fn key_set(set: &Value) -> Result<Vec<Key>, JwkError> {
     }
 }
 
+/// Whether these are the same keys, in whatever order and however they were written.
+pub(crate) fn same_keys(one: &[Key], other: &[Key]) -> bool {
+    fn sorted(keys: &[Key]) -> Vec<Identity<'_>> {
+        let mut all: Vec<_> = keys.iter().map(Key::identity).collect();
+        all.sort_unstable();
+        all
+    }
+    sorted(one) == sorted(other)
+}
+
+/// Name, material and algorithms of a key.
+type Identity<'a> = (Option<&'a str>, &'a [u8], Vec<&'static str>);
+
 impl Key {
     /// Reads one JWK. Without `alg` it verifies every algorithm of its kind that it is strong enough for.
     pub fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, JwkError> {
@@ -240,6 +253,19 @@ impl Key {
     /// Whether this key verifies signatures of this algorithm.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.algorithms().any(|own| own == algorithm)
+    }
+
+    /// Whether who verifies with it could sign with it, too (HMAC).
+    pub(crate) fn is_secret(&self) -> bool {
+        self.algorithms().any(|algorithm| algorithm.row().1 == "oct")
+    }
+
+    fn identity(&self) -> Identity<'_> {
+        (
+            self.id(),
+            &self.material,
+            self.algorithms().map(Algorithm::name).collect(),
+        )
     }
 
     /// The key in bytes, for a verifier outside of this crate: the DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1) of a

@@ -94,6 +94,19 @@ impl<'a> Unverified<'a> {
         Ok(Self::take_apart(token)?.0)
     }
 
+    /// Takes a JWS of this type apart: `typ` must be there, with or without `application/`.
+    pub(crate) fn parse_typed(token: &'a str, typ: &str) -> Result<Self, JwsError> {
+        let (token, header) = Self::take_apart(token)?;
+        let is = |named: &str| {
+            let (class, name) = named.split_once('/').unwrap_or(("application", named));
+            class.eq_ignore_ascii_case("application") && name.eq_ignore_ascii_case(typ)
+        };
+        match text(&header, "typ")? {
+            Some(named) if is(named) => Ok(token),
+            _ => Err(JwsError::Type),
+        }
+    }
+
     fn take_apart(token: &'a str) -> Result<(Self, Map<String, Value>), JwsError> {
         if token.len() > MAX_TOKEN {
             return Err(JwsError::TooLong);
@@ -179,7 +192,8 @@ impl<'a> Unverified<'a> {
         Ok(())
     }
 
-    fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
+    /// The payload, whoever wrote it.
+    pub(crate) fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
         json::object(&decode(self.payload)?).map_err(|_| JwsError::Claims)
     }
 }

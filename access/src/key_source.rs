@@ -182,7 +182,11 @@ pub struct Url<'a> {
 impl<'a> Url<'a> {
     /// Takes an address apart; or says what is wrong with it.
     pub fn parse(url: &'a str) -> Result<Self, String> {
-        let wrong = || format!("`{url}` is not an address; write it as in `https://id.example.com/keys`");
+        let wrong = || {
+            // What stands before an `@` may be a password.
+            let shown = url.rsplit_once('@').map_or(url, |(_, shown)| shown);
+            format!("`{shown}` is not an address; write it as in `https://id.example.com/keys`")
+        };
         let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let plain = |byte: u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'@' | b'#' | b'\\' | b'"');

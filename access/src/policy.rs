@@ -230,6 +230,7 @@ impl Policy {
         }
         check_dpop(&config)?;
         check_prefixes(&config)?;
+        check_names(&config)?;
         Ok(Self {
             reader: Reader::new(&config),
             dpop: config.dpop.clone().unwrap_or_default(),
@@ -401,6 +402,13 @@ impl Policy {
         let Some(bound) = &principal.claims.bound else {
             return if dpop { Err(bad(TokenError::NotBound)) } else { Ok(None) };
         };
+        // Elsewhere than in its header it stands as a plain bearer token would (RFC 9449 section 7.1).
+        if self.place(request) != Place::Header {
+            return Err(bad(match bound.key {
+                Some(_) => TokenError::BoundToKey,
+                None => TokenError::BoundToCertificate,
+            }));
+        }
         if let Some(expected) = bound.certificate {
             match request.certificate {
                 Certificate::Unasked => return Err(Refused::Need(Need::ClientCertificate)),
@@ -443,6 +451,7 @@ impl Policy {
             token,
             key,
             nonces: self.dpop.nonce.then_some(&state.nonces),
+            used: state.used_proofs(),
             now,
             max_age: self.dpop.max_age.millis,
             leeway: self.config.leeway.millis,
@@ -458,6 +467,10 @@ impl Policy {
             Presented::One(token) | Presented::Dpop(token) => token,
             Presented::None | Presented::Several => b"",
         }
+    }
+
+    pub(crate) fn says_dpop(&self, request: &Request<'_>) -> bool {
+        self.reader.says_dpop(request)
     }
 
     pub(crate) fn place(&self, request: &Request<'_>) -> Place {
@@ -528,10 +541,13 @@ impl Policy {
         };
         let error = match self.verify(token, state, now) {
             Ok((claims, ours)) => {
+                let named = |token| Unverified::parse(token).ok()?.claimed_issuer().ok()?;
                 let found = Answered {
                     claims,
                     until: None,
                     jwt: None,
+                    issuer: if ours { None } else { named(token) },
+                    size: 0,
                 };
                 return Ok(self.remember(token, found, ours, state));
             }
@@ -553,20 +569,26 @@ impl Policy {
 
     /// Remembers who a good token speaks of. `ours`: it is one of our own auth server.
     fn remember(&self, token: &str, found: Answered, ours: bool, state: &mut State) -> Rc<Principal> {
-        let Answered { claims, until, jwt } = found;
+        let Answered {
+            claims,
+            until,
+            jwt,
+            issuer,
+            size,
+        } = found;
         // What our servers say of a user or a token id says nothing of somebody else's.
         let marks = if ours {
             state.revocations.marks(&claims)
         } else {
             Marks::default()
         };
-        let more = jwt.as_ref().map_or(0, |jwt| jwt.len());
         let ours = ours && !claims.foreign_user;
         let mut principal = Principal::new(claims, marks, ours, &self.config.forward);
+        principal.issuer = issuer;
         principal.until = until;
         principal.jwt = jwt;
         let principal = Rc::new(principal);
-        state.tokens.put_with(token.as_bytes(), more, principal.clone());
+        state.tokens.put_with(token.as_bytes(), size, principal.clone());
         principal
     }
 
@@ -575,7 +597,11 @@ impl Policy {
         let unverified = Unverified::parse(token)?;
         let claimed = unverified.claimed_issuer()?;
         let mut error = TokenError::Issuer;
-        for (index, known) in state.issuers().filter(|(_, known)| known.issuer.issuer == claimed) {
+        let named = || state.issuers().filter(|(_, known)| known.issuer.issuer == claimed);
+        // What our auth server says of an issuer of its own holds, keys and revocations alike. An entry of the configuration
+        // with that name can only ask for more.
+        let ours = named().any(|(index, _)| state.is_ours(index));
+        for (index, known) in named().filter(|(index, _)| state.is_ours(*index) == ours) {
             let Some(keys) = known.keys(now) else {
                 return Err(Unproven::Keys(index, None));
             };
@@ -603,7 +629,10 @@ impl Policy {
                     Ok(verified) => {
                         let leeway = self.config.leeway.millis;
                         let claims = Claims::read(&verified, &known.issuer, &self.compared, now, leeway)?;
-                        return Ok((claims, state.is_ours(index)));
+                        for (_, stricter) in named().filter(|(index, _)| ours && !state.is_ours(*index)) {
+                            Claims::read(&verified, &stricter.issuer, &self.compared, now, leeway)?;
+                        }
+                        return Ok((claims, ours));
                     }
                     Err(refused) => error = refused.into(),
                 }
@@ -723,8 +752,8 @@ fn check_dpop(config: &Config) -> Result<(), ConfigError> {
         })
     };
     if let Some(dpop) = &config.dpop {
-        if !(1000..=3_600_000).contains(&dpop.max_age.millis) {
-            return wrong("dpop.max_age", "a proof is good for 1s to 1h");
+        if !(1000..=300_000).contains(&dpop.max_age.millis) {
+            return wrong("dpop.max_age", "a proof is good for 1s to 5m");
         }
         if dpop.nonce_lifetime.millis < 1000 {
             return wrong("dpop.nonce_lifetime", "a nonce is good for 1s at least");
@@ -763,6 +792,24 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
         if endpoint.prefix.as_deref() == Some("") {
             let message = "it is empty; leave it out, if there is one issuer of opaque tokens only";
             return Err(("introspection.prefix", message.into()));
+        }
+        if endpoint.max_age.millis < 1000 {
+            let message = "an answer is relied on for 1s at least; else each request would ask again without end";
+            return Err(("introspection.max_age", message.into()));
+        }
+    }
+    Ok(())
+}
+
+/// A token's issuer is one entry: of two, the keys of one would do for what the other asks.
+fn check_names(config: &Config) -> Result<(), ConfigError> {
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        let same = |other: &Issuer| issuer.issuer.is_some() && other.issuer == issuer.issuer;
+        if let Some(first) = config.issuers.iter().take(index).position(same) {
+            return Err(ConfigError {
+                key: format!("issuers[{index}].issuer"),
+                message: format!("issuers[{first}] has the same name; write one entry, with all its keys"),
+            });
         }
     }
     Ok(())

@@ -16,6 +16,8 @@ pub struct Principal {
     pub marks: Marks,
     /// Whether it is a token of our own auth server, and its user one of our login service's.
     pub ours: bool,
+    /// What the issuer is called, if it is not our own auth server.
+    pub issuer: Option<String>,
     /// Unix milliseconds at which somebody must be asked again who this is; `None`: never.
     pub until: Option<u64>,
     /// What the upstream may be given in place of an opaque token.
@@ -73,6 +75,7 @@ impl Principal {
             claims,
             marks,
             ours,
+            issuer: None,
             until: None,
             jwt: None,
             headers,

@@ -3,20 +3,22 @@
 //!
 //! Such a token may be the first one after a rotation, or anybody's invention. So nobody is refused for a key that was not
 //! looked for: the request waits for a fetch that began after it came, which all such requests share, and only a key that
-//! this fetch did not bring is unknown. Fetches are at least a second apart, and further while they bring nothing new.
+//! this fetch did not bring is unknown. Fetches are at least a second apart, and further while they bring none of the keys
+//! that are waited for.
 
 use serde_json::Value;
 
 use crate::json;
-use crate::jwk::{self, Algorithm, Key};
+use crate::jwk::{self, Algorithm, JwkError, Key};
 use crate::key_source::{KeysAt, RemoteJwks, Url, discovered, discovery_uri};
 use crate::state::FeedError;
 
 /// The shortest time between two fetches, in milliseconds.
 const LEAST_PAUSE: u64 = 1000;
 
-/// The longest: while fetches fail, or bring nothing new to those who wait for a key.
-const MOST_PAUSE: u64 = 10_000;
+/// The longest: while fetches fail, or bring nothing to those who wait for a key. Less than a request is held (`hold`, by
+/// default), so that nobody who invents keys can hide a real one.
+const MOST_PAUSE: u64 = 4_000;
 
 /// How long a key that a fetch did not bring counts as unknown, in milliseconds.
 const UNKNOWN: u64 = 10_000;
@@ -51,6 +53,7 @@ pub(crate) struct RemoteKeys {
     source: RemoteJwks,
     /// What `iss` is, which a discovery document must confirm.
     issuer: Option<String>,
+    /// `None`: they have not come yet. Empty: the issuer has none, or not any more.
     keys: Option<Vec<Key>>,
     /// The document that the keys were read from: the same again changes nothing.
     document: Vec<u8>,
@@ -68,6 +71,17 @@ pub(crate) struct RemoteKeys {
     /// Somebody waits for the fetch under way.
     awaited: bool,
     missed: Vec<Missed>,
+}
+
+/// What a key set turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// The keys that were there before.
+    Same,
+    /// Other keys, or the first.
+    Changed,
+    /// No keys that can be used, other than before.
+    Unusable(JwkError),
 }
 
 /// A key that a token named and that was not there.
@@ -198,22 +212,41 @@ impl RemoteKeys {
         Ok(())
     }
 
-    /// The keys came. Whether they are others than before. After an error call [`RemoteKeys::failed`].
-    pub(crate) fn arrived(&mut self, document: &[u8], now: u64) -> Result<bool, FeedError> {
-        let changed = self.keys.is_none() || self.document != document;
-        if changed {
-            let set = Value::Object(json::object(document)?);
-            self.keys = Some(jwk::key_set(&set)?);
+    /// A key set came, and replaces the one before, also if none of its keys can be used: so an issuer withdraws its last
+    /// key. After an error, when it was no key set, call [`RemoteKeys::failed`].
+    pub(crate) fn arrived(&mut self, document: &[u8], now: u64) -> Result<Arrived, FeedError> {
+        let first = self.keys.is_none();
+        let arrived = if first || self.document != document {
+            let (keys, unusable) = match public_keys(document) {
+                Ok(keys) => (keys, None),
+                Err(FeedError::Keys(none @ JwkError::NoKey(_))) => (Vec::new(), Some(none)),
+                Err(error) => return Err(error),
+            };
+            // Some issuers write their keys in another order each time.
+            let same = self.keys.as_ref().is_some_and(|known| jwk::same_keys(known, &keys));
+            self.keys = Some(keys);
             self.document = document.to_vec();
-        }
+            match (same, unusable) {
+                (true, _) => Arrived::Same,
+                (false, None) => Arrived::Changed,
+                (false, Some(none)) => Arrived::Unusable(none),
+            }
+        } else {
+            Arrived::Same
+        };
         self.fetched_at = now;
+        let keys = self.keys.as_deref().unwrap_or_default();
+        let looked_for = self.missed.len();
+        self.missed
+            .retain(|missed| missed.state != Search::Fetching || !keys.iter().any(|key| missed.key.is(key)));
+        let found = self.missed.len() < looked_for;
         for missed in &mut self.missed {
             if missed.state == Search::Fetching {
                 missed.state = Search::Unknown(now.saturating_add(UNKNOWN));
             }
         }
-        self.ended(self.awaited && !changed, now);
-        Ok(changed)
+        self.ended(self.awaited && !first && !found, now);
+        Ok(arrived)
     }
 
     /// The fetch brought nothing; the keys from before stay.
@@ -247,6 +280,26 @@ impl RemoteKeys {
     }
 }
 
+impl NamedKey {
+    /// Whether a token that names this key may mean that one.
+    fn is(&self, key: &Key) -> bool {
+        (self.id.is_none() || self.id.as_deref() == key.id()) && key.fits(self.algorithm)
+    }
+}
+
+/// The keys of a document from somewhere else. A secret that was fetched is known to others than the issuer and us, and
+/// whoever knows it can sign with it.
+fn public_keys(document: &[u8]) -> Result<Vec<Key>, FeedError> {
+    let set = Value::Object(json::object(document)?);
+    let mut keys = jwk::key_set(&set)?;
+    keys.retain(|key| !key.is_secret());
+    if keys.is_empty() {
+        let why = "HMAC secrets (`oct`) are accepted only where they stand in the configuration";
+        return Err(JwkError::NoKey(why.into()).into());
+    }
+    Ok(keys)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -255,15 +308,18 @@ mod tests {
     use crate::config::Duration;
 
     fn keys(ids: &[&str]) -> Vec<u8> {
-        let key = |id: &&str| json!({ "kty": "oct", "alg": "HS256", "kid": id, "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY" });
+        let key = |id: &&str| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": POINT });
         json!({ "keys": ids.iter().map(key).collect::<Vec<_>>() })
             .to_string()
             .into_bytes()
     }
 
+    /// RFC 8037 appendix A.2.
+    const POINT: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
     fn named(id: &str) -> NamedKey {
         NamedKey {
-            algorithm: Algorithm::HS256,
+            algorithm: Algorithm::EdDSA,
             id: Some(id.into()),
         }
     }
@@ -287,7 +343,7 @@ mod tests {
         let mut remote = at_uri();
         assert!(remote.begin(0));
         assert!(!remote.begin(0), "one fetch at a time");
-        assert!(remote.arrived(&keys(&["a"]), 0).unwrap());
+        assert_eq!(remote.arrived(&keys(&["a"]), 0).unwrap(), Arrived::Changed);
         // The first token after a rotation comes a moment later: it is not refused before anybody looked.
         assert!(remote.may_come(&named("b"), 10));
         remote.want(Some(named("b")), 10);
@@ -297,11 +353,11 @@ mod tests {
         assert!(remote.begin(1000));
         // Another one while the fetch is under way: perhaps it began too early for this one.
         remote.want(Some(named("c")), 1001);
-        assert!(remote.arrived(&keys(&["a", "b"]), 1002).unwrap());
+        assert_eq!(remote.arrived(&keys(&["a", "b"]), 1002).unwrap(), Arrived::Changed);
         assert_eq!(remote.current(1002).map(<[_]>::len), Some(2));
         assert!(remote.may_come(&named("c"), 1003));
         assert!(remote.begin(2002));
-        assert!(!remote.arrived(&keys(&["a", "b"]), 2003).unwrap(), "the same set");
+        assert_eq!(remote.arrived(&keys(&["a", "b"]), 2003).unwrap(), Arrived::Same);
         assert!(!remote.may_come(&named("c"), 2004), "it was looked for");
         assert!(remote.may_come(&named("c"), 12_003), "but not for ever");
     }
@@ -327,10 +383,49 @@ mod tests {
                 remote.arrived(&keys(&["a"]), now).unwrap();
             }
         }
-        assert!((55..=65).contains(&fetches), "{fetches} fetches in ten minutes");
-        // A real rotation is found by the next of them.
-        assert!(remote.begin(610_000));
-        assert!(remote.arrived(&keys(&["a", "b"]), 610_000).unwrap());
+        assert!((145..=155).contains(&fetches), "{fetches} fetches in ten minutes");
+        // A real rotation is found while they who wait for it are held, whenever they came.
+        remote.want(Some(named("b")), 600_000);
+        let held_until = 600_000 + crate::config::Config::default().hold.millis;
+        let found = (600_000..held_until)
+            .step_by(100)
+            .find(|now| remote.begin(*now))
+            .unwrap();
+        assert_eq!(remote.arrived(&keys(&["a", "b"]), found).unwrap(), Arrived::Changed);
+    }
+
+    /// The bytes may be others each time: what counts is the keys.
+    #[test]
+    fn the_same_keys_written_in_another_way_are_the_same() {
+        let mut remote = at_uri();
+        assert!(remote.begin(0));
+        remote.arrived(&keys(&["a", "b"]), 0).unwrap();
+        let (mut now, mut pauses) = (0, Vec::new());
+        for n in 0..6 {
+            remote.want(Some(named("invented")), now);
+            let began = (now..).step_by(1000).find(|now| remote.begin(*now)).unwrap();
+            pauses.push(began - now);
+            now = began;
+            let order = if n % 2 == 0 { ["b", "a"] } else { ["a", "b"] };
+            let mut document = keys(&order);
+            document.extend(vec![b' '; n]);
+            assert_eq!(remote.arrived(&document, now).unwrap(), Arrived::Same, "{n}");
+        }
+        assert_eq!(
+            pauses,
+            [1000, 2000, 4000, 4000, 4000, 4000],
+            "it was looked for in vain"
+        );
+
+        for changed in [
+            json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": POINT }] }),
+            json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "c", "x": POINT }] }),
+            json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": POINT }] }),
+            json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik" }] }),
+        ] {
+            let document = changed.to_string().into_bytes();
+            assert_eq!(remote.arrived(&document, now).unwrap(), Arrived::Changed, "{changed}");
+        }
     }
 
     #[test]
@@ -349,29 +444,58 @@ mod tests {
                 remote.failed(now);
             }
         }
-        assert!((320..=340).contains(&attempts), "{attempts} attempts in 55 minutes");
+        assert!((815..=830).contains(&attempts), "{attempts} attempts in 55 minutes");
         assert!(remote.current(3_600_001).is_none());
         assert!(remote.expire(3_600_001));
         assert!(!remote.expire(3_600_002), "once");
         assert!(remote.begin(3_610_001));
-        assert!(
+        assert_eq!(
             remote.arrived(&keys(&["a"]), 3_610_001).unwrap(),
+            Arrived::Changed,
             "forgotten keys come back as new ones"
         );
     }
 
     #[test]
-    fn an_unusable_set_leaves_the_keys_as_they_are() {
+    fn what_is_no_key_set_leaves_the_keys_as_they_are() {
         let mut remote = at_uri();
         assert!(remote.begin(0));
         remote.arrived(&keys(&["a"]), 0).unwrap();
         assert!(remote.begin(300_000));
         assert!(remote.arrived(b"<html>", 300_000).is_err());
         remote.failed(300_000);
-        assert!(remote.begin(310_000));
-        assert!(remote.arrived(br#"{"keys":[]}"#, 310_000).is_err());
-        remote.failed(310_000);
+        for no_set in [&b"{}"[..], br#"{"keys":{}}"#, b"[]", br#"{"keys":[],"keys":[]}"#] {
+            assert!(remote.arrived(no_set, 300_000).is_err());
+        }
         assert_eq!(remote.current(310_000).map(<[_]>::len), Some(1));
+    }
+
+    #[test]
+    fn a_set_without_usable_keys_withdraws_those_from_before() {
+        let secret = json!({ "kty": "oct", "alg": "HS256", "kid": "a", "k": POINT });
+        let other_use = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "use": "enc", "x": POINT });
+        for withdrawn in [json!([]), json!([secret]), json!([other_use]), json!(["a"])] {
+            let mut remote = at_uri();
+            assert!(remote.begin(0));
+            remote.arrived(&keys(&["a"]), 0).unwrap();
+            assert!(remote.begin(300_000));
+            let document = json!({ "keys": withdrawn }).to_string();
+            let arrived = remote.arrived(document.as_bytes(), 300_000).unwrap();
+            assert!(matches!(arrived, Arrived::Unusable(_)), "{withdrawn}: {arrived:?}");
+            assert_eq!(remote.current(300_000).map(<[_]>::len), Some(0), "{withdrawn}");
+            assert_eq!(remote.arrived(document.as_bytes(), 300_001).unwrap(), Arrived::Same);
+            assert_eq!(remote.arrived(&keys(&["a"]), 300_002).unwrap(), Arrived::Changed);
+        }
+        // A secret beside a public key is passed over.
+        let mut remote = at_uri();
+        let both = json!({ "keys": [secret, { "kty": "OKP", "crv": "Ed25519", "kid": "b", "x": POINT }] });
+        remote.arrived(both.to_string().as_bytes(), 0).unwrap();
+        let ids = remote
+            .current(0)
+            .unwrap()
+            .iter()
+            .map(|key| key.id().unwrap().to_owned());
+        assert_eq!(ids.collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]

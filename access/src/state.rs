@@ -9,13 +9,13 @@ use hashbrown::HashMap;
 use crate::config::{Config, Issuer};
 use crate::denial::Unavailable;
 use crate::dpop::Nonces;
-use crate::introspection::{Introspections, Question, UnknownToken};
+use crate::introspection::{Asked, Introspections, Question, UnknownToken};
 use crate::jwk::{self, JwkError, Key};
 use crate::key_source::{DiscoveryError, Jwks};
 use crate::permission::{self, Conditions};
 use crate::policy::TokenError;
 use crate::principal::{Authorities, Caller, Principal};
-use crate::remote_keys::{KeysRequest, NamedKey, RemoteKeys};
+use crate::remote_keys::{Arrived, KeysRequest, NamedKey, RemoteKeys};
 use crate::replay::{Remembered, UsedProof, UsedProofs};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
@@ -139,7 +139,7 @@ impl State {
             refused: TokenCache::new(REFUSED_BUDGET, REFUSED, seed.rotate_left(16)),
             introspections: Introspections::new(&config.issuers),
             nonces: Nonces::new(&seed.to_le_bytes(), 1),
-            used_proofs: UsedProofs::default(),
+            used_proofs: UsedProofs::new(&seed.to_le_bytes()),
             token_feed: config.auth_server.as_ref().map(|_| Feed::default()),
             permission_feed: config.login_service.as_ref().map(|_| Feed::default()),
             max_stale: config.max_stale.millis,
@@ -297,17 +297,19 @@ impl State {
     /// The remote key sets to fetch now, by the index of the issuer. They count as asked for. Call it at every tick.
     pub fn keys_due(&mut self, now: u64) -> Vec<usize> {
         let mut due = Vec::new();
-        let mut expired = false;
+        let mut expired = Vec::new();
         for (index, known) in self.issuers.iter_mut().enumerate() {
             if let Keys::Remote(keys) = &mut known.keys {
-                expired |= keys.expire(now);
+                if keys.expire(now) {
+                    expired.push(index);
+                }
                 if keys.begin(now) {
                     due.push(index);
                 }
             }
         }
-        if expired {
-            self.forget_tokens();
+        for index in expired {
+            self.forget_tokens_of(index);
         }
         due
     }
@@ -325,16 +327,20 @@ impl State {
         }
     }
 
-    /// A remote key set came. After an error call [`State::keys_failed`].
-    pub fn set_keys(&mut self, index: usize, document: &[u8], now: u64) -> Result<(), FeedError> {
-        let changed = match self.remote_keys_mut(index) {
+    /// A remote key set came, and replaces the one before. Why none of its keys can be used, if that is so and is new. After
+    /// an error, when it was no key set, call [`State::keys_failed`].
+    pub fn set_keys(&mut self, index: usize, document: &[u8], now: u64) -> Result<Option<JwkError>, FeedError> {
+        let arrived = match self.remote_keys_mut(index) {
             Some(keys) => keys.arrived(document, now)?,
-            None => false,
+            None => Arrived::Same,
         };
-        if changed {
-            self.forget_tokens();
+        if arrived != Arrived::Same {
+            self.forget_tokens_of(index);
         }
-        Ok(())
+        Ok(match arrived {
+            Arrived::Unusable(none) => Some(none),
+            Arrived::Same | Arrived::Changed => None,
+        })
     }
 
     /// A remote key set did not come; the old keys stay.
@@ -364,6 +370,21 @@ impl State {
         let dpop = config.dpop.clone().unwrap_or_default();
         let secret = dpop.nonce_secret.as_deref().map_or(random, str::as_bytes);
         self.nonces = Nonces::new(secret, dpop.nonce_lifetime.millis);
+    }
+
+    /// Takes the random secret that all VMs of the host have, and what this plugin is called in all of them: by both, a used
+    /// proof is the same to each of these VMs and to nobody else.
+    pub fn share_proofs(&mut self, secret: &[u8], plugin: &[u8]) {
+        self.used_proofs = UsedProofs::shared(secret, plugin);
+    }
+
+    /// Whether other VMs can tell that a proof was used here. If not, say so and refuse.
+    pub fn shares_proofs(&self) -> bool {
+        self.used_proofs.are_shared()
+    }
+
+    pub(crate) fn used_proofs(&self) -> &UsedProofs {
+        &self.used_proofs
     }
 
     /// Looks whether this VM has seen a proof, and remembers it.
@@ -414,6 +435,15 @@ impl State {
         self.tokens.clear();
         self.refused.clear();
         self.introspections.forget();
+    }
+
+    /// The same for one issuer of the configuration. What was refused may have been meant for it.
+    fn forget_tokens_of(&mut self, index: usize) {
+        let Some(known) = self.issuers.get(index) else { return };
+        let issuer = known.issuer.clone();
+        self.tokens.retain(|principal| principal.issuer != issuer.issuer);
+        self.refused.clear();
+        self.introspections.forget_asked(Asked::Issuer(index));
     }
 
     pub(crate) fn issuer(&self, index: usize) -> Option<&KnownIssuer> {

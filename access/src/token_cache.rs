@@ -85,6 +85,20 @@ impl<K> TokenCache<K> {
         self.young.take(hash, token);
     }
 
+    /// Forgets what is not to be kept, because the keys of one issuer changed.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        for generation in [&mut self.young, &mut self.old] {
+            let Generation { entries, bytes } = generation;
+            entries.retain(|entry| {
+                let kept = keep(&entry.known);
+                if !kept {
+                    *bytes = bytes.saturating_sub(entry.bytes);
+                }
+                kept
+            });
+        }
+    }
+
     /// Forgets everything, because keys changed.
     pub fn clear(&mut self) {
         self.young = Generation::default();
@@ -169,5 +183,19 @@ mod tests {
         assert!(cache.get(b"token-999").is_some());
         cache.clear();
         assert!(cache.get(b"used").is_none());
+    }
+
+    #[test]
+    fn a_part_is_forgotten_and_makes_room() {
+        let mut cache = TokenCache::new(20 * 100, 100, 1);
+        for n in 0..15u8 {
+            cache.put(&[n], n);
+        }
+        cache.retain(|n| n % 2 == 1);
+        for n in 5..15u8 {
+            assert_eq!(cache.get(&[n]).is_some(), n % 2 == 1, "{n}");
+        }
+        cache.retain(|_| false);
+        assert_eq!((cache.young.bytes, cache.old.bytes), (0, 0));
     }
 }

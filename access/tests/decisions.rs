@@ -10,6 +10,7 @@ use postern_access::denial::{Denial, Unavailable};
 use postern_access::introspection::{MAX_OPAQUE, MAX_OPEN, Question};
 use postern_access::policy::{Decision, Need, Policy, Shadowed};
 use postern_access::state::State;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -1099,6 +1100,25 @@ fn a_static_policy_needs_no_server() {
     assert_eq!(world.status("GET", "/anything", None), 401);
 }
 
+fn pair(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+}
+
+/// A public key, as an issuer publishes it.
+fn published(id: &str, seed: u8) -> Value {
+    let point = URL_SAFE_NO_PAD.encode(pair(seed).public_key());
+    json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": point })
+}
+
+/// A token of `https://id`.
+fn of_the_issuer(id: &str, seed: u8, n: u64) -> String {
+    let header = json!({ "alg": "EdDSA", "kid": id }).to_string();
+    let claims = json!({ "iss": "https://id", "exp": NOW / 1000 + 600, "n": n }).to_string();
+    let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let signature = pair(seed).sign(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 #[test]
 fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
     let mut world = World::new(|config| {
@@ -1107,18 +1127,7 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
         remote["jwks"] = json!({ "cluster": "id", "uri": "https://id/keys" });
         config["issuers"] = json!([remote]);
     });
-    let named = |id: &str, secret: &[u8]| {
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(id.into());
-        let claims = json!({ "iss": "https://id", "exp": NOW / 1000 + 600 });
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap()
-    };
-    let key = |id: &str, secret: &[u8]| {
-        let mut key = issuer(secret)["jwks"]["inline"]["keys"][0].clone();
-        key["kid"] = json!(id);
-        key
-    };
-    let good = named("old", SECRET);
+    let good = of_the_issuer("old", 1, 0);
     assert!(matches!(
         world.decide("GET", "/echo", Some(&good)),
         Decision::Need(Need::Keys(0))
@@ -1126,11 +1135,11 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
     assert_eq!(world.state.keys_due(world.now), [0]);
     assert_eq!(world.state.keys_due(world.now), [] as [usize; 0], "one fetch at a time");
     assert_eq!(world.state.keys_request(0, world.now).unwrap().uri, "https://id/keys");
-    let set = json!({ "keys": [key("old", SECRET)] }).to_string();
+    let set = json!({ "keys": [published("old", 1)] }).to_string();
     world.state.set_keys(0, set.as_bytes(), world.now).unwrap();
     assert_eq!(world.status("GET", "/echo", Some(&good)), 200);
 
-    let (new, invented) = (named("new", OTHER), named("invented", OTHER));
+    let (new, invented) = (of_the_issuer("new", 2, 0), of_the_issuer("invented", 2, 0));
     // Nobody is refused before a fetch that began later has shown that there is no such key.
     for token in [&new, &invented, &new] {
         assert!(matches!(
@@ -1141,7 +1150,7 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
     assert_eq!(world.state.keys_due(world.now), [] as [usize; 0], "a second apart");
     world.now += 1000;
     assert_eq!(world.state.keys_due(world.now), [0]);
-    let rotated = json!({ "keys": [key("old", SECRET), key("new", OTHER)] });
+    let rotated = json!({ "keys": [published("old", 1), published("new", 2)] });
     world
         .state
         .set_keys(0, rotated.to_string().as_bytes(), world.now)
@@ -1149,6 +1158,46 @@ fn remote_keys_are_asked_for_once_and_an_unknown_key_again_after_a_pause() {
     assert_eq!(world.status("GET", "/echo", Some(&new)), 200);
     assert_eq!(world.status("GET", "/echo", Some(&good)), 200);
     assert_eq!(world.refusal(&invented), "the issuer has no key that fits the token");
+
+    // The last key is withdrawn: what it signed is not good any more, known or not.
+    world.now += 300_000;
+    world.state.tokens_unchanged(world.now);
+    world.state.permissions_unchanged(world.now);
+    assert_eq!(world.state.keys_due(world.now), [0]);
+    let why = world.state.set_keys(0, br#"{"keys":[]}"#, world.now).unwrap();
+    assert!(why.is_some_and(|why| why.to_string().contains("it is empty")));
+    for known in [&good, &of_the_issuer("old", 1, 1)] {
+        assert!(matches!(
+            world.decide("GET", "/echo", Some(known)),
+            Decision::Need(Need::Keys(0))
+        ));
+    }
+    world.now += 1000;
+    assert_eq!(world.state.keys_due(world.now), [0]);
+    let why = world.state.set_keys(0, br#"{"keys":[]}"#, world.now).unwrap();
+    assert!(why.is_none(), "it was said");
+    assert_eq!(world.refusal(&good), "the issuer has no key that fits the token");
+}
+
+/// A secret that anybody can fetch proves nothing.
+#[test]
+fn remote_keys_are_public_keys() {
+    let mut world = World::new(|config| {
+        let mut remote = issuer(SECRET);
+        remote["issuer"] = json!("https://id");
+        remote["jwks"] = json!({ "cluster": "id", "uri": "https://id/keys" });
+        config["issuers"] = json!([remote]);
+    });
+    let token = signed(&json!({ "iss": "https://id", "exp": NOW / 1000 + 600 }), SECRET);
+    world.state.keys_due(world.now);
+    let secret = issuer(SECRET)["jwks"]["inline"]["keys"][0].clone();
+    let set = json!({ "keys": [secret, published("a", 1)] }).to_string();
+    assert_eq!(world.state.set_keys(0, set.as_bytes(), world.now).unwrap(), None);
+    assert_eq!(world.status("GET", "/echo", Some(&of_the_issuer("a", 1, 0))), 200);
+    assert!(matches!(
+        world.decide("GET", "/echo", Some(&token)),
+        Decision::Need(Need::Keys(0))
+    ));
 }
 
 #[test]
@@ -1159,9 +1208,9 @@ fn remote_keys_outlive_an_outage_for_their_max_stale() {
         remote["jwks"] = json!({ "cluster": "id", "uri": "https://id/keys", "max_age": "1m", "max_stale": "2m" });
         config["issuers"] = json!([remote]);
     });
-    let token = |n: u64| signed(&json!({ "iss": "https://id", "exp": NOW / 1000 + 600, "n": n }), SECRET);
+    let token = |n: u64| of_the_issuer("a", 1, n);
     assert_eq!(world.state.keys_due(world.now), [0]);
-    let set = issuer(SECRET)["jwks"]["inline"].to_string();
+    let set = json!({ "keys": [published("a", 1)] }).to_string();
     world.state.set_keys(0, set.as_bytes(), world.now).unwrap();
     for second in [0, 59, 60, 61, 119, 120] {
         world.now = NOW + second * 1000;

@@ -262,6 +262,41 @@ fn an_answer_is_relied_on_for_a_while_and_then_asked_for_again() {
 }
 
 #[test]
+fn an_answer_that_is_good_for_no_time_is_refused_at_load() {
+    for (max_age, good) in [("0s", false), ("999ms", false), ("1s", true)] {
+        let endpoint = json!({ "introspection": { "cluster": "id", "uri": "https://id/i", "max_age": max_age } });
+        let text = config(json!([issuer(endpoint)])).to_string();
+        let error = Policy::parse(text.as_bytes()).map(drop).map_err(|error| error.key);
+        let expected = if good {
+            Ok(())
+        } else {
+            Err("issuers[0].introspection.max_age".to_owned())
+        };
+        assert_eq!(error, expected, "{max_age}");
+    }
+}
+
+/// What servers say is remembered in bounded memory, however much they say of each token.
+#[test]
+fn long_answers_take_the_room_of_others_and_too_long_ones_say_nothing() {
+    let mut world = World::new(&config(json!([issuer(json!({}))])));
+    let long = |bytes: usize| {
+        let spare = bytes - active(json!({ "scope": "" })).len();
+        active(json!({ "scope": "s".repeat(spare) }))
+    };
+    assert_eq!(
+        world.answer("too-long", &long(64 * 1024 + 1)),
+        Err(AnswerError::TooLong)
+    );
+    for n in 0..60 {
+        world.answer(&format!("t{n}"), &long(64 * 1024)).unwrap();
+        assert!(world.passes(&format!("t{n}")));
+    }
+    // Of 8 MiB, three times 64 KiB for each.
+    assert!(!world.passes("t0") && world.passes("t59"));
+}
+
+#[test]
 fn a_token_is_shown_to_one_server_only() {
     let with = |prefix: &str| {
         issuer(json!({ "issuer": prefix,
@@ -290,6 +325,55 @@ fn a_token_is_shown_to_one_server_only() {
         let error = Policy::parse(bad.to_string().as_bytes()).unwrap_err();
         assert!(error.key.ends_with("introspection.prefix"), "{error}");
     }
+}
+
+/// RFC 8037 appendix A.2.
+const POINT: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+#[test]
+fn new_keys_of_an_issuer_concern_nobody_else() {
+    let asked = |name: &str, prefix: &str| {
+        issuer(json!({ "issuer": name, "introspection": {
+            "cluster": "id", "uri": format!("{name}/introspect"), "prefix": prefix
+        } }))
+    };
+    let mut fetched = asked("https://fetched", "f_");
+    fetched["jwks"] = json!({ "cluster": "id", "uri": "https://fetched/keys" });
+    let mut world = World::new(&config(json!([fetched, asked("https://other", "o_")])));
+    let key = |id: &str| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": POINT });
+    let fetch = |world: &mut World, keys: &[Value]| {
+        world.now += 4000;
+        world.state.keys_due(world.now);
+        let set = json!({ "keys": keys }).to_string();
+        world.state.set_keys(0, set.as_bytes(), world.now).unwrap();
+    };
+    fetch(&mut world, &[key("a"), key("b")]);
+    world
+        .answer("f_1", &active(json!({ "iss": "https://fetched" })))
+        .unwrap();
+    world.answer("o_1", &active(json!({ "iss": "https://other" }))).unwrap();
+    let ask = |world: &mut World, token: &str| {
+        let Decision::Need(Need::Introspection(unknown)) = world.bearer(token) else {
+            panic!()
+        };
+        world.state.want_introspection(&unknown);
+        world.state.introspections_due().pop().unwrap()
+    };
+    let (of_fetched, of_other) = (ask(&mut world, "f_2"), ask(&mut world, "o_2"));
+    // The same keys in another order are no news to anybody.
+    fetch(&mut world, &[key("b"), key("a")]);
+    assert!(world.passes("f_1") && world.passes("o_1"));
+    // Others are, to those who bring tokens of that issuer.
+    fetch(&mut world, &[key("c")]);
+    assert_eq!((world.passes("f_1"), world.passes("o_1")), (false, true));
+    for (question, iss) in [(&of_fetched, "https://fetched"), (&of_other, "https://other")] {
+        let answer = active(json!({ "iss": iss }));
+        let taken = world
+            .policy
+            .introspected(question, answer.as_bytes(), &mut world.state, world.now);
+        assert_eq!(taken, Ok(()), "{iss}");
+    }
+    assert_eq!((world.passes("f_2"), world.passes("o_2")), (false, true));
 }
 
 #[test]
@@ -361,6 +445,87 @@ fn the_upstream_receives_the_signed_answer_and_never_the_opaque_token() {
     }
     world.answer("gone", &signed(r#"{"active":false}"#, |_, _| {})).unwrap();
     assert!(world.refusal("gone").contains("does not know"));
+}
+
+/// Nobody looks at the signature where there are no keys. What is handed on in a header is a JWT all the same.
+#[test]
+fn a_signed_answer_has_one_spelling_also_where_nobody_has_its_key() {
+    let mut all = config(json!([issuer(json!({}))]));
+    all["forward"] = json!({ "authorization": "jwt" });
+    let mut world = World::new(&all);
+    let jwt = signed(&active(json!({})), |_, _| {});
+    let (unsigned, signature) = jwt.rsplit_once('.').unwrap();
+    let bearer = ("authorization".to_owned(), Some(format!("Bearer {jwt}")));
+    for bad in [
+        "x\r\nx-user-id: root",
+        "",
+        "A",
+        "AAAA AAAA",
+        "AAAA\0",
+        "AAAAé",
+        "AB",
+        "AA==",
+        "AA+/",
+        &format!("{signature}.AAAA"),
+        &format!("{signature}="),
+    ] {
+        let bad = format!("{unsigned}.{bad}");
+        assert_eq!(world.answer("opaque", &bad), Err(AnswerError::Signed), "{bad:?}");
+        assert!(!world.passes("opaque"), "{bad:?}");
+    }
+    world.answer("opaque", &format!("{jwt}\r\n")).unwrap();
+    assert_eq!(
+        world.changes(&[("authorization", "Bearer opaque")], "/orders").0,
+        [("dpop".to_owned(), None), bearer]
+    );
+}
+
+#[test]
+fn a_signed_answer_is_of_now_and_for_this_gateway() {
+    let endpoint = json!({ "introspection": {
+        "cluster": "id", "uri": "https://id/introspect", "audience": "gw"
+    } });
+    let mut all = config(json!([issuer(endpoint)]));
+    all["leeway"] = json!("10s");
+    let now = NOW / 1000;
+    for (said, error) in [
+        (json!({}), None),
+        (json!({ "aud": ["other", "gw"] }), None),
+        (json!({ "iat": now - 300 }), None),
+        (json!({ "iat": now + 310, "exp": now - 9 }), None),
+        (json!({ "aud": "other" }), Some(AnswerError::Audience)),
+        (json!({ "aud": ["gw2"] }), Some(AnswerError::Audience)),
+        (json!({ "aud": null }), Some(AnswerError::Audience)),
+        (json!({ "iat": null }), Some(AnswerError::Signed)),
+        (json!({ "iat": "now" }), Some(AnswerError::Signed)),
+        (json!({ "exp": "soon" }), Some(AnswerError::Signed)),
+        (json!({ "iat": now - 311 }), Some(AnswerError::Time)),
+        (json!({ "iat": now + 311 }), Some(AnswerError::Time)),
+        (json!({ "exp": now - 10 }), Some(AnswerError::Time)),
+    ] {
+        let mut world = World::new(&all);
+        let answer = signed(&active(json!({})), |_, claims| {
+            let claims = claims.as_object_mut().unwrap();
+            claims.extend(said.as_object().unwrap().clone());
+            claims.retain(|_, value| !value.is_null());
+        });
+        assert_eq!(world.answer("opaque", &answer).err(), error, "{said}");
+        assert_eq!(world.passes("opaque"), error.is_none(), "{said}");
+    }
+}
+
+/// As of a token: there is no trying of one key after another.
+#[test]
+fn a_signed_answer_is_verified_with_one_key() {
+    let key = |id: &str, secret: &[u8]| json!({ "kty": "oct", "alg": "HS256", "kid": id, "k": URL_SAFE_NO_PAD.encode(secret) });
+    let two = json!({ "inline": { "keys": [key("a", SECRET), key("b", &[7; 32])] } });
+    let all = config(json!([issuer(json!({ "jwks": two }))]));
+    for (id, good) in [(Some("a"), true), (Some("b"), false), (None, false)] {
+        let mut world = World::new(&all);
+        let answer = signed(&active(json!({})), |header, _| header.kid = id.map(str::to_owned));
+        assert_eq!(world.answer("opaque", &answer).is_ok(), good, "{id:?}");
+        assert_eq!(world.passes("opaque"), good, "{id:?}");
+    }
 }
 
 #[test]

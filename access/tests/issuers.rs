@@ -107,6 +107,89 @@ fn several_issuers_keep_to_themselves() {
     }
 }
 
+/// What an issuer signs with the same key, for the same audience, and is no access token.
+#[test]
+fn id_tokens_and_refresh_tokens_are_no_access_tokens() {
+    let good = json!({ "iss": "https://id.example", "sub": "ada", "exp": NOW / 1000 + 300, "scope": "openid" });
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        seen(&json!({}), &claims)
+    };
+    for (name, value) in [
+        ("typ", json!("Bearer")),
+        ("typ", json!("DPoP")),
+        ("token_use", json!("access")),
+        // Beside a scope: some products put it into access tokens too.
+        ("nonce", json!("n")),
+    ] {
+        assert!(with(name, value.clone()).is_ok(), "{name}: {value}");
+    }
+    for (name, value) in [
+        ("typ", json!("ID")),
+        ("typ", json!("Refresh")),
+        ("typ", json!("Offline")),
+        ("typ", json!("Logout")),
+        ("token_use", json!("id")),
+        ("token_use", json!(1)),
+        ("at_hash", json!("x")),
+        ("c_hash", json!("x")),
+        (
+            "events",
+            json!({ "http://schemas.openid.net/event/backchannel-logout": {} }),
+        ),
+    ] {
+        let why = with(name, value.clone()).unwrap_err();
+        assert!(why.contains("not an access token"), "{name}: {value}: {why}");
+    }
+    let id_token = json!({ "iss": "https://id.example", "sub": "ada", "exp": NOW / 1000 + 300, "nonce": "n" });
+    assert!(seen(&json!({}), &id_token).is_err());
+}
+
+/// An issuer of the auth server that the configuration names too: its revocations hold, and both must be content.
+#[test]
+fn an_entry_for_an_issuer_of_the_auth_server_only_asks_for_more() {
+    let entry =
+        |audiences: Value| json!({ "issuer": "https://auth.example", "audiences": audiences, "jwks": inline() });
+    let decide = |revoked: Value, audience: &str| {
+        let config = json!({
+            "auth_server": { "cluster": "auth", "authority": "auth" },
+            "issuers": [entry(json!(["orders"]))],
+            "unmatched": "authenticated"
+        });
+        let policy = Policy::parse(config.to_string().as_bytes()).unwrap();
+        let mut state = State::new(policy.config(), 1).unwrap();
+        let feed = json!({ "version": "a-1", "issuers": [entry(json!([]))], "revoked_tokens": revoked });
+        state.apply_tokens(feed.to_string().as_bytes(), NOW).unwrap();
+        let claims = json!({ "iss": "https://auth.example", "aud": audience, "sub": "ada", "jti": "t1", "exp": NOW / 1000 + 300 });
+        let authorization = format!("Bearer {}", signed(&claims));
+        let headers: [(&[u8], &[u8]); 3] = [
+            (b":method", b"GET"),
+            (b":path", b"/orders"),
+            (b"authorization", authorization.as_bytes()),
+        ];
+        match policy.decide(&policy.read(headers.into_iter()), &mut state, NOW) {
+            Decision::Allow(_) => "passes".to_owned(),
+            Decision::Deny(denial) => denial.to_string(),
+            Decision::Need(need) => panic!("{need:?}"),
+        }
+    };
+    assert_eq!(decide(json!([]), "orders"), "passes");
+    assert!(decide(json!([["t1", null]]), "orders").contains("revoked"));
+    assert!(decide(json!([]), "stock").contains("audience"));
+}
+
+#[test]
+fn two_entries_of_one_issuer_are_refused_at_load() {
+    let entry = json!({ "issuer": "https://one.example", "jwks": inline() });
+    let config = json!({ "issuers": [entry, entry] });
+    let error = Policy::parse(config.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(
+        error.contains("issuers[1].issuer: issuers[0] has the same name"),
+        "{error}"
+    );
+}
+
 fn keycloak() -> Value {
     json!({
         "exp": NOW / 1000 + 300, "iat": NOW / 1000, "jti": "onrtac:0c9b7d46-1f3a-4a44-a0a4-3c2b0c0e7a51",

@@ -232,6 +232,10 @@ fn bound_tokens_in_a_cookie_or_a_query_are_refused() {
     assert_eq!(cookie.reason(), refused);
     let query = world.get_at(&format!("/orders/7?access_token={token}"), &[("dpop", &good)]);
     assert_eq!(query.reason(), refused);
+    let hash = sha256(b"certificate");
+    world.certificate = Certificate::Hash(hash);
+    let token = self::token(|claims| claims["cnf"] = json!({ "x5t#S256": URL_SAFE_NO_PAD.encode(hash) }));
+    assert!(!world.get(&[("cookie", &format!("t={token}"))]).passed());
 }
 
 /// What is done to the header and the claims of a good proof.
@@ -607,6 +611,7 @@ fn challenges_say_how_to_come_and_where_the_resource_is_described() {
     for config in [
         json!({ "resource_metadata": "api" }),
         json!({ "dpop": { "max_age": "0s" } }),
+        json!({ "dpop": { "max_age": "301s" } }),
         json!({ "dpop": { "nonce_secret": "short" } }),
         json!({ "dpop": { "scheme": "any" } }),
         json!({ "dpop": { "nonces": true } }),

@@ -91,9 +91,9 @@ impl Gate {
         }
     }
 
-    /// Whether so many streams wait for a key already that one more is refused: any client can invent key ids.
+    /// Whether so many streams wait for a key of this issuer already that one more is refused: any client can invent key ids.
     pub fn crowded(&self, need: &Need) -> bool {
-        let waits = |waiting: &&Waiting| matches!(waiting.need, Need::Keys(_));
+        let waits = |waiting: &&Waiting| waiting.need == *need;
         matches!(need, Need::Keys(_)) && self.waiting.values().filter(waits).count() >= MOST_WAITING
     }
 
@@ -122,7 +122,7 @@ impl Gate {
     }
 }
 
-/// How many streams of a VM may wait for keys.
+/// How many streams of a VM may wait for keys of one issuer.
 const MOST_WAITING: usize = 512;
 
 /// So many may wait before anybody looks whether they are still there.

@@ -15,8 +15,8 @@ const ATTEMPTS: usize = 64;
 /// A cas that no value has: a key is then written only if it does not exist (a cas says nothing of a key that is not there).
 const ABSENT: u32 = u32::MAX;
 
-/// Where the secret of the nonces is.
-const NONCE_SECRET: &str = "postern.dpop.nonce_secret";
+/// Where the secret is that all VMs of a host have.
+const SECRET: &str = "postern.dpop.secret";
 
 /// The certificate of the client on this connection.
 pub fn certificate() -> Certificate {
@@ -39,6 +39,10 @@ fn hexadecimal(text: &[u8]) -> Option<Digest> {
 
 /// Remembers a proof here and for the other VMs; refuses one that was used before, or that cannot be remembered.
 pub fn remember(gate: &mut Gate, proof: &UsedProof, now: u64) -> Result<(), Denial> {
+    // Without the secret, nobody else would find what is remembered here.
+    if !gate.state.shares_proofs() {
+        return Err(Denial::Unavailable(Unavailable::Proofs));
+    }
     verdict(&gate.state.remember(proof, now))?;
     let key = proof.bucket();
     for _ in 0..ATTEMPTS {
@@ -68,13 +72,20 @@ fn verdict(remembered: &Remembered) -> Result<(), Denial> {
     }
 }
 
-/// The secret of the nonces, which the first VM of the host draws for all.
-pub fn nonce_secret(drawn: &[u8]) -> Vec<u8> {
-    let shared = || hostcalls::get_shared_data(NONCE_SECRET).ok()?.0;
+/// What this plugin is called, in all its VMs.
+pub fn plugin() -> Vec<u8> {
+    let told = |name| hostcalls::get_property(vec![name]).ok().flatten().unwrap_or_default();
+    [told("plugin_root_id"), told("plugin_name")].join(&0u8)
+}
+
+/// The secret of nonces and used proofs, which the first VM of the host draws for all. `None`: the host keeps nothing for
+/// all.
+pub fn shared_secret(drawn: &[u8]) -> Option<Vec<u8>> {
+    let shared = || hostcalls::get_shared_data(SECRET).ok()?.0;
     // Refused: another VM was faster, and its secret counts.
     let _ = shared().or_else(|| {
-        let _ = hostcalls::set_shared_data(NONCE_SECRET, Some(drawn), Some(ABSENT));
+        let _ = hostcalls::set_shared_data(SECRET, Some(drawn), Some(ABSENT));
         None
     });
-    shared().unwrap_or_else(|| drawn.to_vec())
+    shared()
 }

@@ -147,8 +147,13 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     let config = policy.config();
     let mut state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
     signatures::adopt_natives(&mut state);
+    let drawn = secret();
+    let shared = proofs::shared_secret(&drawn);
+    if let Some(shared) = &shared {
+        state.share_proofs(shared, &proofs::plugin());
+    }
     if config.dpop.as_ref().is_some_and(|dpop| dpop.nonce) {
-        state.set_nonce_secret(config, &proofs::nonce_secret(&secret()));
+        state.set_nonce_secret(config, shared.as_deref().unwrap_or(&drawn));
     }
     let mut gate = Gate {
         state,
@@ -218,8 +223,19 @@ fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8]
         Some(200) => gate.state.set_keys(index, body, now).map_err(|error| error.to_string()),
         status => Err(no_answer(status)),
     };
-    gate.fetches = gate.fetches.wrapping_add(u64::from(taken.is_ok()));
-    taken.err().map(|why| keys_missing(gate, index, &why, now))
+    match taken {
+        Ok(unusable) => {
+            gate.fetches = gate.fetches.wrapping_add(1);
+            if let Some(why) = unusable {
+                let name = issuer_name(gate, index);
+                log::warn!(
+                    "issuer {index} of the configuration ({name}) has no keys now, and its tokens are refused: {why}"
+                );
+            }
+            None
+        }
+        Err(why) => Some(keys_missing(gate, index, &why, now)),
+    }
 }
 
 /// The same for the document that says where the keys are; if it says so, they are asked for at once.
@@ -238,11 +254,15 @@ fn keys_discovered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u
 }
 
 fn keys_missing(gate: &mut Gate, index: usize, why: &str, now: u64) -> Need {
-    let issuer = gate.policy.config().issuers.get(index);
-    let name = issuer.and_then(|issuer| issuer.issuer.as_deref()).unwrap_or_default();
+    let name = issuer_name(gate, index);
     log::warn!("the keys of issuer {index} of the configuration ({name}) could not be fetched: {why}");
     gate.state.keys_failed(index, now);
     Need::Keys(index)
+}
+
+fn issuer_name(gate: &Gate, index: usize) -> &str {
+    let issuer = gate.policy.config().issuers.get(index);
+    issuer.and_then(|issuer| issuer.issuer.as_deref()).unwrap_or_default()
 }
 
 fn look_up_users(gate: &mut Gate) {

@@ -105,12 +105,15 @@ fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) 
     if let Decision::Allow(Allowed {
         proof: Some(proof),
         shadowed,
+        caller,
         ..
     }) = &mut decision
         && let Err(denial) = proofs::remember(gate, proof, now)
     {
         if trace.shadows() || gate.policy.config().mode == Mode::Shadow {
             *shadowed = Some(Shadowed::Denial(denial));
+            // Who sends a proof again is not who made it.
+            *caller = None;
         } else {
             decision = Decision::Deny(denial);
         }
@@ -211,12 +214,15 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
         }
     }
     let mut rewritten = allowed.rewritten.clone();
-    if let Some(caller) = &allowed.caller {
+    if allowed.caller.is_some() || allowed.shadowed.is_some() {
         let target = rewritten
             .as_deref()
             .or_else(|| std::str::from_utf8(request.target).ok())
             .unwrap_or_default();
-        let changes = gate.policy.token_changes(request, caller, target);
+        let changes = match &allowed.caller {
+            Some(caller) => gate.policy.token_changes(request, caller, target),
+            None => gate.policy.tokens_removed(request, target),
+        };
         for (name, value) in &changes.headers {
             let _ = hostcalls::remove_map_value(map, name);
             if let Some(value) = value {

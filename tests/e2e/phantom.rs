@@ -13,7 +13,7 @@ use postern_e2e::{
 use serde_json::{Value, json};
 use xtask::stack::{ServerPorts, Stack};
 
-use crate::issuers::start;
+use crate::{dpop::now, issuers::start};
 
 /// A host has two workers, each with a VM of its own.
 const VMS: usize = 2;
@@ -38,7 +38,7 @@ fn signed() -> String {
     let header = json!({ "typ": "token-introspection+jwt", "alg": "ES256", "kid": "first" });
     KEYS[0].sign(
         &header,
-        &json!({ "iss": ISSUER, "aud": "gw", "iat": 1_700_000_000, "token_introspection": active() }),
+        &json!({ "iss": ISSUER, "aud": "gw", "iat": now(), "token_introspection": active() }),
     )
 }
 
