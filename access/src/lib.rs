@@ -18,6 +18,7 @@ mod challenge;
 pub mod claim_names;
 pub mod claims;
 pub mod config;
+mod config_check;
 pub mod confirmation;
 pub mod counters;
 pub mod denial;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postern_access::config::Mode;
 use postern_access::denial::Denial;
+use postern_access::forwarded::Authorization;
 use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
 use postern_access::report::{self, Verdict};
 use postern_access::request::{Debugging, Request};
@@ -214,7 +215,8 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
         }
     }
     let mut rewritten = allowed.rewritten.clone();
-    if allowed.caller.is_some() || allowed.shadowed.is_some() {
+    let replaces = gate.policy.config().forward.authorization != Authorization::Keep;
+    if replaces && (allowed.caller.is_some() || allowed.shadowed.is_some()) {
         let target = rewritten
             .as_deref()
             .or_else(|| std::str::from_utf8(request.target).ok())
