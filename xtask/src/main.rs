@@ -15,7 +15,7 @@ cargo xtask <command>
   filter                                     build dist/postern_filter.wasm
   envoy                                      make sure that Envoy is there, and print where
   clients                                    make sure that the clients of the end-to-end suite are there
-  bench gateway|filter|plugins [--seconds 10] [--repetitions 3] [--connections 64] [--only SUBJECT,…]
+  bench gateway|filter|plugins [--seconds 1] [--repetitions 10] [--connections 64] [--only SUBJECT,…]
                                              measure against peers, side by side; writes target/bench/….json
   bench auth [--seconds 5] [--repetitions 3] [--connections 32] [--only SUBJECT]
                                              the same for the auth server; writes target/bench/auth.json

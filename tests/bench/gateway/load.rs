@@ -56,17 +56,19 @@ pub struct Load {
     pub p99: f64,
 }
 
-/// Asks the proxy for so many seconds, with the tokens in turn. Any answer but 200 is an error.
-pub fn run(bench: &Bench, subject: &Subject, seconds: u32) -> Result<Load> {
+/// Asks the proxy for so many seconds, with the tokens in turn, beginning after so many of them. Any answer but 200 is an
+/// error.
+pub fn run(bench: &Bench, subject: &Subject, seconds: u32, after: f64) -> Result<Load> {
     let script = bench.write("tokens.lua", SCRIPT)?;
     let tokens = bench.folder.join(subject.tokens.file());
     let (duration, connections) = (format!("-d{seconds}s"), format!("-c{}", bench.options.connections));
     let mut command = on_core(1, &bench.tools.wrk);
     command.args(["-t1", &connections, &duration, "--timeout", "10s", "-s", &script]);
     command
-        .args([&format!("http://127.0.0.1:{}/", bench.proxy_port), "--"])
+        .args([&format!("http://127.0.0.1:{}/", subject.port), "--"])
         .arg(tokens)
-        .arg(PATH);
+        .arg(PATH)
+        .arg(format!("{after:.0}"));
     let output = command.output().context("cannot run wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let Some(figures) = text.lines().find_map(|line| line.strip_prefix("JSON ")) else {
@@ -89,7 +91,7 @@ pub fn run(bench: &Bench, subject: &Subject, seconds: u32) -> Result<Load> {
     })
 }
 
-/// One token a line in the file of the first argument; the second is the path.
+/// One token a line in the file of the first argument; the second is the path, the third how many were shown before.
 const SCRIPT: &str = r#"local requests, count, turn = {}, 0, 0
 function init(arguments)
   for token in io.lines(arguments[1]) do
@@ -97,6 +99,7 @@ function init(arguments)
     requests[count] = wrk.format("GET", arguments[2], {["Host"]="svc.example", ["User-Agent"]="wrk/bench",
       ["Accept"]="*/*", ["Authorization"]="Bearer "..token})
   end
+  turn = tonumber(arguments[3]) % count
 end
 function request() turn = turn % count + 1; return requests[turn] end
 function done(summary, latency)

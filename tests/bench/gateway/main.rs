@@ -2,14 +2,16 @@
 //! in one run.
 //!
 //! The one number is CPU microseconds per request of the proxy's processes: it hardly depends on the load generator. The
-//! proxy has core 0 for itself with one worker; wrk (1 thread) and the upstream (nginx, 3 bytes) share core 1. After two
-//! seconds of warm-up the subjects are measured in turn, in reverse order every other time. Only ratios within one run
-//! mean anything.
+//! proxies run all the time, warm, on core 0 with one worker each, and get load one at a time; wrk (1 thread) and the
+//! upstream (nginx, 3 bytes) share core 1. What is compared is measured in slices of a second right after one another,
+//! forth and back (A B B A): a machine that slows down, or whose neighbours wake up, does so to both. Of the ratios of many
+//! such blocks the median counts; figures of different blocks are not compared.
 
 mod feed;
 mod load;
 mod measure;
 mod peers;
+mod questions;
 mod report;
 mod tokens;
 mod tools;
@@ -20,7 +22,10 @@ use anyhow::{Context, Result, bail};
 use postern_e2e::ports;
 use xtask::{progress::Progress, workspace::Workspace};
 
-use crate::{measure::Sample, peers::Subject, tools::Tools};
+use crate::{
+    measure::{Running, Sample},
+    tools::Tools,
+};
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +41,9 @@ enum Comparison {
 /// What the command line says.
 struct Options {
     comparison: Comparison,
+    /// Of a slice.
     seconds: u32,
+    /// Blocks of each comparison.
     repetitions: u32,
     connections: u32,
     /// Only subjects of these names; empty: all.
@@ -49,8 +56,6 @@ struct Bench {
     folder: PathBuf,
     tools: Tools,
     options: Options,
-    /// Where every proxy listens, one at a time.
-    proxy_port: u16,
     upstream_port: u16,
 }
 
@@ -76,7 +81,6 @@ fn run() -> Result<()> {
         folder,
         tools,
         options,
-        proxy_port: ports::free(),
         upstream_port: ports::free(),
     };
 
@@ -88,24 +92,41 @@ fn run() -> Result<()> {
     for subject in &subjects {
         tokens::make(subject.tokens, &bench.folder)?;
     }
+    progress.step(format_args!("starting and warming up {} proxies", subjects.len()));
+    let mut running = Vec::new();
+    for subject in &subjects {
+        running.push(Running::start(&bench, subject).with_context(|| format!("starting {}", subject.name))?);
+    }
+    let mut answers = questions::among(bench.options.comparison, &subjects);
     let mut samples: Vec<Vec<Sample>> = subjects.iter().map(|_| Vec::new()).collect();
     for repetition in 0..bench.options.repetitions {
-        let mut order: Vec<usize> = (0..subjects.len()).collect();
-        if repetition % 2 == 1 {
-            order.reverse();
+        for answer in &mut answers {
+            let block = block(&mut running, answer.asks(), &mut samples)?;
+            answer.add(&block);
         }
-        for index in order {
-            let Subject { name, .. } = &subjects[index];
-            let sample = measure::measure(&bench, &subjects[index]).with_context(|| format!("measuring {name}"))?;
-            progress.step(format_args!(
-                "{}/{} {name}: {sample}",
-                repetition + 1,
-                bench.options.repetitions
-            ));
-            samples[index].push(sample);
-        }
+        progress.step(format_args!(
+            "{}/{} rounds of {} comparisons",
+            repetition + 1,
+            bench.options.repetitions,
+            answers.len()
+        ));
     }
-    report::report(&bench, &subjects, &samples)
+    drop(running);
+    report::report(&bench, &subjects, &samples, &answers)
+}
+
+/// Measures these subjects in turn, and back. Returns the CPU time per request of each over both its slices.
+fn block(running: &mut [Running<'_>], asked: &[usize], samples: &mut [Vec<Sample>]) -> Result<Vec<f64>> {
+    let mut cpu = vec![0.0; asked.len()];
+    let places = 0..asked.len();
+    for place in places.clone().chain(places.rev()) {
+        let index = asked[place];
+        let name = &running[index].subject.name;
+        let sample = running[index].slice().with_context(|| format!("measuring {name}"))?;
+        cpu[place] += sample.cpu / 2.0;
+        samples[index].push(sample);
+    }
+    Ok(cpu)
 }
 
 impl Comparison {
@@ -130,8 +151,8 @@ impl Options {
         };
         let mut options = Self {
             comparison,
-            seconds: 10,
-            repetitions: 3,
+            seconds: 1,
+            repetitions: 10,
             connections: 64,
             only: Vec::new(),
         };

@@ -1,4 +1,4 @@
-//! One measurement of one subject.
+//! A subject under load: one slice of time is one measurement.
 
 use std::{fmt, fs, sync::atomic::AtomicBool, time::Duration};
 
@@ -11,8 +11,8 @@ use xtask::{health, program::Program};
 
 use crate::{
     Bench,
-    load::{self, PATH},
-    peers::Subject,
+    load::{self, Load, PATH},
+    peers::{self, Subject},
     tokens,
 };
 
@@ -55,46 +55,72 @@ impl fmt::Display for Sample {
     }
 }
 
-/// Starts the subject, checks that it decides rightly, warms it up and measures it.
-pub fn measure(bench: &Bench, subject: &Subject) -> Result<Sample> {
-    let mut proxy = Program::start("proxy", subject.command(), &bench.folder.join("proxy.log"))?;
-    let ready = if subject.guards { 401 } else { 200 };
-    health::wait(
-        &mut proxy,
-        bench.proxy_port,
-        PATH,
-        ready,
-        Duration::from_secs(30),
-        &AtomicBool::new(false),
-    )?;
-    check(bench, subject)?;
-    let mut seen = 0.0;
-    while seen < 2.0 * subject.tokens.count() as f64 {
-        seen += load::run(bench, subject, WARM_UP_SECONDS)?.requests;
+/// A subject that runs and is warm.
+pub struct Running<'a> {
+    pub subject: &'a Subject,
+    bench: &'a Bench,
+    /// Stopped when dropped.
+    _program: Program,
+    processes: Vec<u32>,
+    /// So many tokens were shown to it: the next request shows the one whose turn it is.
+    shown: f64,
+}
+
+impl<'a> Running<'a> {
+    /// Starts the subject, checks that it decides rightly, and warms it up.
+    pub fn start(bench: &'a Bench, subject: &'a Subject) -> Result<Self> {
+        let log = bench.folder.join(format!("{}.log", peers::file_name(&subject.name)));
+        let mut program = Program::start("proxy", subject.command(), &log)?;
+        let ready = if subject.guards { 401 } else { 200 };
+        health::wait(
+            &mut program,
+            subject.port,
+            PATH,
+            ready,
+            Duration::from_secs(60),
+            &AtomicBool::new(false),
+        )?;
+        check(bench, subject)?;
+        let mut running = Self {
+            subject,
+            bench,
+            processes: tree(program.id()),
+            _program: program,
+            shown: 0.0,
+        };
+        while running.shown < 2.0 * subject.tokens.count() as f64 {
+            running.load(WARM_UP_SECONDS)?;
+        }
+        Ok(running)
     }
 
-    let processes = tree(proxy.id());
-    let (cpu, cores) = (cpu_ticks(&processes)?, core_ticks()?);
-    let load = load::run(bench, subject, bench.options.seconds)?;
-    let (cpu, cores) = (cpu_ticks(&processes)? - cpu, [cores, core_ticks()?]);
-    let busy = [0, 1].map(|core| {
-        let [before, after] = [cores[0][core], cores[1][core]];
-        (after.busy - before.busy) / (after.all - before.all).max(1.0)
-    });
-    let stolen = (cores[1][0].stolen - cores[0][0].stolen) / (cores[1][0].all - cores[0][0].all).max(1.0);
-    let rss = rss_mib(&processes)?;
-    proxy.terminate();
-    proxy.wait_stopped();
-    let cpu = cpu / bench.tools.ticks_per_second;
-    Ok(Sample {
-        cpu: cpu / load.requests * 1e6,
-        disturbed: (busy[0] + stolen - cpu / load.seconds).max(0.0),
-        requests_per_second: load.requests / load.seconds,
-        p50: load.p50,
-        p99: load.p99,
-        rss,
-        busy,
-    })
+    /// One slice of load, while all other subjects have none.
+    pub fn slice(&mut self) -> Result<Sample> {
+        let (cpu, cores) = (cpu_ticks(&self.processes)?, core_ticks()?);
+        let load = self.load(self.bench.options.seconds)?;
+        let (cpu, cores) = (cpu_ticks(&self.processes)? - cpu, [cores, core_ticks()?]);
+        let busy = [0, 1].map(|core| {
+            let [before, after] = [cores[0][core], cores[1][core]];
+            (after.busy - before.busy) / (after.all - before.all).max(1.0)
+        });
+        let stolen = (cores[1][0].stolen - cores[0][0].stolen) / (cores[1][0].all - cores[0][0].all).max(1.0);
+        let cpu = cpu / self.bench.tools.ticks_per_second;
+        Ok(Sample {
+            cpu: cpu / load.requests * 1e6,
+            disturbed: (busy[0] + stolen - cpu / load.seconds).max(0.0),
+            requests_per_second: load.requests / load.seconds,
+            p50: load.p50,
+            p99: load.p99,
+            rss: rss_mib(&self.processes)?,
+            busy,
+        })
+    }
+
+    fn load(&mut self, seconds: u32) -> Result<Load> {
+        let load = load::run(self.bench, self.subject, seconds, self.shown)?;
+        self.shown += load.requests;
+        Ok(load)
+    }
 }
 
 /// A proxy that lets everything pass is quick.
@@ -109,7 +135,7 @@ fn check(bench: &Bench, subject: &Subject) -> Result<()> {
     ];
     let open = [("any request", Request::get(PATH), 200)];
     for (what, request, expected) in if subject.guards { &guarded[..] } else { &open[..] } {
-        let status = request.send(bench.proxy_port).status;
+        let status = request.send(subject.port).status;
         if status != *expected {
             bail!("{what}: answered {status}, not {expected}");
         }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 use jsonwebtoken::Algorithm;
-use postern_e2e::processes::on_core;
+use postern_e2e::{ports, processes::on_core};
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,6 +26,8 @@ pub struct Subject {
     pub tokens: Kind,
     /// Whether it looks at tokens at all.
     pub guards: bool,
+    /// Where it listens; all of them run at once.
+    pub port: u16,
     command: Vec<String>,
 }
 
@@ -50,14 +52,8 @@ const MANY_REVOCATIONS: usize = 1_000_000;
 /// Writes the configurations and lists everything that is measured.
 pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
     let mut subjects = vec![
-        gateway_subject(bench, "host-gateway", None)?,
-        envoy_subject(
-            bench,
-            "Envoy",
-            Kind::warm(Algorithm::RS256),
-            &envoy(bench, &[]).to_string(),
-            false,
-        )?,
+        gateway_subject(bench, "host-gateway", Kind::warm(Algorithm::RS256), &[])?,
+        envoy_alone(bench, "Envoy", Kind::warm(Algorithm::RS256), &[])?,
     ];
     if bench.options.comparison == Comparison::Plugins {
         for count in [1, MANY_PLUGINS] {
@@ -90,14 +86,14 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
     }
     for algorithm in algorithms {
         let name = format!("Envoy jwt_authn (cache) + RBAC {algorithm:?}");
-        let bootstrap = envoy(bench, &[jwt_authn(true), rbac()]).to_string();
-        subjects.push(envoy_subject(bench, &name, Kind::warm(*algorithm), &bootstrap, true)?);
+        let filters = [jwt_authn(true), rbac()];
+        subjects.push(envoy_alone(bench, &name, Kind::warm(*algorithm), &filters)?);
     }
     if bench.options.comparison == Comparison::Filter {
         for algorithm in [Algorithm::RS256, Algorithm::ES256] {
             let name = format!("Envoy jwt_authn + RBAC {algorithm:?} cold");
-            let bootstrap = envoy(bench, &[jwt_authn(false), rbac()]).to_string();
-            subjects.push(envoy_subject(bench, &name, Kind::cold(algorithm), &bootstrap, true)?);
+            let filters = [jwt_authn(false), rbac()];
+            subjects.push(envoy_alone(bench, &name, Kind::cold(algorithm), &filters)?);
         }
         let [_, in_envoy] = trivial(bench, 1)?;
         subjects.push(in_envoy);
@@ -106,18 +102,9 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
 }
 
 /// The filter in our gateway, and in Envoy with the bootstrap that our gateway prints.
-fn with_filter(bench: &Bench, name: &str, kind: Kind, plugin: &Value) -> Result<[Subject; 2]> {
-    let ours = format!("host-gateway + {name}");
-    let in_gateway = gateway_subject(bench, &ours, Some((&bench.tools.filter, plugin)))?;
-    let bootstrap = printed_bootstrap(bench, in_gateway.command.last().map_or("", String::as_str))?;
-    let in_envoy = envoy_subject(bench, &format!("Envoy + {name}"), kind, &bootstrap, true)?;
-    Ok([
-        Subject {
-            tokens: kind,
-            ..in_gateway
-        },
-        in_envoy,
-    ])
+fn with_filter(bench: &Bench, name: &str, kind: Kind, configuration: &Value) -> Result<[Subject; 2]> {
+    let plugin = json!({ "name": "auth", "wasm": bench.tools.filter, "configuration": configuration });
+    in_both(bench, name, kind, &[plugin])
 }
 
 /// So many filters that do next to nothing, in our gateway and in Envoy: what any filter costs there.
@@ -126,35 +113,47 @@ fn trivial(bench: &Bench, count: usize) -> Result<[Subject; 2]> {
         1 => "trivial filter".to_owned(),
         count => format!("{count} trivial filters"),
     };
-    let mut configuration: Value = serde_json::from_str(&gateway(bench, None)?)?;
-    let plugins = (0..count).map(|number| json!({ "name": format!("trivial-{number}"), "wasm": bench.tools.trivial }));
-    configuration["plugins"] = plugins.collect();
-    let file = bench.write(&format!("{}.yaml", file_name(&name)), &configuration.to_string())?;
+    let plugins: Vec<Value> = (0..count)
+        .map(|number| json!({ "name": format!("trivial-{number}"), "wasm": bench.tools.trivial }))
+        .collect();
+    in_both(bench, &name, Kind::warm(Algorithm::RS256), &plugins)
+}
+
+fn in_both(bench: &Bench, name: &str, kind: Kind, plugins: &[Value]) -> Result<[Subject; 2]> {
+    let in_gateway = gateway_subject(bench, &format!("host-gateway + {name}"), kind, plugins)?;
+    let (name, port) = (format!("Envoy + {name}"), ports::free());
+    let file = bench.write(&format!("{}.yaml", file_name(&name)), &gateway(bench, plugins, port)?)?;
     let bootstrap = printed_bootstrap(bench, &file)?;
-    let warm = Kind::warm(Algorithm::RS256);
-    let in_envoy = envoy_subject(bench, &format!("Envoy + {name}"), warm, &bootstrap, false)?;
-    let path = bench.tools.gateway.display().to_string();
-    let in_gateway = Subject {
-        name: format!("host-gateway + {name}"),
-        tokens: warm,
-        guards: false,
-        command: vec![path, "run".into(), "--config".into(), file],
+    let in_envoy = Subject {
+        guards: in_gateway.guards,
+        ..envoy_subject(bench, &name, kind, &bootstrap, port)?
     };
     Ok([in_gateway, in_envoy])
 }
 
-fn gateway_subject(bench: &Bench, name: &str, plugin: Option<(&Path, &Value)>) -> Result<Subject> {
-    let file = bench.write(&format!("{}.yaml", file_name(name)), &gateway(bench, plugin)?)?;
+fn gateway_subject(bench: &Bench, name: &str, tokens: Kind, plugins: &[Value]) -> Result<Subject> {
+    let port = ports::free();
+    let file = bench.write(&format!("{}.yaml", file_name(name)), &gateway(bench, plugins, port)?)?;
     let path = bench.tools.gateway.display().to_string();
     Ok(Subject {
         name: name.to_owned(),
-        tokens: Kind::warm(Algorithm::RS256),
-        guards: plugin.is_some(),
+        tokens,
+        guards: plugins.iter().any(|plugin| plugin["configuration"].is_object()),
+        port,
         command: vec![path, "run".into(), "--config".into(), file],
     })
 }
 
-fn envoy_subject(bench: &Bench, name: &str, tokens: Kind, bootstrap: &str, guards: bool) -> Result<Subject> {
+/// Envoy with filters of its own, or none.
+fn envoy_alone(bench: &Bench, name: &str, tokens: Kind, filters: &[Value]) -> Result<Subject> {
+    let port = ports::free();
+    Ok(Subject {
+        guards: !filters.is_empty(),
+        ..envoy_subject(bench, name, tokens, &envoy(bench, filters, port).to_string(), port)?
+    })
+}
+
+fn envoy_subject(bench: &Bench, name: &str, tokens: Kind, bootstrap: &str, port: u16) -> Result<Subject> {
     let file = bench.write(&format!("{}.json", file_name(name)), bootstrap)?;
     let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];
     let mut command = vec![bench.tools.envoy.display().to_string(), "-c".into(), file];
@@ -162,12 +161,14 @@ fn envoy_subject(bench: &Bench, name: &str, tokens: Kind, bootstrap: &str, guard
     Ok(Subject {
         name: name.to_owned(),
         tokens,
-        guards,
+        guards: true,
+        port,
         command,
     })
 }
 
-fn file_name(name: &str) -> String {
+/// Of everything that belongs to a subject.
+pub fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     name.chars().map(plain).collect()
 }
@@ -209,19 +210,18 @@ fn issuer() -> Value {
 }
 
 /// `gateway.yaml`; JSON is YAML too.
-fn gateway(bench: &Bench, plugin: Option<(&Path, &Value)>) -> Result<String> {
-    let plugins: Vec<Value> = plugin
-        .iter()
-        .map(|(wasm, configuration)| json!({ "name": "auth", "wasm": wasm, "configuration": configuration }))
-        .collect();
+fn gateway(bench: &Bench, plugins: &[Value], port: u16) -> Result<String> {
     let mut clusters = json!({ "up": { "endpoints": [ format!("127.0.0.1:{}", bench.upstream_port) ] } });
-    if plugin.is_some_and(|(_, configuration)| configuration["auth_server"].is_object()) {
+    if plugins
+        .iter()
+        .any(|plugin| plugin["configuration"]["auth_server"].is_object())
+    {
         let port = feed::serve(&issuer(), MANY_REVOCATIONS)?;
         clusters["feed"] = json!({ "endpoints": [ format!("127.0.0.1:{port}") ] });
     }
     let configuration = json!({
         "workers": 1,
-        "listeners": [ { "address": format!("127.0.0.1:{}", bench.proxy_port) } ],
+        "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
         "routes": [ { "prefix": "/", "cluster": "up" } ],
         "clusters": clusters,
         "plugins": plugins,
@@ -245,7 +245,7 @@ fn printed_bootstrap(bench: &Bench, gateway_yaml: &str) -> Result<String> {
 }
 
 /// Envoy with these HTTP filters, and nothing else that would cost.
-fn envoy(bench: &Bench, filters: &[Value]) -> Value {
+fn envoy(bench: &Bench, filters: &[Value], port: u16) -> Value {
     let router = json!({ "name": "envoy.filters.http.router",
         "typed_config": { "@type": typed("filters.http.router.v3.Router") } });
     let http_filters = [filters, &[router]].concat();
@@ -257,7 +257,7 @@ fn envoy(bench: &Bench, filters: &[Value]) -> Value {
         "http_filters": http_filters,
     });
     json!({ "static_resources": {
-        "listeners": [ { "name": "l", "address": address(bench.proxy_port),
+        "listeners": [ { "name": "l", "address": address(port),
             "filter_chains": [ { "filters": [ { "name": "hcm", "typed_config": connection_manager } ] } ] } ],
         "clusters": [ { "name": "up", "type": "STATIC", "connect_timeout": "2s",
             "load_assignment": { "cluster_name": "up",

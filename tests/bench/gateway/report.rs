@@ -7,136 +7,10 @@ use postern_e2e::processes::on_core;
 use postern_e2e::spread::Spread;
 use serde_json::{Value, json};
 
-use crate::{Bench, Comparison, measure::Sample, peers::Subject};
-
-/// A subject, what it is divided by, and the goal for it.
-type Ratio = (&'static str, &'static str, &'static str);
-
-const GATEWAY: &[Ratio] = &[
-    ("host-gateway", "Envoy", "at most 0.45"),
-    ("host-gateway + filter HS256", "host-gateway", "at most 1.2"),
-    ("host-gateway + filter RS256", "host-gateway", "at most 1.2"),
-    (
-        "host-gateway + filter HS256",
-        "Envoy jwt_authn (cache) + RBAC HS256",
-        "at most 0.40",
-    ),
-    (
-        "host-gateway + filter RS256",
-        "Envoy jwt_authn (cache) + RBAC RS256",
-        "at most 0.40",
-    ),
-    (
-        "Envoy + filter HS256",
-        "Envoy jwt_authn (cache) + RBAC HS256",
-        "at most 1.0",
-    ),
-    (
-        "Envoy + filter RS256",
-        "Envoy jwt_authn (cache) + RBAC RS256",
-        "at most 0.85",
-    ),
-];
-
-const FILTER: &[Ratio] = &[
-    (
-        "Envoy + filter HS256",
-        "Envoy jwt_authn (cache) + RBAC HS256",
-        "at most 1.0",
-    ),
-    (
-        "Envoy + filter RS256",
-        "Envoy jwt_authn (cache) + RBAC RS256",
-        "at most 0.85",
-    ),
-    (
-        "Envoy + filter ES256",
-        "Envoy jwt_authn (cache) + RBAC ES256",
-        "at most 0.85",
-    ),
-    (
-        "Envoy + filter EdDSA",
-        "Envoy jwt_authn (cache) + RBAC EdDSA",
-        "at most 0.85",
-    ),
-    ("Envoy + filter RS256", "Envoy + trivial filter", "at most 1.1"),
-    (
-        "Envoy + filter RS256 cold",
-        "Envoy jwt_authn + RBAC RS256 cold",
-        "at most 0.9",
-    ),
-    (
-        "Envoy + filter ES256 cold",
-        "Envoy jwt_authn + RBAC ES256 cold",
-        "at most 1",
-    ),
-    ("host-gateway + filter HS256", "host-gateway", "at most 1.2"),
-    ("host-gateway + filter RS256", "host-gateway", "at most 1.2"),
-    ("host-gateway + filter ES256", "host-gateway", "at most 1.2"),
-    ("host-gateway + filter EdDSA", "host-gateway", "at most 1.2"),
-    (
-        "host-gateway + filter RS256 cold",
-        "Envoy jwt_authn + RBAC RS256 cold",
-        "at most 0.45",
-    ),
-    (
-        "host-gateway + filter ES256 cold",
-        "Envoy jwt_authn + RBAC ES256 cold",
-        "at most 0.6",
-    ),
-    (
-        "host-gateway + filter RS256, 100000 rules",
-        "host-gateway + filter RS256",
-        "at most 1.05",
-    ),
-    (
-        "Envoy + filter RS256, 100000 rules",
-        "Envoy + filter RS256",
-        "at most 1.05",
-    ),
-    (
-        "host-gateway + filter RS256, 1000000 revocations",
-        "host-gateway + filter RS256",
-        "at most 1.05",
-    ),
-    (
-        "Envoy + filter RS256, 1000000 revocations",
-        "Envoy + filter RS256",
-        "at most 1.05",
-    ),
-];
-
-const PLUGINS: &[Ratio] = &[
-    (
-        "host-gateway + trivial filter",
-        "host-gateway",
-        "as near to 1 as can be",
-    ),
-    ("Envoy + trivial filter", "Envoy", "for comparison"),
-    (
-        "host-gateway + 10 trivial filters",
-        "host-gateway",
-        "as near to 1 as can be",
-    ),
-    ("Envoy + 10 trivial filters", "Envoy", "for comparison"),
-];
-
-/// What plugins add to our gateway, divided by what they add to Envoy.
-const ADDED: &[Ratio] = &[
-    (
-        "host-gateway + trivial filter",
-        "Envoy + trivial filter",
-        "at most 0.25",
-    ),
-    (
-        "host-gateway + 10 trivial filters",
-        "Envoy + 10 trivial filters",
-        "at most 0.25",
-    ),
-];
+use crate::{Bench, Comparison, measure::Sample, peers::Subject, questions::Answer};
 
 /// Prints the table and the ratios, and writes everything to `target/bench/gateway.json` or `filter.json`.
-pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> Result<()> {
+pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>], answers: &[Answer]) -> Result<()> {
     let rows: Vec<Row> = subjects
         .iter()
         .zip(samples)
@@ -144,7 +18,8 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
         .collect();
     let conditions = format!(
         "1000 tokens of each algorithm, all warm, or 12000 where it says cold; 4 rules and no revocations where it does not \
-         say more; {} connections; {} × {} s after 2 s of warm-up; HTTP/1.1 without TLS; medians (min–max)",
+         say more; {} connections; HTTP/1.1 without TLS; {} blocks of two slices of {} s for each comparison; medians \
+         (min–max)",
         bench.options.connections, bench.options.repetitions, bench.options.seconds
     );
     println!("\n{conditions}\n");
@@ -163,7 +38,7 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
             row.rss.median
         );
     }
-    let disturbed = rows.iter().map(|row| row.disturbed.max).fold(0.0, f64::max);
+    let disturbed = rows.iter().map(|row| row.disturbed.median).fold(0.0, f64::max);
     if disturbed > 0.1 {
         println!(
             "\nUp to {:.0} % of core 0 went to something else: measure on a quiet machine.",
@@ -171,28 +46,8 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
         );
     }
     println!();
-    let mut ratios = Vec::new();
-    let shown = match bench.options.comparison {
-        Comparison::Gateway => GATEWAY,
-        Comparison::Filter => FILTER,
-        Comparison::Plugins => PLUGINS,
-    };
-    let cpu = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.cpu.median);
-    for (ours, theirs, goal) in shown {
-        if let (Some(left), Some(right)) = (cpu(ours), cpu(theirs)) {
-            println!("{:>5.2}  {ours} ÷ {theirs} ({goal})", left / right);
-            ratios.push(json!({ "of": ours, "to": theirs, "ratio": left / right, "goal": goal }));
-        }
-    }
-    for (ours, theirs, goal) in ADDED {
-        let figures = (cpu(ours), cpu("host-gateway"), cpu(theirs), cpu("Envoy"));
-        if let (Some(ours_with), Some(ours_without), Some(theirs_with), Some(theirs_without)) = figures
-            && bench.options.comparison == Comparison::Plugins
-        {
-            let ratio = (ours_with - ours_without) / (theirs_with - theirs_without);
-            println!("{ratio:>5.2}  what is added: {ours} ÷ {theirs} ({goal})");
-            ratios.push(json!({ "added_by": ours, "to": theirs, "ratio": ratio, "goal": goal }));
-        }
+    for answer in answers {
+        println!("{answer}");
     }
     let vm_costs = match bench.options.comparison {
         Comparison::Plugins => vm_costs(bench)?,
@@ -203,7 +58,7 @@ pub fn report(bench: &Bench, subjects: &[Subject], samples: &[Vec<Sample>]) -> R
         "conditions": conditions,
         "machine": machine(&bench.tools.envoy),
         "subjects": rows.iter().map(Row::json).collect::<Vec<_>>(),
-        "ratios": ratios,
+        "ratios": answers.iter().map(Answer::json).collect::<Vec<_>>(),
     });
     let name = bench.options.comparison.name();
     let path = bench.workspace.target.join(format!("bench/{name}.json"));
