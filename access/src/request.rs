@@ -265,7 +265,7 @@ impl Reader {
 
     /// Whether the header that may hold a token says that it is a DPoP token.
     pub fn says_dpop(&self, request: &Request<'_>) -> bool {
-        matches!(request.header, Found::Once(value) if matches!(after_scheme(value.trim_ascii()), Some((Scheme::Dpop, _))))
+        matches!(request.header, Found::Once(value) if matches!(after_scheme(field_value(value)), Some((Scheme::Dpop, _))))
     }
 
     /// The token of a request, from exactly one of the configured places. `query` has its `?`.
@@ -342,7 +342,7 @@ fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w [u8]) -> impl Iterator<Item = &
 /// `Bearer <token>` with one space (RFC 6750 section 2.1), the scheme in any case (RFC 9110 section 11.1). A header of
 /// another name may hold the bare token.
 fn bearer(value: &[u8], scheme_needed: bool) -> Presented<'_> {
-    let value = value.trim_ascii();
+    let value = field_value(value);
     match after_scheme(value) {
         Some((_, b"")) => Presented::None,
         // For those who part words by any white space there is a token: as a whole it is malformed.
@@ -356,10 +356,18 @@ fn bearer(value: &[u8], scheme_needed: bool) -> Presented<'_> {
 }
 
 fn bare(token: &[u8]) -> Presented<'_> {
-    match token.trim_ascii() {
+    match field_value(token) {
         b"" => Presented::None,
         token => Presented::One(token),
     }
+}
+
+/// Without the white space around it that belongs to no field value: spaces and tabs (RFC 9110 section 5.5), no other.
+fn field_value(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// Whether a presented value has the characters of a token: `b64token` (RFC 6750 section 2.1), which is
