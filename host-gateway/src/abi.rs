@@ -35,6 +35,7 @@ use wasmtime::{Memory, TypedFunc};
 use crate::cluster::Clusters;
 use crate::plugin::PropertyEncoding;
 use crate::plugin::process::PluginProcess;
+use crate::vm::deadline::Running;
 use crate::vm::limits::{Limits, Share};
 use crate::vm::stats::PluginStats;
 use contexts::{Contexts, Effective, FIRST_ROOT, RootEnd};
@@ -102,6 +103,8 @@ pub(crate) struct HostState {
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
     pub(crate) share: Share,
+    /// The entry that is under way, or the last one.
+    pub(crate) running: Running,
     pub(crate) phase: Phase,
     pub(crate) contexts: Contexts,
     /// The context that host functions act on.
@@ -145,6 +148,7 @@ impl HostState {
             memory: None,
             allocator: None,
             share: Share::new(limits),
+            running: Running::new(limits.start_deadline()),
             phase: Phase::Initializing,
             effective: Effective::Root,
             answer: None,

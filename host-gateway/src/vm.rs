@@ -3,6 +3,7 @@
 //! Only this folder and [`crate::abi`] know wasmtime; everybody else sees callbacks that return an action or a failure.
 
 pub(crate) mod cache;
+pub(crate) mod deadline;
 pub(crate) mod describe;
 pub(crate) mod engine;
 pub(crate) mod entry;

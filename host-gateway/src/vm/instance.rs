@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 
+use super::deadline::{Deadline, Running};
 use super::entry::Entry;
 use super::limits::Limits;
 use super::module::{GuestModule, one_line};
@@ -78,8 +79,8 @@ pub(crate) enum StartFailure {
 pub(crate) struct Instance {
     store: Store<HostState>,
     callbacks: Callbacks,
-    /// Epochs one entry may take.
-    deadline: u64,
+    /// Of one entry.
+    deadline: Deadline,
     /// Linear memory in bytes beyond which the VM should be replaced.
     high_water: u64,
 }
@@ -112,13 +113,14 @@ impl Instance {
         let state = HostState::new(root(first), others.iter().map(root), process, clusters, limits);
         let mut store = Store::new(module.prepared.module().engine(), state);
         store.limiter(|state| &mut state.share);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().running.late()));
         match bring_up(&mut store, module, limits) {
             Ok(callbacks) => {
                 logging::started(store.data_mut());
                 let mut instance = Self {
                     store,
                     callbacks,
-                    deadline: limits.call_epochs(),
+                    deadline: limits.call_deadline(),
                     high_water: u64::MAX,
                 };
                 instance.high_water = limits.high_water(instance.memory());
@@ -471,9 +473,9 @@ impl Instance {
 
 /// From the module to a root context that has taken its configuration.
 fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits) -> Result<Callbacks, StartFailure> {
-    let deadline = limits.start_epochs();
+    let deadline = limits.start_deadline();
     // Instantiation may run a start function.
-    store.set_epoch_deadline(deadline);
+    give_time(store, deadline);
     let instance = module.prepared.instantiate(&mut *store).map_err(|error| {
         match error.is::<Trap>() || store.data().share.denied {
             true => StartFailure::Create(reason(&error, limits, store)),
@@ -496,7 +498,7 @@ fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits)
 }
 
 /// The root contexts, one after the other: created, started, configured, in this order.
-fn configure_all(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64) -> Result<(), StartFailure> {
+fn configure_all(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: Deadline) -> Result<(), StartFailure> {
     for root in FIRST_ROOT..FIRST_ROOT + store.data().roots.len() as u32 {
         store.data_mut().turn_to(root);
         configure(store, callbacks, deadline, root)?;
@@ -504,7 +506,12 @@ fn configure_all(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: 
     Ok(())
 }
 
-fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64, id: u32) -> Result<(), StartFailure> {
+fn configure(
+    store: &mut Store<HostState>,
+    callbacks: &Callbacks,
+    deadline: Deadline,
+    id: u32,
+) -> Result<(), StartFailure> {
     let root = Effective::Root;
     let identity = Arc::clone(&store.data().identity);
     if let Some(create) = &callbacks.context_create {
@@ -529,7 +536,11 @@ fn configure(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: u64,
 }
 
 /// `_initialize` and then `main`, or `_start` where there is no `_initialize`.
-fn initialize(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartFailure> {
+fn initialize(
+    instance: &wasmtime::Instance,
+    store: &mut Store<HostState>,
+    deadline: Deadline,
+) -> Result<(), StartFailure> {
     let function = |store: &mut Store<HostState>, name| {
         optional::<(), ()>(instance, store, name).map_err(StartFailure::ExportType)
     };
@@ -543,7 +554,11 @@ fn initialize(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadl
     Ok(())
 }
 
-fn run_main(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadline: u64) -> Result<(), StartFailure> {
+fn run_main(
+    instance: &wasmtime::Instance,
+    store: &mut Store<HostState>,
+    deadline: Deadline,
+) -> Result<(), StartFailure> {
     if let Ok(Some(main)) = optional::<(u32, u32), u32>(instance, store, "main") {
         enter(store, deadline, Entry::Main, &main, Effective::Root, (0, 0)).map_err(StartFailure::Guest)?;
     } else if let Ok(Some(main)) = optional::<(), u32>(instance, store, "__main_void") {
@@ -555,13 +570,13 @@ fn run_main(instance: &wasmtime::Instance, store: &mut Store<HostState>, deadlin
 /// The only way into the guest, its allocator apart. The deadline is set anew for every entry.
 fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     store: &mut Store<HostState>,
-    deadline: u64,
+    deadline: Deadline,
     entry: Entry,
     function: &TypedFunc<P, R>,
     effective: Effective,
     params: P,
 ) -> Result<R, GuestFailure> {
-    store.set_epoch_deadline(deadline);
+    give_time(store, deadline);
     let state = store.data_mut();
     if let Effective::Stream(stream) = &effective {
         state.turn_to(stream.root);
@@ -588,6 +603,11 @@ fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
         callback: entry.name(),
         reason: sentence(&error, store.data().share.denied),
     })
+}
+
+fn give_time(store: &mut Store<HostState>, deadline: Deadline) {
+    store.set_epoch_deadline(deadline.epochs());
+    store.data_mut().running = Running::new(deadline);
 }
 
 fn reason(error: &wasmtime::Error, limits: &Limits, store: &Store<HostState>) -> String {

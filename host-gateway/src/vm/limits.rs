@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wasmtime::ResourceLimiter;
 
-use super::engine::TICK;
+use super::deadline::Deadline;
 use crate::config;
 
 /// Most entries a guest's tables may have together (full-Go guests need about 6,300).
@@ -19,8 +19,9 @@ const TABLE_ENTRIES: usize = 10_000;
 pub struct Limits {
     /// Linear memory of one VM, for example `64MiB` (the default). A guest that asks for more is told no.
     pub memory: ByteSize,
-    /// Longest single call into the guest, for example `100ms` (the default). A longer one poisons the VM. To start and to
-    /// take its configuration, which may hold a hundred thousand rules, a guest has a hundred times as long.
+    /// Longest single call into the guest, in processor time, for example `100ms` (the default). A longer one, at the latest
+    /// one that is twice as long, poisons the VM. To start and to take its configuration, which may hold a hundred thousand
+    /// rules, a guest has a hundred times as long.
     pub call: CallTime,
     /// A VM whose memory has grown beyond this is replaced by a fresh one, which gives the memory back; its open streams
     /// finish in the old one. Default: nine tenths of `memory`.
@@ -51,9 +52,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limit of a call at the start, in epochs: nobody waits for an answer then, and there is more to do.
-    pub(crate) fn start_epochs(&self) -> u64 {
-        self.call_epochs().saturating_mul(100)
+    /// For a call.
+    pub(crate) fn call_deadline(&self) -> Deadline {
+        Deadline::new(self.call.0)
+    }
+
+    /// For a call at the start: nobody waits for an answer then, and there is more to do.
+    pub(crate) fn start_deadline(&self) -> Deadline {
+        Deadline::new(self.call.0.saturating_mul(100))
     }
 
     /// Linear memory in bytes beyond which a VM that had `at_start` of them is replaced. What its configuration needs is
@@ -61,12 +67,6 @@ impl Limits {
     pub(crate) fn high_water(&self, at_start: u64) -> u64 {
         let limit = self.recycle.map_or(self.memory.0 / 10 * 9, |bytes| bytes.0);
         limit.max(at_start + at_start / 2)
-    }
-
-    /// The call limit in epochs. One more than the time divides to, because the running epoch counts as a whole one.
-    pub(crate) fn call_epochs(&self) -> u64 {
-        let epochs = self.call.0.as_nanos().div_ceil(TICK.as_nanos());
-        u64::try_from(epochs).unwrap_or(u64::MAX - 1).saturating_add(1)
     }
 }
 
@@ -184,15 +184,5 @@ mod tests {
             CallTime(Duration::from_secs(2))
         );
         assert!(serde_json::from_str::<CallTime>("\"0\"").is_err());
-    }
-
-    #[test]
-    fn a_call_limit_is_rounded_up_to_whole_epochs() {
-        assert_eq!(Limits::default().call_epochs(), 11);
-        let limits = Limits {
-            call: CallTime(Duration::from_millis(1)),
-            ..Limits::default()
-        };
-        assert_eq!(limits.call_epochs(), 2);
     }
 }

@@ -51,6 +51,50 @@ fn an_endless_loop() {
     on_a_worker(async { is_served_afterwards(&bad("(loop $again (br $again))", "")).await });
 }
 
+/// The thread gets no processor, as among busy neighbours: whoever logs is put to sleep.
+struct Neighbours;
+
+impl tracing::Subscriber for Neighbours {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        std::thread::sleep(Duration::from_millis(400));
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_guest_whose_thread_gets_no_processor_has_not_used_its_time() {
+    on_a_worker(async {
+        let mut config = config(&guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (local $left i32)
+                 (drop (call $log (i32.const 2) {waits}))
+                 (local.set $left (i32.const 1000))
+                 (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+                 (call $show_number (i32.const 1)) (i32.const 0))"#,
+        ));
+        config.limits.call = CallTime(Duration::from_millis(100));
+        let plugins = plugins(&[config]);
+        let _stalled = tracing::subscriber::set_default(Neighbours);
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "n"), ["00000001"]);
+    });
+}
+
 #[test]
 fn an_endless_loop_of_host_functions_that_allocate() {
     on_a_worker(async {
