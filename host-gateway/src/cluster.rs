@@ -8,6 +8,7 @@ mod grpc;
 mod send;
 mod shared;
 mod tcp;
+mod upgrade;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use self::endpoint::Endpoint;
 pub use self::endpoint::Lease;
 pub use self::send::Answer;
 pub use self::shared::{ConnectionSlot, SharedCluster, SharedEndpoint};
+pub use self::upgrade::Upgraded;
 use crate::metrics::WorkerMetrics;
 
 /// Single-threaded: each worker has its own.

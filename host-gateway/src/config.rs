@@ -70,6 +70,9 @@ pub struct Listener {
     /// Trailers behind request bodies reach the plugins and the upstream. By default they are dropped, as in Envoy.
     #[serde(default)]
     pub request_trailers: bool,
+    /// Trailers behind response bodies reach the plugins and the client. By default they are dropped, as in Envoy.
+    #[serde(default)]
+    pub response_trailers: bool,
     /// Bytes go to a cluster as they are; `routes` are not for this listener.
     pub tcp: Option<Tcp>,
 }
@@ -102,9 +105,20 @@ pub struct Route {
     /// How often a request that no upstream has begun to answer is tried again.
     #[serde(default = "default_retries")]
     pub retries: u32,
+    /// To which protocols a client may change here (default: to none).
+    #[serde(default)]
+    pub upgrades: Vec<Upgrade>,
     /// What is different for plugins, by their names.
     #[schemars(with = "Option<BTreeMap<String, RoutePlugin>>")]
     pub plugins: Option<Spanned<BTreeMap<String, RoutePlugin>>>,
+}
+
+/// What a connection may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Upgrade {
+    /// RFC 6455.
+    Websocket,
 }
 
 /// A plugin on one route. Named here, it is on.

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route, Tcp,
+    Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route, Tcp, Upgrade,
 };
 use crate::plugin::{FailurePolicy, PluginConfig};
 use crate::proxy::AMBIGUOUS;
@@ -25,7 +25,7 @@ pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
             Some(tcp) => listener(number, entry, &tcp_connections(number, entry, tcp, config, folder)?),
         });
     }
-    let trailers = config.listeners.value.iter().any(|listener| listener.request_trailers);
+    let trailers = config.listeners.value.iter().any(has_trailers);
     let mut bootstrap = json!({
         "static_resources": {
             "listeners": listeners,
@@ -43,6 +43,11 @@ pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
         bootstrap["bootstrap_extensions"] = services.into();
     }
     Ok(bootstrap)
+}
+
+/// Envoy lets those of both directions through or none.
+fn has_trailers(listener: &Listener) -> bool {
+    listener.request_trailers || listener.response_trailers
 }
 
 fn admin(admin: &Admin) -> Value {
@@ -156,7 +161,7 @@ fn connection_manager(number: usize, listener: &Listener, config: &Config, filte
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": format!("listener_{number}"),
         "codec_type": "HTTP1",
-        "http_protocol_options": { "accept_http_10": true, "enable_trailers": listener.request_trailers },
+        "http_protocol_options": { "accept_http_10": true, "enable_trailers": has_trailers(listener) },
         // X-Forwarded-For is extended by the client's address, X-Forwarded-Proto is set.
         "use_remote_address": true,
         "generate_request_id": false,
@@ -304,6 +309,12 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
     if route.retries > 0 {
         action["retry_policy"] =
             json!({ "retry_on": "connect-failure,reset-before-request", "num_retries": route.retries });
+    }
+    if !route.upgrades.is_empty() {
+        let upgrade = |upgrade: &Upgrade| match upgrade {
+            Upgrade::Websocket => json!({ "upgrade_type": "websocket" }),
+        };
+        action["upgrade_configs"] = route.upgrades.iter().map(upgrade).collect();
     }
     let mut entry = json!({ "name": route.prefix.value, "match": matching, "route": action });
     let filters = route_filters(route);

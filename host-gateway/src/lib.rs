@@ -25,5 +25,6 @@ pub mod route;
 pub mod run;
 mod stream;
 mod tcp;
+mod tunnels;
 mod vm;
 pub mod worker;

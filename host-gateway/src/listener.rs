@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::proxy::{self, Downstream};
-use crate::worker::Worker;
+use crate::worker::{Trailers, Worker};
 
 /// Longest request or response head in bytes; longer request heads are answered 431.
 pub const LARGEST_HEAD: usize = 64 * 1024;
@@ -102,9 +102,9 @@ impl Connections {
     }
 }
 
-/// Accepts connections until the worker drains. `place` is that of the listener in the configuration; `trailers` of requests
+/// Accepts connections until the worker drains. `place` is that of the listener in the configuration; `trailers`
 /// are let through or not.
-pub async fn accept(worker: Rc<Worker>, place: usize, trailers: bool, listener: StdListener) -> io::Result<()> {
+pub async fn accept(worker: Rc<Worker>, place: usize, trailers: Trailers, listener: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let destination = listener.local_addr()?;
     let mut draining = worker.stop.clone();
@@ -129,7 +129,7 @@ pub async fn accept(worker: Rc<Worker>, place: usize, trailers: bool, listener: 
 fn open(
     worker: &Rc<Worker>,
     place: usize,
-    trailers: bool,
+    trailers: Trailers,
     stream: TcpStream,
     source: SocketAddr,
     destination: SocketAddr,
@@ -141,10 +141,11 @@ fn open(
     let id = worker.connections.borrow_mut().next_id();
     let downstream = Downstream::new(worker, place, trailers, id, source, destination);
     let serving = Rc::clone(&downstream);
-    let http = worker.http.serve_connection(
-        TokioIo::new(stream),
-        service_fn(move |request| proxy::serve(Rc::clone(&serving), request)),
-    );
+    let service = service_fn(move |request| proxy::serve(Rc::clone(&serving), request));
+    let http = worker
+        .http
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     worker.metrics.connections.add(1);
     worker.metrics.connections_active.add(1);
     tokio::task::spawn_local(ClientConnection {
@@ -180,7 +181,7 @@ trait Http: Future<Output = hyper::Result<()>> + Unpin {
     fn end_after_this_exchange(self: Pin<&mut Self>);
 }
 
-impl<S> Http for http1::Connection<TokioIo<TcpStream>, S>
+impl<S> Http for http1::UpgradeableConnection<TokioIo<TcpStream>, S>
 where
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = proxy::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -6,6 +6,7 @@ mod downstream;
 mod fields;
 mod filtered;
 mod target;
+mod upgraded;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -17,8 +18,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
+use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request, response};
 use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::Mutex;
 
 use self::body::ClientBody;
@@ -26,8 +29,9 @@ pub use self::body::{RequestBody, ResponseBody, UpstreamBody};
 pub use self::downstream::Downstream;
 use self::filtered::FilteredBody;
 pub use self::target::AMBIGUOUS;
+use self::upgraded::Switched;
 use crate::access_log::Record;
-use crate::cluster::Answer;
+use crate::cluster::{Answer, Lease, Upgraded};
 use crate::cors::Caller;
 use crate::error::{Failure, UpstreamError};
 use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict, Watch};
@@ -43,6 +47,11 @@ enum Early {
     Local(Box<LocalResponse>),
 }
 
+/// The exchange ends without an answer, and its connection with it.
+#[derive(Debug, thiserror::Error)]
+#[error("a plugin closed the stream")]
+pub struct Closed;
+
 /// What is known of an exchange while it is under way.
 struct Exchange<'a> {
     downstream: &'a Rc<Downstream>,
@@ -52,14 +61,22 @@ struct Exchange<'a> {
     /// Place in the route table.
     route: Option<usize>,
     record: Option<Box<Record>>,
+    /// The client's side of a connection that is to change the protocol.
+    upgrade: Option<OnUpgrade>,
+    /// Both sides of one that has changed it.
+    switched: Option<Switched>,
 }
 
 /// Answers one request of a client.
 pub async fn serve(
     downstream: Rc<Downstream>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+    mut request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Closed> {
     let busy = downstream.begin();
+    let upgrade = request
+        .headers()
+        .contains_key(UPGRADE)
+        .then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
     let worker = &downstream.worker;
     let record = worker
@@ -72,12 +89,18 @@ pub async fn serve(
         caller: worker.cors.as_ref().map(|cors| cors.caller(&head.headers)),
         route: None,
         record,
+        upgrade,
+        switched: None,
     };
     let (mut head, source) = match exchange.run(head, body).await {
         Ok((head, source)) => (head, source),
         Err(early) => {
+            let closed = exchange.is_closed(&early);
             if let Some(record) = &mut exchange.record {
-                record.reason(early.reason());
+                record.reason(if closed { Closed.to_string() } else { early.reason() });
+            }
+            if closed {
+                return Err(Closed);
             }
             early.answer()
         }
@@ -87,6 +110,7 @@ pub async fn serve(
         plugins,
         mut record,
         caller,
+        switched,
         ..
     } = exchange;
     if let (Some(cors), Some(caller)) = (&worker.cors, caller) {
@@ -95,13 +119,24 @@ pub async fn serve(
     if let Some(record) = &mut record {
         record.answered(head.status);
     }
-    Ok(Response::from_parts(
-        head,
-        ResponseBody::new(source, plugins, record, busy),
-    ))
+    let body = match switched {
+        None => ResponseBody::new(source, plugins, record, busy),
+        Some(switched) => {
+            let carrying = upgraded::carry(switched, Rc::clone(&downstream), plugins, record);
+            tokio::task::spawn_local(carrying);
+            ResponseBody::new(source, None, None, busy)
+        }
+    };
+    Ok(Response::from_parts(head, body))
 }
 
 impl Exchange<'_> {
+    /// Whether a plugin wants no answer at all.
+    fn is_closed(&self, early: &Early) -> bool {
+        let closed = self.plugins.as_ref().is_some_and(|(_, watch)| watch.is_closed());
+        closed && matches!(early, Early::Failure(Failure::Plugin))
+    }
+
     async fn run(
         &mut self,
         mut head: request::Parts,
@@ -112,6 +147,16 @@ impl Exchange<'_> {
         if worker.routes.chooses_plugins && !target::is_unambiguous(head.uri.path()) {
             return Err(Failure::Ambiguous.into());
         }
+        let bodyless = body.is_end_stream();
+        let websocket = target::wants_websocket(&head, bodyless)?;
+        if websocket
+            && !worker
+                .routes
+                .find(head.uri.path())
+                .is_some_and(|(_, route)| route.websocket)
+        {
+            return Err(Failure::Upgrade.into());
+        }
         if let (Some(cors), Some(caller)) = (&worker.cors, &self.caller)
             && let Some(headers) = cors.preflight(caller, &head)
         {
@@ -120,8 +165,7 @@ impl Exchange<'_> {
         }
         fields::remove_nominated(&mut head.headers);
         self.downstream.forwarded(&mut head.headers);
-        let mut body = ClientBody::new(body, self.downstream.request_trailers);
-        let bodyless = body.is_end_stream();
+        let mut body = ClientBody::new(body, self.downstream.trailers.requests);
         // Only by plugins of `compat: spec`.
         let mut read_trailers = None;
 
@@ -131,8 +175,12 @@ impl Exchange<'_> {
         if !plugins.is_empty() {
             let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
             let broken = Cell::new(false);
-            let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, &broken, task);
-            let deciding = stream.request_headers_reading(head, bodyless, &mut reading);
+            let mut reading = |task: &mut Context<'_>| match websocket {
+                // What follows comes after the upstream's answer.
+                true => Poll::Pending,
+                false => read(&mut body, &mut read_trailers, &broken, task),
+            };
+            let deciding = stream.request_headers_reading(head, bodyless && !websocket, &mut reading);
             let verdict = unless_broken(&broken, deciding).await;
             let watch = stream.watch();
             self.plugins = Some((Rc::new(Mutex::new(stream)), watch));
@@ -149,13 +197,24 @@ impl Exchange<'_> {
             record.routed(cluster.name());
         }
         self.tell_destination(place, None).await;
+        // A plugin may have chosen another route, or taken the wish off.
+        let websocket = websocket && target::wants_websocket(&head, bodyless)?;
+        if websocket && !route.websocket {
+            return Err(Failure::Upgrade.into());
+        }
         prepare(&mut head, bodyless, route, cluster.name())?;
 
         let (body, said) = self.request_body(body, bodyless, read_trailers).await;
         if self.plugins.is_some() && !matches!(body, RequestBody::Filtered(..)) {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
         }
-        let sending = cluster.send(head, body, route.retries);
+        let sending = async {
+            if websocket {
+                fields::change_to_websocket(&mut head.headers);
+                return cluster.upgrade(head).await;
+            }
+            cluster.send(head, body, route.retries).await
+        };
         let sending = self.downstream.deadline.limit(route.timeout, sending);
         let sent = match &self.plugins {
             None => sending.await,
@@ -232,10 +291,18 @@ impl Exchange<'_> {
         (RequestBody::Filtered(Box::new(filtered), downstream), Some(said))
     }
 
-    async fn response(&self, answer: Answer) -> Result<(response::Parts, body::Source), Early> {
-        let Answer { mut head, body, lease } = answer;
-        let mut body = UpstreamBody::new(body, lease);
+    async fn response(&mut self, answer: Answer) -> Result<(response::Parts, body::Source), Early> {
+        let Answer {
+            mut head,
+            body,
+            lease,
+            upgraded,
+        } = answer;
         head.version = Version::HTTP_11;
+        if let Some(upgraded) = upgraded {
+            return self.switch(head, upgraded, lease).await;
+        }
+        let mut body = UpstreamBody::new(body, lease, self.downstream.trailers.responses);
         fields::strip_response(&mut head.headers);
         let Some(plugins) = &self.plugins else {
             return Ok((head, body::Source::Upstream(body)));
@@ -265,6 +332,34 @@ impl Exchange<'_> {
         }
         let filtered = FilteredBody::response(body, plugins, data).after_early(early, read_trailers);
         Ok((head, body::Source::Filtered(Box::new(filtered))))
+    }
+
+    /// The upstream has changed the protocol: so does the client's connection, if the plugins let it.
+    async fn switch(
+        &mut self,
+        mut head: response::Parts,
+        upstream: Upgraded,
+        lease: Lease,
+    ) -> Result<(response::Parts, body::Source), Early> {
+        fields::remove_nominated(&mut head.headers);
+        if let Some((plugins, _)) = &self.plugins {
+            let mut stream = plugins.lock().await;
+            if stream.wants_response_headers() {
+                head = proceed(stream.response_headers(head, false).await)?;
+            }
+        }
+        fields::strip_response(&mut head.headers);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(client) = self.upgrade.take()
+        {
+            fields::change_to_websocket(&mut head.headers);
+            self.switched = Some(Switched {
+                client,
+                upstream,
+                lease,
+            });
+        }
+        Ok((head, body::Source::Empty))
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-use crate::config::Config;
+use crate::config::{Config, Upgrade};
 
 /// One route, with its cluster as an index into the clusters in the order of their names.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Route {
     /// Longest wait for the head of the response.
     pub timeout: Option<Duration>,
     pub retries: u32,
+    /// A client may go on in the WebSocket protocol.
+    pub websocket: bool,
 }
 
 /// The routes, the longest prefix first.
@@ -48,6 +50,7 @@ impl RouteTable {
                         .map_or(0, |strip| strip.value.trim_end_matches('/').len()),
                     timeout: route.timeout.limit(),
                     retries: route.retries,
+                    websocket: route.upgrades.contains(&Upgrade::Websocket),
                 })
             })
             .collect();
@@ -103,6 +106,7 @@ mod tests {
             strip,
             timeout: None,
             retries: 0,
+            websocket: false,
         }
     }
 

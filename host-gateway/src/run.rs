@@ -20,7 +20,7 @@ use crate::plugin::chains::ChainPlan;
 use crate::plugin::{Loading, PluginModule, PluginProcess};
 use crate::route::RouteTable;
 use crate::vm::engine;
-use crate::worker::{Accepts, WorkerError, WorkerPlan};
+use crate::worker::{Accepts, Trailers, WorkerError, WorkerPlan};
 use crate::{health, listener};
 
 /// Serves until SIGTERM or SIGINT. The error is one line for the user.
@@ -89,9 +89,10 @@ async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), Str
             let mut names = config.clusters.keys();
             names.position(|name| *name == tcp.cluster.value)
         });
-        let http = Accepts::Http {
-            request_trailers: entry.request_trailers,
-        };
+        let http = Accepts::Http(Trailers {
+            requests: entry.request_trailers,
+            responses: entry.response_trailers,
+        });
         let accepts = cluster.map_or(http, Accepts::Tcp);
         for (worker, socket) in listeners.iter_mut().zip(sockets) {
             worker.push((socket, accepts));

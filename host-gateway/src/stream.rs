@@ -383,12 +383,15 @@ impl PluginStream {
 impl Drop for PluginStream {
     fn drop(&mut self) {
         self.exchange.borrow_mut().over = true;
-        for leg in &self.legs {
-            if let Leg::Open { guest, context } = leg
-                && !context.failed()
-            {
-                // A failure has been dealt with by `run`: nobody waits for this stream any more.
-                let _ = guest.close(context);
+        for (leg, seat) in self.legs.iter().zip(&self.plugins.seats) {
+            match leg {
+                // Nobody has asked the plugin since.
+                Leg::Open { context, .. } if context.failed() => seat.stats.failed_streams.add(1),
+                Leg::Open { guest, context } => {
+                    // A failure has been dealt with by `run`: nobody waits for this stream any more.
+                    let _ = guest.close(context);
+                }
+                Leg::Unopened | Leg::Skipped(_) | Leg::Failed => {}
             }
         }
     }

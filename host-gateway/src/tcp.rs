@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::cluster::ConnectionSlot;
 use crate::error::UpstreamError;
 use crate::plugin::{Closer, Connection, Destination, Ended, Passed, PluginConnection, Plugins, Side, Watch};
+use crate::tunnels::Tunnel;
 use crate::worker::Worker;
 
 /// Most bytes that are read at once.
@@ -32,7 +33,7 @@ struct Service {
     name: Rc<str>,
 }
 
-/// Accepts connections until the gateway stops; those that are open end then. `place` is that of the listener.
+/// Accepts connections until the gateway stops; those that are open may go on until they are cut off. `place` is that of the listener.
 pub async fn accept(worker: Rc<Worker>, place: usize, cluster: usize, listener: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let destination = listener.local_addr()?;
@@ -72,6 +73,7 @@ async fn serve(service: &Service, stream: TcpStream, source: SocketAddr, destina
     let metrics = &service.worker.metrics;
     metrics.connections.add(1);
     metrics.connections_active.add(1);
+    let tunnel = service.worker.tunnels.enter();
     let id = service.worker.connections.borrow_mut().next_id();
     let connection = Connection {
         id,
@@ -82,6 +84,7 @@ async fn serve(service: &Service, stream: TcpStream, source: SocketAddr, destina
         let watch = plugins.watch();
         let mut relay = Relay {
             service,
+            tunnel,
             client: End::new(stream, None),
             upstream: Upstream::None,
             waiting: (BytesMut::new(), false),
@@ -100,6 +103,7 @@ async fn serve(service: &Service, stream: TcpStream, source: SocketAddr, destina
 /// One connection and its way to the cluster.
 struct Relay<'a> {
     service: &'a Service,
+    tunnel: Tunnel,
     client: End,
     upstream: Upstream,
     /// What the plugins let pass before the upstream is there, and whether that is all.
@@ -143,7 +147,7 @@ enum Due {
 }
 
 /// What a side says.
-enum Said {
+pub enum Said {
     Data(Bytes),
     End,
     Nothing,
@@ -286,20 +290,19 @@ impl Relay<'_> {
     }
 
     async fn due(&mut self) -> Due {
-        let mut stop = self.service.worker.stop.clone();
         let (mut open, mut connecting) = (None, None);
         match &mut self.upstream {
             Upstream::Open(end) => open = Some(&*end),
             Upstream::Connecting(future) => connecting = Some(future),
             Upstream::None => {}
         }
-        let (client, watch) = (&self.client, &self.watch);
+        let (client, watch, tunnel) = (&self.client, &self.watch, &self.tunnel);
         let takes_more = match open {
             Some(upstream) => upstream.unsent.is_empty(),
             None => self.waiting.0.is_empty(),
         };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => Due::Stop,
+            () = tunnel.cut_off() => Due::Stop,
             () = tokio::time::sleep(LONGEST_IDLE) => Due::Stop,
             () = watch.woken() => Due::Woken,
             connected = ready_or_never(connecting) => Due::Connected(connected),
@@ -332,6 +335,20 @@ async fn ready_or_never<F: Future + Unpin>(future: Option<F>) -> F::Output {
     }
 }
 
+/// Reads what there is.
+pub fn read(stream: &TcpStream) -> Said {
+    let mut chunk = BytesMut::zeroed(CHUNK);
+    match stream.try_read(&mut chunk) {
+        Ok(0) => Said::End,
+        Ok(size) => {
+            chunk.truncate(size);
+            Said::Data(chunk.freeze())
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Said::Nothing,
+        Err(_) => Said::Broken,
+    }
+}
+
 impl End {
     fn new(stream: TcpStream, slot: Option<ConnectionSlot>) -> Self {
         Self {
@@ -360,19 +377,9 @@ impl End {
     }
 
     fn read(&mut self) -> Said {
-        let mut chunk = BytesMut::zeroed(CHUNK);
-        match self.stream.try_read(&mut chunk) {
-            Ok(0) => {
-                self.silent = true;
-                Said::End
-            }
-            Ok(size) => {
-                chunk.truncate(size);
-                Said::Data(chunk.freeze())
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Said::Nothing,
-            Err(_) => Said::Broken,
-        }
+        let said = read(&self.stream);
+        self.silent |= matches!(said, Said::End);
+        said
     }
 
     /// Writes what the socket takes. `false`: the other end is gone.

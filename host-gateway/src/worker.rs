@@ -19,6 +19,7 @@ use crate::plugin::chains::{ChainPlan, Chains};
 use crate::plugin::{PluginError, PluginProcess};
 use crate::route::RouteTable;
 use crate::tcp;
+use crate::tunnels::Tunnels;
 
 /// What the request path of one worker reaches. Single-threaded.
 pub struct Worker {
@@ -32,6 +33,7 @@ pub struct Worker {
     pub metrics: Arc<WorkerMetrics>,
     pub access_log: Option<Rc<AccessLog>>,
     pub connections: RefCell<Connections>,
+    pub tunnels: Rc<Tunnels>,
     /// No further exchange begins on an open connection.
     pub draining: Cell<bool>,
     /// True when the gateway is to stop.
@@ -59,12 +61,16 @@ pub struct WorkerPlan {
 /// What a listener's connections bring.
 #[derive(Debug, Clone, Copy)]
 pub enum Accepts {
-    Http {
-        /// Trailers of requests are let through.
-        request_trailers: bool,
-    },
+    Http(Trailers),
     /// Bytes for the cluster at this place in the order of names.
     Tcp(usize),
+}
+
+/// Which trailers are let through.
+#[derive(Debug, Clone, Copy)]
+pub struct Trailers {
+    pub requests: bool,
+    pub responses: bool,
 }
 
 /// Why a worker does not serve.
@@ -114,6 +120,7 @@ impl WorkerPlan {
             metrics: self.metrics,
             access_log: self.access_log.map(Rc::new),
             connections: RefCell::new(Connections::new(self.index)),
+            tunnels: Rc::default(),
             draining: Cell::new(false),
             stop: self.stop.clone(),
             http: listener::http(),
@@ -122,8 +129,8 @@ impl WorkerPlan {
         for (place, (listener, accepts)) in self.listeners.into_iter().enumerate() {
             let worker = Rc::clone(&worker);
             accepting.push(match accepts {
-                Accepts::Http { request_trailers } => {
-                    tokio::task::spawn_local(listener::accept(worker, place, request_trailers, listener))
+                Accepts::Http(trailers) => {
+                    tokio::task::spawn_local(listener::accept(worker, place, trailers, listener))
                 }
                 Accepts::Tcp(cluster) => tokio::task::spawn_local(tcp::accept(worker, place, cluster, listener)),
             });
@@ -148,7 +155,7 @@ impl WorkerPlan {
 }
 
 impl Worker {
-    /// Lets running exchanges finish.
+    /// Lets running exchanges and tunnels finish.
     async fn drain(&self, timeout: Duration) {
         const PAUSE: Duration = Duration::from_millis(10);
         /// Connections without an exchange get so long to write what they still have.
@@ -158,17 +165,15 @@ impl Worker {
         self.connections.borrow().wake_all();
         let deadline = tokio::time::Instant::now() + timeout;
         let mut quiet = 0;
-        while !self.connections.borrow().is_empty() && quiet < QUIET {
+        while !(self.connections.borrow().is_empty() && self.tunnels.is_empty()) && quiet < QUIET {
             if tokio::time::Instant::now() >= deadline {
                 tracing::warn!("exchanges were cut off: they did not finish within the drain timeout");
+                self.tunnels.cut().await;
                 return;
             }
             tokio::time::sleep(PAUSE).await;
-            quiet = if self.connections.borrow().any_busy() {
-                0
-            } else {
-                quiet + 1
-            };
+            let busy = self.connections.borrow().any_busy() || !self.tunnels.is_empty();
+            quiet = if busy { 0 } else { quiet + 1 };
         }
     }
 }

@@ -27,7 +27,7 @@ const MISTAKES: [(&str, &str, &str); 29] = [
     (
         "retries: 0",
         "retrys: 0",
-        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries, plugins",
+        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries, upgrades, plugins",
     ),
     (
         "retries: 0",
@@ -97,7 +97,7 @@ const MISTAKES: [(&str, &str, &str); 29] = [
     (
         "address: \"127.0.0.1:0\"",
         "address: \"127.0.0.1:0\", tls: { certificate: a, key: b }",
-        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins, request_trailers, tcp",
+        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins, request_trailers, response_trailers, tcp",
     ),
     (
         "listeners:",

@@ -77,7 +77,7 @@ fn plugins_get_the_same_bytes() {
 }
 
 #[test]
-fn trailers_of_requests_pass_where_the_gateway_lets_them_through() {
+fn trailers_pass_where_the_gateway_lets_them_through() {
     let options = |config: &str| {
         let (_, bootstrap) = bootstrap(config);
         let cluster = &bootstrap["static_resources"]["clusters"][0]["typed_extension_protocol_options"];
@@ -89,8 +89,29 @@ fn trailers_of_requests_pass_where_the_gateway_lets_them_through() {
         .map(Value::as_bool)
     };
     assert_eq!(options(CONFIG), [Some(false); 2]);
-    let on = CONFIG.replacen(":18081\"", ":18081\", request_trailers: true", 1);
-    assert_eq!(options(&on), [Some(true); 2]);
+    for key in ["request_trailers", "response_trailers"] {
+        let on = CONFIG.replacen(":18081\"", &format!(":18081\", {key}: true"), 1);
+        assert_eq!(options(&on), [Some(true); 2], "{key}");
+    }
+}
+
+#[test]
+fn routes_allow_the_same_upgrades() {
+    let upgrades = |config: &str| {
+        let (_, bootstrap) = bootstrap(config);
+        let host = &connection_manager(&bootstrap)["route_config"]["virtual_hosts"][0];
+        let routes = host["routes"].as_array().unwrap().clone();
+        let allowing = routes
+            .iter()
+            .filter(|route| route["route"]["upgrade_configs"].is_array());
+        let allowing: Vec<Value> = allowing
+            .map(|route| route["route"]["upgrade_configs"].clone())
+            .collect();
+        allowing
+    };
+    assert!(upgrades(CONFIG).is_empty());
+    let on = CONFIG.replacen("cluster:", "upgrades: [websocket], cluster:", 1);
+    assert_eq!(upgrades(&on), [serde_json::json!([{ "upgrade_type": "websocket" }])]);
 }
 
 #[test]

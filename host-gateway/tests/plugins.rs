@@ -42,14 +42,20 @@ fn with_guest(wat: &str, upstream: &Upstream) -> Gateway {
 
 /// `keys` are further ones of the plugin.
 fn with_guest_and(wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
+    with_guest_on("", wat, upstream, keys)
+}
+
+/// `listener` are further keys of the listener.
+fn with_guest_on(listener: &str, wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
     let folder = harness::folder();
     let wasm = folder.join("guest.wasm");
     std::fs::write(&wasm, wat::parse_str(wat).expect("the guest is no WAT")).expect("cannot write the guest");
-    Gateway::start(&format!(
+    let rest = format!(
         "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\" {keys} }} ]",
         upstream.address,
         wasm.display()
-    ))
+    );
+    Gateway::start_on(2, &format!("{{ address: \"127.0.0.1:0\" {listener} }}"), &rest)
 }
 
 #[test]
@@ -77,17 +83,23 @@ fn a_plugin_may_change_chunked_bodies_with_trailers_behind_them() {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n"
             .to_vec()
     });
-    let gateway = with_guest(&guest(&exclaim("proxy_on_response_body", 1)), &upstream);
-    let mut client = gateway.connect();
-    let answer = client
-        .send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
-        .receive();
+    let wat = guest(&exclaim("proxy_on_response_body", 1));
+    let received = |listener: &str| {
+        with_guest_on(listener, &wat, &upstream, "")
+            .connect()
+            .send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+            .receive()
+    };
+    let answer = received(", response_trailers: true");
     assert_eq!(
         answer.text(),
         "abc",
         "trailers end the stream, not the last of the data"
     );
     assert_eq!(answer.trailers, [("x-sum".to_owned(), "7".to_owned())]);
+    let answer = received("");
+    assert_eq!(answer.text(), "abc!", "without trailers the last of the data does");
+    assert_eq!(answer.trailers, []);
 }
 
 #[test]
@@ -194,6 +206,56 @@ fn a_tick_may_close_a_stream_whose_response_has_begun() {
     let mut answer = client.receive_head();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.read_body(&mut client.reader), None, "the body breaks off");
+}
+
+#[test]
+fn who_closes_a_stream_before_the_response_gives_no_answer() {
+    let upstream = Upstream::serving(|mut peer| while peer.receive().is_some() {});
+    let close = "(drop (call $close (i32.const 0)))";
+    let at_once = ticking(&format!(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {close} (i32.const 1))"#
+    ));
+    for (wat, seen) in [(at_once, Some(0)), (at_a_tick(close), None)] {
+        let mut gateway = with_guest_and(
+            &wat,
+            &upstream,
+            "}]\naccess_log: { path: access.log }\ncode_cache: off #",
+        );
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(client.is_closed());
+        // At a tick it may be with the upstream already.
+        assert!(seen.is_none_or(|seen| upstream.received().len() == seen));
+        gateway.terminate();
+        gateway.wait();
+        let log = std::fs::read_to_string(gateway.folder.join("access.log")).expect("no access log");
+        assert!(log.contains("\"status\":0"), "{log}");
+        assert!(log.contains("a plugin closed the stream"), "{log}");
+    }
+}
+
+#[test]
+fn a_response_that_no_callback_sees_ends_with_a_plugin_that_fails_unless_it_may() {
+    for (keys, whole) in [("", false), (", failure: open", true)] {
+        let upstream = Upstream::serving(|mut peer| {
+            while peer.receive().is_some() {
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                peer.send(b"cd");
+            }
+        });
+        let trap = at_a_tick("(if (global.get $answered) (then unreachable))");
+        let gateway = with_guest_and(&trap, &upstream, keys);
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut answer = client.receive_head();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.read_body(&mut client.reader).is_some(), whole, "{keys}");
+        assert_eq!(
+            gateway.metric("postern_plugin_failed_streams_total{plugin=\"guest\"}"),
+            1
+        );
+    }
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn chunked_bodies_pass_both_ways_with_their_trailers() {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\nx-sum: 7\r\n\r\n"
             .to_vec()
     });
-    let listener = "{ address: \"127.0.0.1:0\", request_trailers: true }";
+    let listener = "{ address: \"127.0.0.1:0\", request_trailers: true, response_trailers: true }";
     let gateway = Gateway::start_on(2, listener, &all_to(&upstream, ""));
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: x-in\r\n\r\n");
@@ -215,6 +215,24 @@ fn trailers_of_requests_are_dropped_unless_the_listener_lets_them_through() {
         assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
         assert_eq!(upstream.last().text(), "hello");
         assert_eq!(upstream.last().trailers, []);
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn trailers_of_responses_are_dropped_unless_the_listener_lets_them_through() {
+    let upstream = Upstream::answering(|_| {
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n"
+            .to_vec()
+    });
+    let gateway = in_front_of(&upstream);
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        let answer = client
+            .send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+            .receive();
+        assert_eq!((answer.status(), answer.text().as_str()), (200, "abc"));
+        assert_eq!(answer.trailers, []);
     }
     assert_eq!(upstream.connections(), 1);
 }

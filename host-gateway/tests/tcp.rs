@@ -266,6 +266,46 @@ fn both_ends_are_told_once_and_who_was_there() {
     gateway.says("client gone: 2, upstream gone: 2");
 }
 
+/// A plugin that says when the client's side is closed.
+fn telling() -> Vec<u8> {
+    guest(
+        r#"(func (export "proxy_on_downstream_connection_close") (param i32 i32)
+             (drop (call $log (i32.const 3) (i32.const 128) (i32.const 12))))"#,
+    )
+}
+
+#[test]
+fn a_stop_lets_connections_finish() {
+    let (mut gateway, address) = gateway(Some(&telling()));
+    let mut client = connect(address);
+    client.write_all(b"one").unwrap();
+    assert_eq!(said(&mut client, 8), "echo:one");
+    gateway.terminate();
+    gateway.says("stopping");
+    // Nobody else is let in.
+    while TcpStream::connect(address).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    client.write_all(b"two").unwrap();
+    assert_eq!(said(&mut client, 8), "echo:two");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(rest(&mut client), " bye");
+    gateway.says("client gone");
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_stop_cuts_connections_off_in_the_end_and_tells_the_plugins() {
+    let (mut gateway, address) = gateway_with(Some(&telling()), "} ]\ndrain_timeout: 300ms #");
+    let mut client = connect(address);
+    client.write_all(b"one").unwrap();
+    assert_eq!(said(&mut client, 8), "echo:one");
+    gateway.terminate();
+    gateway.says("client gone");
+    assert_eq!(rest(&mut client), "");
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
 #[test]
 fn without_an_upstream_the_client_is_let_go() {
     let (_gateway, address) = {

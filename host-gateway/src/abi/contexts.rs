@@ -107,10 +107,12 @@ impl StreamContext {
         self.state.borrow().failed
     }
 
-    /// Tells the stream that this VM will not answer any more.
-    pub(crate) fn fail(&self) {
+    /// Tells the stream that this VM will not answer any more, and whether it may go on without.
+    pub(crate) fn fail(&self, may_go_on: bool) {
         self.state.borrow_mut().failed = true;
-        self.exchange.borrow_mut().wake();
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.failed |= !may_go_on;
+        exchange.wake();
     }
 }
 

@@ -73,7 +73,7 @@ impl Clusters {
         };
         let call = async {
             let answer = cluster.send(head, body, 0).await?;
-            let (body, trailers) = collect(UpstreamBody::new(answer.body, answer.lease)).await?;
+            let (body, trailers) = collect(UpstreamBody::new(answer.body, answer.lease, true)).await?;
             Ok((answer.head, body, trailers))
         };
         match tokio::time::timeout(timeout, call).await {

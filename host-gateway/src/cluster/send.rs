@@ -7,10 +7,9 @@ use http::{Request, StatusCode, request, response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::endpoint::{Endpoint, Lease};
-use super::{Cluster, SharedCluster};
+use super::{Cluster, SharedCluster, Upgraded};
 use crate::error::UpstreamError;
 use crate::listener::LARGEST_HEAD;
 use crate::proxy::RequestBody;
@@ -23,6 +22,8 @@ pub struct Answer {
     pub head: response::Parts,
     pub body: Incoming,
     pub lease: Lease,
+    /// Of a request that asked for another protocol and got it.
+    pub upgraded: Option<Upgraded>,
 }
 
 impl Cluster {
@@ -58,7 +59,12 @@ impl Cluster {
                         // Never asked for: `Upgrade` is not forwarded.
                         return Err(UpstreamError::Protocol);
                     }
-                    return Ok(Answer { head, body, lease });
+                    return Ok(Answer {
+                        head,
+                        body,
+                        lease,
+                        upgraded: None,
+                    });
                 }
                 Err(failure) => failure,
             };
@@ -125,39 +131,22 @@ impl Cluster {
         endpoint: &Rc<Endpoint>,
         slot: super::shared::ConnectionSlot,
     ) -> Result<Lease, UpstreamError> {
-        let opened = tokio::time::timeout(self.shared.connect_timeout, TcpStream::connect(endpoint.address)).await;
-        let error = match opened {
-            Ok(Ok(stream)) => {
-                // Without it small writes wait for the other side's acknowledgement.
-                if stream.set_nodelay(true).is_ok()
-                    && let Ok((sender, connection)) = http1::Builder::new()
-                        .max_buf_size(LARGEST_HEAD)
-                        .handshake(TokioIo::new(stream))
-                        .await
-                {
-                    endpoint.accepted();
-                    self.metrics.upstream_connections[self.index].add(1);
-                    tokio::task::spawn_local(async move {
-                        let _slot = slot;
-                        // How it ended is told to whoever was waiting for a response.
-                        let _ = connection.await;
-                    });
-                    return Ok(Lease::new(sender, false, endpoint, self));
-                }
-                UpstreamError::Connect
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(cluster = self.name(), endpoint = %endpoint.address, %error, "connection refused");
-                UpstreamError::Connect
-            }
-            Err(_) => UpstreamError::ConnectTimeout,
-        };
-        endpoint.refused();
-        Err(error)
+        let stream = self.dial(endpoint).await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(LARGEST_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| UpstreamError::Connect)?;
+        tokio::task::spawn_local(async move {
+            let _slot = slot;
+            // How it ended is told to whoever was waiting for a response.
+            let _ = connection.await;
+        });
+        Ok(Lease::new(sender, false, endpoint, self))
     }
 }
 
-fn kind(error: &hyper::Error) -> UpstreamError {
+pub(super) fn kind(error: &hyper::Error) -> UpstreamError {
     if error.is_parse() {
         UpstreamError::Protocol
     } else {

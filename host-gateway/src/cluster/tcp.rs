@@ -26,15 +26,24 @@ impl Cluster {
         endpoint: &super::endpoint::Endpoint,
     ) -> Result<(TcpStream, ConnectionSlot), UpstreamError> {
         let slot = SharedCluster::reserve(&self.shared).ok_or(UpstreamError::Overflow)?;
+        Ok((self.dial(endpoint).await?, slot))
+    }
+
+    /// The same, where the slot is taken already.
+    pub(super) async fn dial(&self, endpoint: &super::endpoint::Endpoint) -> Result<TcpStream, UpstreamError> {
         let opened = tokio::time::timeout(self.shared.connect_timeout, TcpStream::connect(endpoint.address)).await;
         let error = match opened {
             // Without it small writes wait for the other side's acknowledgement.
             Ok(Ok(stream)) if stream.set_nodelay(true).is_ok() => {
                 endpoint.accepted();
                 self.metrics.upstream_connections[self.index].add(1);
-                return Ok((stream, slot));
+                return Ok(stream);
             }
-            Ok(_) => UpstreamError::Connect,
+            Ok(Err(error)) => {
+                tracing::debug!(cluster = self.name(), endpoint = %endpoint.address, %error, "connection refused");
+                UpstreamError::Connect
+            }
+            Ok(Ok(_)) => UpstreamError::Connect,
             Err(_) => UpstreamError::ConnectTimeout,
         };
         endpoint.refused();

@@ -38,8 +38,12 @@ fn tcp(config: &Config, source: &Source) -> Result<(), ConfigError> {
             let problem = format!("there is no cluster `{}`{}", tcp.cluster.value, known(config));
             return Err(source.error(&tcp.cluster, format!("listeners[{index}].tcp.cluster"), problem));
         }
-        if listener.request_trailers {
-            let key = format!("listeners[{index}].request_trailers");
+        let of_http = [
+            ("request_trailers", listener.request_trailers),
+            ("response_trailers", listener.response_trailers),
+        ];
+        if let Some((name, _)) = of_http.iter().find(|(_, given)| *given) {
+            let key = format!("listeners[{index}].{name}");
             return Err(source.error(&listener.address, key, "is for HTTP: leave it out beside `tcp`"));
         }
     }

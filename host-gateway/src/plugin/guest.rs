@@ -124,10 +124,12 @@ impl Guest {
             .take()
             .map(|mut instance| instance.take_streams())
             .unwrap_or_default();
+        let slot = self.slot.upgrade();
+        let may_go_on = slot.as_ref().is_some_and(|slot| slot.fails_open());
         for stream in streams {
-            stream.fail();
+            stream.fail(may_go_on);
         }
-        if let Some(slot) = self.slot.upgrade() {
+        if let Some(slot) = slot {
             slot.replace(self, failure);
         }
     }

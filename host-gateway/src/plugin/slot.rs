@@ -192,6 +192,11 @@ impl Slot {
         &self.plugins[0].0
     }
 
+    /// Whether exchanges go on without the plugins of the VM; they are alike in that.
+    pub(super) fn fails_open(&self) -> bool {
+        self.module().failure == FailurePolicy::Open
+    }
+
     fn count(&self, change: impl Fn(&PluginStats)) {
         for (_, stats) in &self.plugins {
             change(stats);

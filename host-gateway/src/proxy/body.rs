@@ -162,14 +162,17 @@ impl Body for ClientBody {
 /// connection is closed.
 pub struct UpstreamBody {
     received: Received,
+    /// As in [`ClientBody`].
+    trailers: bool,
     lease: Option<Lease>,
     ended: bool,
 }
 
 impl UpstreamBody {
-    pub fn new(incoming: Incoming, lease: Lease) -> Self {
+    pub fn new(incoming: Incoming, lease: Lease, trailers: bool) -> Self {
         Self {
             received: Received::new(incoming),
+            trailers,
             lease: Some(lease),
             ended: false,
         }
@@ -177,7 +180,7 @@ impl UpstreamBody {
 
     /// As for [`ClientBody::may_have_trailers`].
     pub(super) fn may_have_trailers(&self) -> bool {
-        self.size_hint().exact().is_none()
+        self.trailers && self.size_hint().exact().is_none()
     }
 }
 
@@ -186,7 +189,10 @@ impl Body for UpstreamBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = self.received.poll(cx);
+        let frame = match self.received.poll(cx) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() && !self.trailers => Poll::Ready(None),
+            frame => frame,
+        };
         if matches!(frame, Poll::Ready(None)) {
             self.ended = true;
         }
@@ -253,7 +259,7 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let (Some((_, watch)), Source::Upstream(_) | Source::Filtered(_)) = (&self.plugins, &self.source) {
             watch.register(cx);
-            if watch.is_closed() {
+            if watch.is_closed() || watch.has_failed() {
                 return Poll::Ready(Some(Err(BodyError::Plugin)));
             }
         }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::deadline::Deadline;
 use crate::plugin::Connection;
-use crate::worker::Worker;
+use crate::worker::{Trailers, Worker};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -18,8 +18,8 @@ pub struct Downstream {
     pub worker: Rc<Worker>,
     /// Place of the listener that the client came to.
     pub(super) listener: usize,
-    /// Trailers of requests are let through.
-    pub(super) request_trailers: bool,
+    /// Those that the listener lets through.
+    pub(super) trailers: Trailers,
     pub connection: Rc<Connection>,
     pub(super) deadline: Deadline,
     /// The client's address, ready for `X-Forwarded-For`.
@@ -38,7 +38,7 @@ impl Downstream {
     pub fn new(
         worker: &Rc<Worker>,
         listener: usize,
-        request_trailers: bool,
+        trailers: Trailers,
         id: u64,
         source: SocketAddr,
         destination: SocketAddr,
@@ -47,7 +47,7 @@ impl Downstream {
         Rc::new(Self {
             worker: Rc::clone(worker),
             listener,
-            request_trailers,
+            trailers,
             connection: Rc::new(Connection {
                 id,
                 source,

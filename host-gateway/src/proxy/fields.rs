@@ -46,6 +46,19 @@ pub fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether `Connection` names a field.
+pub fn nominate(headers: &HeaderMap, name: &[u8]) -> bool {
+    let values = headers.get_all(CONNECTION).iter();
+    let mut names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    names.any(|nominated| nominated.trim_ascii().eq_ignore_ascii_case(name))
+}
+
+/// Makes a head, without fields of this hop, one that changes the protocol.
+pub fn change_to_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
 /// Removes what is for this hop only from a request.
 pub fn strip_request(headers: &mut HeaderMap) {
     let found = Found::in_fields(headers);

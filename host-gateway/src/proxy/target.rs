@@ -3,6 +3,7 @@
 use http::header::{HOST, UPGRADE};
 use http::{HeaderValue, Method, Uri, Version, request};
 
+use super::fields;
 use crate::error::Failure;
 
 /// Refuses requests that this gateway cannot forward, and brings an absolute-form target into origin form.
@@ -13,11 +14,6 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
     if head.method == Method::TRACE {
         // The answer would hold all fields of the request, credentials too (RFC 9110 section 9.3.8).
         return Err(Failure::Trace);
-    }
-    // A server may ignore an upgrade; clients that offer `h2c` go on in HTTP/1.1 (RFC 9110 section 7.8).
-    let upgrade = head.headers.get(UPGRADE);
-    if upgrade.is_some_and(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")) {
-        return Err(Failure::Upgrade);
     }
     if let Some(authority) = head.uri.authority() {
         // RFC 9112 section 3.2.2: the target's authority replaces the Host field.
@@ -30,6 +26,26 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
         (Some(_), None) => Ok(()),
         (None, None) if head.version == Version::HTTP_10 => Ok(()),
         _ => Err(Failure::Host),
+    }
+}
+
+/// Whether a request asks to go on in the WebSocket protocol (RFC 6455 section 4.1). Other protocols are refused; but a
+/// server may ignore an upgrade, and clients that offer `h2c` go on in HTTP/1.1 (RFC 9110 section 7.8).
+pub fn wants_websocket(head: &request::Parts, bodyless: bool) -> Result<bool, Failure> {
+    let mut protocols = head.headers.get_all(UPGRADE).iter().map(HeaderValue::as_bytes);
+    match (protocols.next(), protocols.next()) {
+        (None, _) => Ok(false),
+        (Some(protocol), None) if protocol.eq_ignore_ascii_case(b"h2c") => Ok(false),
+        (Some(protocol), None)
+            if protocol.eq_ignore_ascii_case(b"websocket")
+                && head.method == Method::GET
+                && head.version == Version::HTTP_11
+                && bodyless
+                && fields::nominate(&head.headers, b"upgrade") =>
+        {
+            Ok(true)
+        }
+        _ => Err(Failure::Upgrade),
     }
 }
 

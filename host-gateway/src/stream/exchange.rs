@@ -110,6 +110,8 @@ pub(crate) struct Exchange {
     pub(crate) response_started: bool,
     /// A plugin closed the stream.
     pub(crate) reset: bool,
+    /// The VM of a plugin that must not be missing was poisoned.
+    pub(crate) failed: bool,
     /// Only callbacks after the end are left: nothing may be changed any more.
     pub(crate) over: bool,
     /// Who waits while a plugin has paused the stream.
@@ -173,6 +175,7 @@ impl Exchange {
             details: None,
             response_started: false,
             reset: false,
+            failed: false,
             over: false,
             waker: None,
             watcher: None,

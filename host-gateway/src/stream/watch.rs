@@ -48,4 +48,9 @@ impl Watch {
     pub fn is_closed(&self) -> bool {
         self.0.borrow().reset
     }
+
+    /// A plugin that must not be missing failed. Whether or not it is asked again, the exchange must not go on.
+    pub fn has_failed(&self) -> bool {
+        self.0.borrow().failed
+    }
 }
