@@ -30,6 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use wasmtime::{Memory, TypedFunc};
 
 use crate::cluster::Clusters;
@@ -105,6 +106,8 @@ pub(crate) struct HostState {
     pub(crate) share: Share,
     /// The entry that is under way, or the last one.
     pub(crate) running: Running,
+    /// When the guest returned last, while it is about to be called again: the clock need not be read twice.
+    pub(crate) left: Option<Instant>,
     pub(crate) phase: Phase,
     pub(crate) contexts: Contexts,
     /// The context that host functions act on.
@@ -149,6 +152,7 @@ impl HostState {
             allocator: None,
             share: Share::new(limits),
             running: Running::new(limits.start_deadline()),
+            left: None,
             phase: Phase::Initializing,
             effective: Effective::Root,
             answer: None,

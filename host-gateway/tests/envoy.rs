@@ -110,7 +110,7 @@ fn routes_allow_the_same_upgrades() {
         allowing
     };
     assert!(upgrades(CONFIG).is_empty());
-    let on = CONFIG.replacen("cluster:", "upgrades: [websocket], cluster:", 1);
+    let on = CONFIG.replacen("/demo, cluster", "/demo, upgrades: [websocket], cluster", 1);
     assert_eq!(upgrades(&on), [serde_json::json!([{ "upgrade_type": "websocket" }])]);
 }
 

@@ -35,3 +35,4 @@ mod signatures;
 mod single_sign_on;
 mod streaming;
 mod trap;
+mod upgrades;

@@ -53,6 +53,7 @@ impl Guest {
             // A borrow can only fail while the guest is being entered already; that entry will be answered.
             let mut instance = self.instance.try_borrow_mut().map_err(|_| Poisoned)?;
             let running = instance.as_mut().ok_or(Poisoned)?;
+            running.begin();
             let result = work(running).and_then(|result| running.finish().map(|_| result));
             (result, running.take_orders())
         };

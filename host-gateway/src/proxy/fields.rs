@@ -22,6 +22,9 @@ const END_TO_END: [HeaderName; 8] = [
     HOST,
 ];
 
+/// They say something about the connection, in both directions.
+const OF_ONE_HOP: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+
 /// Removes the fields that `Connection` names.
 ///
 /// Before the plugins, not after: a client that sends `Connection: x-user-id` must not make the gateway take off what a
@@ -67,18 +70,8 @@ pub fn strip_request(headers: &mut HeaderMap) {
     }
     // The one thing that TE still says to the next hop: trailers are welcome.
     let trailers = found.te && headers.get_all(TE).iter().any(accepts_trailers);
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HTTP2_SETTINGS,
-        PROXY_AUTHORIZATION,
-    ] {
-        headers.remove(name);
-    }
+    remove(headers, OF_ONE_HOP);
+    remove(headers, [HTTP2_SETTINGS, PROXY_AUTHORIZATION]);
     // The gateway itself asks the client for the body, when the upstream is ready for it.
     headers.remove(EXPECT);
     if trailers {
@@ -93,15 +86,12 @@ pub fn strip_response(headers: &mut HeaderMap) {
         return;
     }
     remove_nominated(headers);
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        PROXY_AUTHENTICATE,
-    ] {
+    remove(headers, OF_ONE_HOP);
+    headers.remove(PROXY_AUTHENTICATE);
+}
+
+fn remove<const N: usize>(headers: &mut HeaderMap, names: [HeaderName; N]) {
+    for name in names {
         headers.remove(name);
     }
 }

@@ -204,13 +204,9 @@ impl Instance {
             Direction::Request => (&self.callbacks.request_body, Entry::RequestBody),
             Direction::Response => (&self.callbacks.response_body, Entry::ResponseBody),
         };
-        let Some(callback) = callback else {
-            return Ok(Action::Continue);
-        };
         let size = context.flow(direction, |flow| flow.body.as_ref().map_or(0, |body| body.len()));
         let params = (context.id, size as u32, u32::from(end_of_stream));
-        let effective = Effective::Stream(Rc::clone(context));
-        enter(&mut self.store, self.deadline, name, callback, effective, params).map(Action::from)
+        decide(&mut self.store, self.deadline, name, callback, context, params)
     }
 
     /// `proxy_on_request_trailers` or `proxy_on_response_trailers`.
@@ -231,29 +227,15 @@ impl Instance {
                 MapType::ResponseTrailers,
             ),
         };
-        let Some(callback) = callback else {
-            return Ok(Action::Continue);
-        };
         let count = context.exchange.borrow().fields(map).map_or(0, |fields| fields.count());
-        let effective = Effective::Stream(Rc::clone(context));
-        enter(
-            &mut self.store,
-            self.deadline,
-            name,
-            callback,
-            effective,
-            (context.id, count),
-        )
-        .map(Action::from)
+        let params = (context.id, count);
+        decide(&mut self.store, self.deadline, name, callback, context, params)
     }
 
     /// `proxy_on_new_connection`.
     pub(crate) fn new_connection(&mut self, context: &Rc<StreamContext>) -> Result<Action, GuestFailure> {
-        let Some(callback) = &self.callbacks.new_connection else {
-            return Ok(Action::Continue);
-        };
-        let (name, effective) = (Entry::NewConnection, Effective::Stream(Rc::clone(context)));
-        enter(&mut self.store, self.deadline, name, callback, effective, context.id).map(Action::from)
+        let (name, callback) = (Entry::NewConnection, &self.callbacks.new_connection);
+        decide(&mut self.store, self.deadline, name, callback, context, context.id)
     }
 
     /// `proxy_on_downstream_data` or `proxy_on_upstream_data`, over what the context's flow holds.
@@ -267,13 +249,9 @@ impl Instance {
             Direction::Request => (&self.callbacks.downstream_data, Entry::DownstreamData),
             Direction::Response => (&self.callbacks.upstream_data, Entry::UpstreamData),
         };
-        let Some(callback) = callback else {
-            return Ok(Action::Continue);
-        };
         let size = context.flow(direction, |flow| flow.body.as_ref().map_or(0, |body| body.len()));
         let params = (context.id, size as u32, u32::from(end_of_stream));
-        let effective = Effective::Stream(Rc::clone(context));
-        enter(&mut self.store, self.deadline, name, callback, effective, params).map(Action::from)
+        decide(&mut self.store, self.deadline, name, callback, context, params)
     }
 
     /// `proxy_on_downstream_connection_close` or `proxy_on_upstream_connection_close`; `peer` says who closed it.
@@ -459,6 +437,11 @@ impl Instance {
         enter(&mut self.store, self.deadline, name, ready, Effective::Root, params)
     }
 
+    /// Somebody is to call into the guest, once or several times without a pause.
+    pub(crate) fn begin(&mut self) {
+        self.store.data_mut().left = None;
+    }
+
     /// What the guest asked for while it was inside.
     pub(crate) fn take_orders(&mut self) -> Vec<Order> {
         // An empty vector holds no memory: this costs nothing when there are none.
@@ -567,6 +550,24 @@ fn run_main(
     Ok(())
 }
 
+/// What the guest wants done with a part of a stream, if it has a callback for it.
+fn decide<P: WasmParams + fmt::Debug>(
+    store: &mut Store<HostState>,
+    deadline: Deadline,
+    entry: Entry,
+    callback: &Option<TypedFunc<P, u32>>,
+    context: &Rc<StreamContext>,
+    params: P,
+) -> Result<Action, GuestFailure> {
+    match callback {
+        None => Ok(Action::Continue),
+        Some(callback) => {
+            let effective = Effective::Stream(Rc::clone(context));
+            enter(store, deadline, entry, callback, effective, params).map(Action::from)
+        }
+    }
+}
+
 /// The only way into the guest, its allocator apart. The deadline is set anew for every entry.
 fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     store: &mut Store<HostState>,
@@ -587,10 +588,12 @@ fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     if state.trace {
         trace::entering(state, entry, &params);
     }
-    let began = Instant::now();
+    let began = state.left.unwrap_or_else(Instant::now);
     let result = function.call(&mut *store, params);
-    let took = began.elapsed();
+    let left = Instant::now();
+    let took = left - began;
     let state = store.data_mut();
+    state.left = Some(left);
     state.effective = Effective::Root;
     let host_calls = state.host_calls - before;
     // The guest may have turned to another one.

@@ -1,4 +1,5 @@
-//! What is counted about a plugin's VMs on one worker, by index: a call costs a few additions and two looks at the clock.
+//! What is counted about a plugin's VMs on one worker, by index: a call costs a few additions and one or two looks at the
+//! clock.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

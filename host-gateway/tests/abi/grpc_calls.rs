@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +10,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use postern_gateway::cluster::{Clusters, SharedCluster};
-use postern_gateway::metrics::WorkerMetrics;
+use postern_gateway::cluster::Clusters;
 use postern_gateway::plugin::{CallTime, PluginProcess, Plugins};
 use tokio::net::TcpListener;
 
 use crate::harness::*;
+use crate::sharing::two;
 
 /// Opens a call to `Service/Method` of a cluster with the message `hello` for each request, and waits. What is heard is
 /// traced: `i`, `m`, `t` and `c` for initial metadata, message, trailing metadata and close. At the end the request is
@@ -123,13 +122,7 @@ async fn server(answer: impl Fn(&Request<()>, Bytes) -> Option<Reply> + 'static)
             tokio::task::spawn_local(http2.serve_connection(TokioIo::new(connection), service));
         }
     });
-    cluster_at(address)
-}
-
-fn cluster_at(address: std::net::SocketAddr) -> Rc<Clusters> {
-    let config = serde_saphyr::from_str(&format!("endpoints: [ \"{address}\" ]")).unwrap();
-    let shared = SharedCluster::resolve("grpc", &config).unwrap();
-    Clusters::new(&[shared], 0, &Arc::new(WorkerMetrics::new(0, 1)))
+    cluster_at("grpc", address)
 }
 
 fn with(wasm: &[u8], clusters: Rc<Clusters>) -> Rc<Plugins> {
@@ -159,6 +152,32 @@ fn a_call_ends_with_its_message() {
         for _ in 0..2 {
             assert_eq!(outcome(&plugins).await, (200, "answer".to_owned()));
         }
+    });
+}
+
+#[test]
+fn in_a_shared_vm_the_root_context_that_calls_is_answered() {
+    on_a_worker(async {
+        let wasm = guest(
+            r#"(global $waits (mut i32) (i32.const 0))
+               (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+                 (global.set $waits (local.get $id))
+                 (if (call $grpc_call {grpc} {Service} {Method} {} {hello} (i32.const 1000) (i32.const 2100))
+                   (then unreachable))
+                 (i32.const 1))
+               (func (export "proxy_on_grpc_receive") (param $root i32) (param i32 i32)
+                 (drop (call $get_property {plugin_name} (i32.const 2000) (i32.const 2004)))
+                 (drop (call $set_effective_context (global.get $waits)))
+                 (call $show_number (local.get $root))
+                 (call $show)
+                 (drop (call $continue_stream (i32.const 0))))"#,
+        );
+        let ended = fields(&[("grpc-status", "0")]);
+        let clusters = server(move |_, _| Some((200, HeaderMap::new(), framed("answer"), ended.clone()))).await;
+        let plugins = start(&two(&wasm, |_, _| ()), clusters, &PluginProcess::new()).unwrap();
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "n"), ["00000001", "00000002"]);
+        assert_eq!(values(&head.headers, "v"), ["first", "second"]);
     });
 }
 
@@ -208,7 +227,7 @@ fn a_call_that_fails_is_closed_with_the_reason() {
 fn nobody_there_is_unavailable_and_no_answer_a_deadline() {
     on_a_worker(async {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert_eq!(outcome(&with(&calls(CALL), cluster_at(gone))).await.0, 214);
+        assert_eq!(outcome(&with(&calls(CALL), cluster_at("grpc", gone))).await.0, 214);
         let silent = server(|_, _| None).await;
         let hurried = CALL.replace("1000", "30");
         assert_eq!(outcome(&with(&calls(&hurried), silent)).await.0, 204);

@@ -233,6 +233,11 @@ pub async fn cluster(name: &str, answer: impl Fn(&str) -> Option<String> + 'stat
             });
         }
     });
+    cluster_at(name, address)
+}
+
+/// One cluster of that name with one endpoint.
+pub fn cluster_at(name: &str, address: SocketAddr) -> Rc<Clusters> {
     let config = serde_saphyr::from_str(&format!("endpoints: [ \"{address}\" ]")).unwrap();
     let shared = SharedCluster::resolve(name, &config).unwrap();
     Clusters::new(&[shared], 0, &Arc::new(WorkerMetrics::new(0, 1)))

@@ -28,7 +28,7 @@ const GUEST: &str = r#"
       (i32.const 0))"#;
 
 /// Two plugins of the same code, `first` and `second`.
-fn two(wasm: &[u8], change: impl Fn(usize, &mut PluginConfig)) -> Vec<PluginConfig> {
+pub fn two(wasm: &[u8], change: impl Fn(usize, &mut PluginConfig)) -> Vec<PluginConfig> {
     let plugin = |(place, name): (usize, &str)| {
         let mut config = config(wasm);
         config.name = name.to_owned();
@@ -113,6 +113,77 @@ fn the_answer_to_a_call_comes_to_the_root_context_that_made_it() {
         let plugins = start(&two(&wasm, |_, _| ()), clusters, &PluginProcess::new()).unwrap();
         let head = go_on(open(&plugins).request_headers(get("/"), true).await);
         assert_eq!(values(&head.headers, "n"), ["00000001", "00000002"]);
+    });
+}
+
+#[test]
+fn each_queue_is_told_to_the_root_context_that_registered_it() {
+    on_a_worker(async {
+        // Each root context has a queue, named by its number. The first request puts a value into both.
+        let wasm = guest(
+            r#"(global $put (mut i32) (i32.const 0))
+               (func $queue (param $root i32) (result i32)
+                 (i32.add (i32.const 2100) (i32.shl (local.get $root) (i32.const 2))))
+               (func (export "proxy_on_configure") (param $root i32) (param i32) (result i32)
+                 (i32.store8 (i32.const 2200) (local.get $root))
+                 (if (call $register_shared_queue (i32.const 2200) (i32.const 1) (call $queue (local.get $root)))
+                   (then unreachable))
+                 (i32.const 1))
+               (func (export "proxy_on_queue_ready") (param $root i32) (param $ready i32)
+                 (if (i32.ne (local.get $ready) (i32.load (call $queue (local.get $root)))) (then unreachable))
+                 (drop (call $get_property {plugin_name} (i32.const 2000) (i32.const 2004)))
+                 (call $trace (i32.load8_u (i32.load (i32.const 2000)))))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (if (i32.eqz (global.get $put)) (then
+                   (drop (call $enqueue_shared_queue (i32.load (call $queue (i32.const 1))) {x}))
+                   (drop (call $enqueue_shared_queue (i32.load (call $queue (i32.const 2))) {x}))))
+                 (global.set $put (i32.const 1))
+                 (call $show_trace) (i32.const 0))"#,
+        );
+        let plugins = plugins(&two(&wasm, |_, _| ()));
+        go_on(open(&plugins).request_headers(get("/"), true).await);
+        a_moment().await;
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(
+            values(&head.headers, "t"),
+            ["fs"; 2],
+            "first and second were told, once each"
+        );
+    });
+}
+
+#[test]
+fn each_root_context_ends_for_itself() {
+    on_a_worker(async {
+        // Of root context 1: `a` at done, `A` at log, `1` at delete; of 2, which waits for a tick that ends it: `b`, `B`,
+        // `2`, and `!` when `proxy_done` succeeds.
+        let wasm = guest(
+            r#"(func $note (param $letter i32)
+                 (call $trace (local.get $letter))
+                 (drop (call $set_shared_data {ends} (i32.const 3000) (i32.load (i32.const 2900)) (i32.const 0))))
+               (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                 (drop (call $set_tick_period_milliseconds (i32.const 10))) (i32.const 1))
+               (func (export "proxy_on_tick") (param i32) (if (i32.eqz (call $done)) (then (call $note (i32.const 33)))))
+               (func (export "proxy_on_done") (param $root i32) (result i32)
+                 (call $note (i32.add (i32.const 96) (local.get $root)))
+                 (i32.eq (local.get $root) (i32.const 1)))
+               (func (export "proxy_on_log") (param $root i32) (call $note (i32.add (i32.const 64) (local.get $root))))
+               (func (export "proxy_on_delete") (param $root i32) (call $note (i32.add (i32.const 48) (local.get $root))))"#,
+        );
+        let mut reads = config(&guest(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $get_shared_data {ends} (i32.const 2000) (i32.const 2004) (i32.const 2100))) (call $show)
+                 (i32.const 0))"#,
+        ));
+        reads.vm_id = "shared".to_owned();
+        let process = PluginProcess::new();
+        let reads = start(&[reads], no_clusters(), &process).unwrap();
+        let plugins = start(&two(&wasm, |_, _| ()), no_clusters(), &process).unwrap();
+        a_moment().await;
+        plugins.stop(std::time::Duration::from_secs(5)).await;
+        drop(plugins);
+        let head = go_on(open(&reads).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "v"), ["abA1!B2"]);
     });
 }
 
