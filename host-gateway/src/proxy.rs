@@ -148,7 +148,7 @@ impl Exchange<'_> {
             return Err(Failure::Ambiguous.into());
         }
         let bodyless = body.is_end_stream();
-        let websocket = target::wants_websocket(&head, bodyless)?;
+        let websocket = self.upgrade.is_some() && target::wants_websocket(&head, bodyless)?;
         if websocket
             && !worker
                 .routes

@@ -38,6 +38,7 @@ pub(super) async fn drive(plugins: &Rc<Plugins>, case: &Case) -> Result<Outcome,
         source: client,
         destination: gateway,
     }));
+    let watch = stream.watch();
     let mut upstream = None;
     let ended = tokio::time::timeout(case.timeout(), exchange(&mut stream, case, &mut upstream)).await;
     drop(stream);
@@ -47,7 +48,10 @@ pub(super) async fn drive(plugins: &Rc<Plugins>, case: &Case) -> Result<Outcome,
             Err(Early::Local(local)) => (from_local(*local), None),
             Err(Early::Failed) => (
                 bare(StatusCode::SERVICE_UNAVAILABLE),
-                Some("the plugin failed, or closed the stream"),
+                Some(match watch.is_closed() {
+                    true => "the plugin closed the stream: a client gets no answer, for which 503 stands here",
+                    false => "the plugin failed",
+                }),
             ),
         },
         Err(_) => (
