@@ -255,6 +255,35 @@ fn a_plugin_ends_the_connection_when_it_closes_it_or_fails() {
 }
 
 #[test]
+fn idle_connections_make_way() {
+    let upstream = Upstream::serving(|mut peer| {
+        while let Some(request) = peer.receive() {
+            if request.field("upgrade").is_some() {
+                peer.send(ACCEPTED);
+                return echo_until_the_end(&mut peer);
+            }
+            peer.respond("ok");
+        }
+    });
+    let gateway = Gateway::start_with_workers(
+        1,
+        &format!(
+            "routes: [ {{ prefix: /, cluster: up {ALLOWED} }} ]\n\
+             clusters: {{ up: {{ endpoints: [\"{}\"], max_connections: 1 }} }}",
+            upstream.address
+        ),
+    );
+    assert_eq!(gateway.connect().get("/").text(), "ok");
+    let mut client = open(&gateway);
+    client.send("one");
+    hears(&mut client, b"one");
+    end(&mut client);
+    assert_eq!(rest(&mut client), b" bye");
+    // The place is free again.
+    assert_eq!(gateway.connect().get("/").text(), "ok");
+}
+
+#[test]
 fn an_upstream_may_refuse() {
     let upstream = Upstream::answering(|_| {
         b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\nno."

@@ -106,7 +106,7 @@ impl Cluster {
     }
 
     /// Waits until a connection of this worker is released, or for a moment.
-    async fn wait(&self) -> Result<(), UpstreamError> {
+    pub(super) async fn wait(&self) -> Result<(), UpstreamError> {
         struct Waiting<'a>(&'a Cluster);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {

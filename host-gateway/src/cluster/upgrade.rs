@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 
 use super::endpoint::Lease;
 use super::send::kind;
-use super::{Answer, Cluster, ConnectionSlot};
+use super::{Answer, Cluster, ConnectionSlot, SharedCluster};
 use crate::error::UpstreamError;
 use crate::listener::LARGEST_HEAD;
 use crate::proxy::RequestBody;
@@ -24,14 +24,14 @@ pub struct Upgraded {
 impl Cluster {
     /// Sends a request that asks for another protocol. It is sent once: what the upstream did with it is not known.
     pub async fn upgrade(self: &Rc<Self>, head: request::Parts) -> Result<Answer, UpstreamError> {
+        let slot = Rc::new(self.slot().await?);
         let endpoint = Rc::clone(self.choose());
-        let (stream, slot) = self.open_socket(&endpoint).await?;
+        let stream = self.dial(&endpoint).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(LARGEST_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|_| UpstreamError::Connect)?;
-        let slot = Rc::new(slot);
         let held = Rc::clone(&slot);
         tokio::task::spawn_local(async move {
             let _slot = held;
@@ -52,5 +52,18 @@ impl Cluster {
             lease,
             upgraded,
         })
+    }
+
+    /// Room for one more connection: idle ones make way.
+    async fn slot(&self) -> Result<ConnectionSlot, UpstreamError> {
+        loop {
+            if let Some(slot) = SharedCluster::reserve(&self.shared) {
+                return Ok(slot);
+            }
+            for endpoint in &self.endpoints {
+                endpoint.close_all_idle();
+            }
+            self.wait().await?;
+        }
     }
 }
