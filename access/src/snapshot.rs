@@ -2,7 +2,7 @@
 //!
 //! `GET /feed/tokens?after=V&wait=25` (auth server) and `GET /feed/permissions?after=V&wait=25` (login service) answer
 //! 200 with one of these documents, or 304 when nothing changed within `wait` seconds. Without `after`, or with a version
-//! that the server does not know (another database, a rollback), the answer is a full snapshot at once.
+//! that the server does not know (another database, a restored backup), the answer is a full snapshot at once.
 
 use serde::{Deserialize, Serialize};
 

@@ -77,16 +77,16 @@ impl App {
         let mut read = database.read().await?;
         let secret_key = SecretKey::from_stored(&server::client_secret_key(&mut read).await?)
             .ok_or_else(|| sqlx::Error::Decode("the key of the client secrets is not 32 bytes long".into()))?;
-        // The number first: what changes while the rest is read will be told once more rather than not at all.
-        let (_, number) = change::range(&mut read).await?;
-        let feed = Feed::new(server::lineage(&mut read).await?, number, stopping);
+        // The newest change first: what changes while the rest is read will be told once more rather than not at all.
+        let newest = change::newest(&mut read).await?;
+        let feed = Feed::new(server::lineage(&mut read).await?, newest, stopping);
         let (clients, signing, imports) = (Clients::default(), Signing::default(), Imports::default());
         clients.load(&mut read).await?;
         signing.load(&mut read).await?;
         imports.load(&mut read, clock::now_ms()).await?;
         drop(read);
         let known_tokens = KnownTokens::default();
-        known_tokens.apply(number, None);
+        known_tokens.apply(newest.number, None);
         let (current, questions) = Current::new();
         let (new_tokens, waiting) = NewTokens::new();
         let app = Arc::new(Self {

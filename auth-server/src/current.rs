@@ -59,14 +59,15 @@ pub async fn look(app: Weak<App>, mut questions: Questions) {
 async fn catch_up(app: &App) -> sqlx::Result<i64> {
     let mut read = app.database.read().await?;
     let told = app.feed.current();
-    let (_, newest) = change::range(&mut read).await?;
-    if newest <= told {
-        return Ok(told);
+    let newest = change::newest(&mut read).await?;
+    if newest == told {
+        return Ok(told.number);
     }
-    let changes = change::after(&mut read, told, newest, MANY).await?;
-    // Asked for last: old changes are forgotten from time to time, also between these two statements.
-    let (oldest, _) = change::range(&mut read).await?;
-    let changes = (changes.len() < MANY && told + 1 >= oldest).then_some(changes);
+    let changes = change::after(&mut read, told.number, newest.number, MANY).await?;
+    // Asked for last: old changes are forgotten from time to time, also between these two statements. What is not known
+    // has been forgotten, or taken back by a restored backup.
+    let known = change::knows(&mut read, told).await?;
+    let changes = (changes.len() < MANY && known).then_some(changes);
     let any = |kinds: &[Kind]| match &changes {
         Some(changes) => changes.iter().any(|(kind, _)| kinds.contains(kind)),
         None => true,
@@ -80,7 +81,7 @@ async fn catch_up(app: &App) -> sqlx::Result<i64> {
     if any(&[Kind::ImportsChanged]) {
         app.imports.load(&mut read, clock::now_ms()).await?;
     }
-    app.known_tokens.apply(newest, changes.as_deref());
+    app.known_tokens.apply(newest.number, changes.as_deref());
     app.feed.publish(newest);
-    Ok(newest)
+    Ok(newest.number)
 }

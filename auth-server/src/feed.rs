@@ -16,13 +16,14 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::app::App;
 use crate::clock;
+use crate::db::change::Stamp;
 use document::{MOST_REVOCATIONS, Moment};
 pub use position::Position;
 
 /// The feed's state in memory.
 pub struct Feed {
     lineage: String,
-    current: watch::Sender<i64>,
+    current: watch::Sender<Stamp>,
     stopping: watch::Receiver<bool>,
     rendered: Mutex<Rendered>,
     pollers: AtomicI64,
@@ -31,14 +32,14 @@ pub struct Feed {
 /// The documents of one version, by the position they start after.
 #[derive(Default)]
 struct Rendered {
-    number: i64,
+    newest: Stamp,
     documents: HashMap<Option<Position>, Arc<OnceCell<Bytes>>>,
 }
 
 impl Feed {
     /// The feed of a database as it stands. When `stopping` becomes true, nobody is held any longer.
-    pub fn new(lineage: String, number: i64, stopping: watch::Receiver<bool>) -> Self {
-        let current = watch::Sender::new(number);
+    pub fn new(lineage: String, newest: Stamp, stopping: watch::Receiver<bool>) -> Self {
+        let current = watch::Sender::new(newest);
         Self {
             lineage,
             current,
@@ -48,22 +49,23 @@ impl Feed {
         }
     }
 
-    /// The number of the newest change that may be told.
-    pub fn current(&self) -> i64 {
+    /// The newest change that may be told.
+    pub fn current(&self) -> Stamp {
         *self.current.borrow()
     }
 
-    /// Wakes everybody who waits. Whoever calls has brought keys and clients in memory to that number before.
-    pub fn publish(&self, number: i64) {
+    /// Wakes everybody who waits. Whoever calls has brought keys and clients in memory to that change before. It comes
+    /// before the one of the last call only if a backup was restored.
+    pub fn publish(&self, newest: Stamp) {
         self.current
-            .send_if_modified(|current| std::mem::replace(current, number.max(*current)) < number);
+            .send_if_modified(|current| std::mem::replace(current, newest) != newest);
     }
 
     /// Waits until a change may be told: keys and clients in memory are then at least as new as it.
     pub async fn reach(&self, number: i64, longest: Duration) {
         let mut current = self.current.subscribe();
         tokio::select! {
-            _ = current.wait_for(|current| *current >= number) => {}
+            _ = current.wait_for(|current| current.number >= number) => {}
             () = tokio::time::sleep(longest) => {}
         }
     }
@@ -73,9 +75,12 @@ impl Feed {
         self.pollers.load(Ordering::Relaxed)
     }
 
-    /// What a version stands for; `None`: another database's, or not of this past.
+    /// What a version stands for; `None`: another database's, or not of this past. (Of one that is older than the newest
+    /// change, the next document tells.)
     pub fn position(&self, version: &str) -> Option<Position> {
-        Position::read(version, &self.lineage).filter(|position| position.seen <= self.current())
+        let current = self.current();
+        let position = Position::read(version, &self.lineage)?;
+        (position.seen == current || position.seen.number < current.number).then_some(position)
     }
 
     /// Waits until there is more to tell to who stands at a position; `false`: there was nothing in that time, or the
@@ -85,7 +90,8 @@ impl Feed {
         let (mut current, mut stopping) = (self.current.subscribe(), self.stopping.clone());
         tokio::select! {
             biased;
-            changed = current.wait_for(|current| *current > position.number) => changed.is_ok(),
+            changed = current.wait_for(|current| position.number < position.seen.number || *current != position.seen) =>
+                changed.is_ok(),
             _ = stopping.wait_for(|stopping| *stopping) => false,
             () = tokio::time::sleep(longest) => false,
         }
@@ -93,21 +99,21 @@ impl Feed {
 
     /// What changed after a position, or everything; of much, the first part.
     pub async fn document(&self, app: &App, after: Option<Position>) -> sqlx::Result<Bytes> {
-        let number = self.current();
+        let newest = self.current();
         let cell = {
             let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-            if rendered.number != number {
+            if rendered.newest != newest {
                 *rendered = Rendered {
-                    number,
+                    newest,
                     documents: HashMap::new(),
                 };
             }
             rendered.documents.entry(after).or_default().clone()
         };
-        cell.get_or_try_init(|| self.render(app, after, number)).await.cloned()
+        cell.get_or_try_init(|| self.render(app, after, newest)).await.cloned()
     }
 
-    async fn render(&self, app: &App, after: Option<Position>, current: i64) -> sqlx::Result<Bytes> {
+    async fn render(&self, app: &App, after: Option<Position>, current: Stamp) -> sqlx::Result<Bytes> {
         let mut read = app.database.read().await?;
         let moment = Moment {
             lineage: &self.lineage,

@@ -117,7 +117,7 @@ async fn issue_own(app: &App, grantee: &Grantee, key: &Key<'_>, now_ms: i64) -> 
     };
     // What memory tells must be as new as this call; a token that it does not know is made from what it is now, and
     // stored only if nothing it was made from has changed since.
-    let mut seen = app.feed.current();
+    let mut seen = app.feed.current().number;
     if known().is_some() {
         seen = app.current.reach().await?;
     }

@@ -1,6 +1,7 @@
 //! The permission feed: versions, held polls, and documents that all pollers share.
 //!
-//! A version is `<lineage>-<number>`: the lineage names the database, the number is the last row of its `changes` table.
+//! A version is `<lineage>-<number>-<mark>`: the lineage names the database, number and mark (in hexadecimal) the last row
+//! of its `changes` table. After a backup was restored, the same number comes again, with another mark.
 //! A poller that is up to date waits on one [`watch`] channel; a change wakes all of them, and the first to come renders
 //! the document that the others get. Thousands of gateways cost one query per change.
 
@@ -15,7 +16,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::clock;
-use crate::db::changes::{self, PermissionChanges};
+use crate::db::changes::{self, PermissionChanges, Stamp};
 use crate::db::{self, Database, permissions};
 
 /// How long to wait before trying again to follow a database that was lost.
@@ -31,18 +32,18 @@ pub struct Feed {
     lineage: String,
     /// How far back a full snapshot names changed users.
     retention_seconds: i64,
-    /// The newest number that anybody here has seen. Never goes back.
-    number: watch::Sender<i64>,
+    /// The newest change that anybody here has seen. Goes back only when a backup is restored.
+    newest: watch::Sender<Stamp>,
     /// `true` once the service stops: held polls are answered.
     stopping: watch::Sender<bool>,
     documents: Mutex<Documents>,
 }
 
-/// The documents that lead to one number, by the number they start from (`None`: full snapshots).
+/// The documents that lead to one change, by the change they start from (`None`: full snapshots).
 #[derive(Debug, Default)]
 struct Documents {
-    number: i64,
-    by_start: HashMap<Option<i64>, Arc<OnceCell<Bytes>>>,
+    newest: Stamp,
+    by_start: HashMap<Option<Stamp>, Arc<OnceCell<Bytes>>>,
 }
 
 impl Feed {
@@ -50,13 +51,13 @@ impl Feed {
     pub async fn open(database: Database, retention_seconds: i64) -> Result<Self, db::Error> {
         let mut connection = database.read().await?;
         let lineage = changes::lineage(&mut connection).await?;
-        let number = changes::extent(&mut connection).await?.last;
+        let newest = changes::newest(&mut connection).await?;
         drop(connection);
         Ok(Self {
             database,
             lineage,
             retention_seconds,
-            number: watch::Sender::new(number),
+            newest: watch::Sender::new(newest),
             stopping: watch::Sender::new(false),
             documents: Mutex::default(),
         })
@@ -65,7 +66,7 @@ impl Feed {
     /// The document that brings a poller at version `after` up to date. `None`: nothing changed within `wait`, or the
     /// service is stopping.
     pub async fn poll(&self, after: Option<&str>, wait: Duration) -> Result<Option<Bytes>, db::Error> {
-        let mut number = self.number.subscribe();
+        let mut newest = self.newest.subscribe();
         let start = match after {
             Some(version) => self.start(version).await?,
             None => None,
@@ -74,7 +75,7 @@ impl Feed {
             let mut stopping = self.stopping.subscribe();
             let changed = tokio::select! {
                 biased;
-                changed = timeout(wait, number.wait_for(|number| *number > start)) => changed.is_ok(),
+                changed = timeout(wait, newest.wait_for(|newest| *newest != start)) => changed.is_ok(),
                 _ = stopping.wait_for(|stopping| *stopping) => false,
             };
             if !changed {
@@ -87,12 +88,16 @@ impl Feed {
 
     /// The newest number.
     pub fn number(&self) -> i64 {
-        *self.number.borrow()
+        self.newest().number
+    }
+
+    fn newest(&self) -> Stamp {
+        *self.newest.borrow()
     }
 
     /// How many polls are held or being answered.
     pub fn pollers(&self) -> usize {
-        self.number.receiver_count()
+        self.newest.receiver_count()
     }
 
     /// Answers every held poll.
@@ -127,61 +132,80 @@ impl Feed {
     async fn follow_until_lost(&self, lost: &mut bool) -> Result<Infallible, db::Error> {
         let mut watch = self.database.watch().await?;
         loop {
-            self.announce(watch.newest().await?);
+            let newest = watch.newest().await?;
+            let known = self.newest();
+            if watch.knows(known).await? {
+                self.announce(newest);
+            } else if newest != known {
+                // A backup was restored: what was told is no longer so. (Or the change was forgotten meanwhile.)
+                self.newest.send_replace(newest);
+            }
             if std::mem::take(lost) {
                 tracing::info!("the database is back");
             }
         }
     }
 
-    fn announce(&self, newest: i64) {
-        self.number.send_if_modified(|number| {
-            let moved = newest > *number;
-            *number = newest.max(*number);
+    fn announce(&self, newest: Stamp) {
+        self.newest.send_if_modified(|known| {
+            let moved = newest.number > known.number;
+            if moved {
+                *known = newest;
+            }
             moved
         });
     }
 
-    /// The number in a version of this feed. `None` for one of another database or from a future that a restored
-    /// backup took back.
-    async fn start(&self, version: &str) -> Result<Option<i64>, db::Error> {
-        let parts = version.rsplit_once('-');
-        let Some((lineage, number)) = parts.and_then(|(lineage, number)| Some((lineage, number.parse().ok()?))) else {
+    /// The change in a version of this feed. `None` for one of another database, or of a past that a restored backup took
+    /// back. (Of one that is older than the newest change, the document tells.)
+    async fn start(&self, version: &str) -> Result<Option<Stamp>, db::Error> {
+        let Some(start) = self.stamp(version) else {
             return Ok(None);
         };
-        if lineage != self.lineage {
-            return Ok(None);
-        }
-        if number > self.number() {
+        if start.number > self.number() {
             // Another replica may have told of a change before we heard of it.
             let mut connection = self.database.read().await?;
-            self.announce(changes::extent(&mut connection).await?.last);
+            self.announce(changes::newest(&mut connection).await?);
         }
-        Ok((0..=self.number()).contains(&number).then_some(number))
+        let newest = self.newest();
+        Ok((start == newest || start.number < newest.number).then_some(start))
+    }
+
+    fn stamp(&self, version: &str) -> Option<Stamp> {
+        let (number, mark) = version
+            .strip_prefix(&self.lineage)?
+            .strip_prefix('-')?
+            .split_once('-')?;
+        let mark = u64::from_str_radix(mark, 16).ok()?.cast_signed();
+        let number = number.parse().ok().filter(|number| *number >= 0)?;
+        Some(Stamp { number, mark })
     }
 
     /// Where the document from `start` to now is, or will be once the first poller has rendered it.
-    fn cell(&self, start: Option<i64>) -> Arc<OnceCell<Bytes>> {
+    fn cell(&self, start: Option<Stamp>) -> Arc<OnceCell<Bytes>> {
         let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.number();
-        if documents.number != number || documents.by_start.len() >= MOST_DOCUMENTS {
+        let newest = self.newest();
+        if documents.newest != newest || documents.by_start.len() >= MOST_DOCUMENTS {
             *documents = Documents {
-                number,
+                newest,
                 by_start: HashMap::new(),
             };
         }
         Arc::clone(documents.by_start.entry(start).or_default())
     }
 
-    async fn render(&self, start: Option<i64>) -> Result<Bytes, db::Error> {
+    async fn render(&self, start: Option<Stamp>) -> Result<Bytes, db::Error> {
         let mut view = self.database.snapshot().await?;
-        let extent = changes::extent(&mut view).await?;
-        // A delta is only complete where the log still reaches back to its start.
-        let start = start.filter(|start| start + 1 >= extent.first);
+        let newest = changes::newest(&mut view).await?;
+        // A delta is only complete where the log still reaches back to its start, and right where it is the same log.
+        let start = match start {
+            Some(start) if changes::knows(&mut view, start).await? => Some(start),
+            _ => None,
+        };
         let (changed_users, permission_changes) = match start {
             Some(start) => (
-                changes::users_after(&mut view, start).await?,
-                changes::permissions_after(&mut view, start).await?,
+                changes::users_after(&mut view, start.number).await?,
+                changes::permissions_after(&mut view, start.number).await?,
             ),
             None => {
                 let oldest = clock::now_ms() / 1000 - self.retention_seconds;
@@ -194,9 +218,9 @@ impl Feed {
         };
         view.commit().await?;
         // The document may already be newer than what woke its poller, who will ask for what comes after it.
-        self.announce(extent.last);
+        self.announce(newest);
         let document = PermissionFeed {
-            version: self.version(extent.last),
+            version: self.version(newest),
             since: start.map(|start| self.version(start)),
             permissions: permissions.map(|rows| rows.into_iter().map(listed).collect()),
             added: those(&changed, true),
@@ -207,8 +231,8 @@ impl Feed {
         Ok(serde_json::to_vec(&document).unwrap_or_default().into())
     }
 
-    fn version(&self, number: i64) -> String {
-        format!("{}-{number}", self.lineage)
+    fn version(&self, Stamp { number, mark }: Stamp) -> String {
+        format!("{}-{number}-{:x}", self.lineage, mark.cast_unsigned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The feeds when the auth server is not there: at the start, and in between.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use postern_e2e::{
     client::Request,
@@ -65,6 +65,67 @@ fn without_the_auth_server_it_goes_on_deciding_and_then_refuses() {
         servers.start_auth();
         visit.wait(SOON, 200, &call(allowed));
         assert_eq!(visit.status(&call(forbidden)), 403);
+        visit.seen()
+    });
+}
+
+/// Copies what is there of the auth server's database from one folder to another.
+fn copy_database(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for file in ["auth.db", "auth.db-wal", "auth.db-shm"] {
+        let _absent = fs::remove_file(to.join(file));
+        if from.join(file).exists() {
+            fs::copy(from.join(file), to.join(file)).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn a_restored_backup_takes_back_what_it_does_not_know_and_hides_nothing_new() {
+    compare_hosts(|kind| {
+        let servers = Servers::start_without_auth("restored");
+        for n in 1..6 {
+            let add = "--secret s --profile spring --grants password --scopes all";
+            servers.auth(&format!("client add c{n} {add}"));
+        }
+        servers.start_auth();
+        let host = Host::start(&servers.stack, kind, &filter_plugin(&servers.stack, &[]));
+        let visit = Visit::new(&servers, &host);
+        let calls: Vec<Request> = (1..6)
+            .map(|n| {
+                let form = "username=u1&password=password&grant_type=password";
+                let granted = Request::form("/login/oauth/token", form).basic(&format!("c{n}"), "s");
+                let answer = granted.send(host.port).json();
+                Request::get("/demo/test").bearer(answer["access_token"].as_str().expect("a token"))
+            })
+            .collect();
+        for call in &calls {
+            visit.wait(SOON, 200, call);
+        }
+        let (data, backup) = (&servers.stack.folder, servers.stack.folder.join("backup"));
+        servers.kill_auth();
+        copy_database(data, &backup);
+        servers.start_auth();
+        for n in [1, 2] {
+            servers.auth(&format!("client remove c{n}"));
+        }
+        for call in &calls[..2] {
+            visit.wait(SOON, 401, call);
+        }
+
+        servers.kill_auth();
+        copy_database(&backup, data);
+        // More than was lost, before any gateway asks: what it knows by number has another meaning now.
+        for n in [3, 4, 5] {
+            servers.auth(&format!("client remove c{n}"));
+        }
+        servers.start_auth();
+        for call in &calls[2..] {
+            visit.wait(SOON, 401, call);
+        }
+        for call in &calls[..2] {
+            visit.wait(SOON, 200, call);
+        }
         visit.seen()
     });
 }

@@ -4,6 +4,16 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::db::Holder;
 
+/// A change, as one past knows it: the mark is drawn with the row, so a change that took its number after a backup was
+/// restored has another one. 0 and 0: nothing ever changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, sqlx::FromRow)]
+pub struct Stamp {
+    /// The number.
+    pub number: i64,
+    /// The mark.
+    pub mark: i64,
+}
+
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -149,6 +159,24 @@ pub async fn range(connection: &mut AnyConnection) -> sqlx::Result<(i64, i64)> {
     )
     .fetch_one(connection)
     .await
+}
+
+/// The newest change.
+pub async fn newest(connection: &mut AnyConnection) -> sqlx::Result<Stamp> {
+    let newest = sqlx::query_as("SELECT number, mark FROM change ORDER BY number DESC LIMIT 1");
+    Ok(newest.fetch_optional(connection).await?.unwrap_or_default())
+}
+
+/// Whether this change is one of the database's past, and not forgotten.
+pub async fn knows(connection: &mut AnyConnection, stamp: Stamp) -> sqlx::Result<bool> {
+    if stamp == Stamp::default() {
+        return Ok(true);
+    }
+    let mark: Option<i64> = sqlx::query_scalar("SELECT mark FROM change WHERE number = $1")
+        .bind(stamp.number)
+        .fetch_optional(connection)
+        .await?;
+    Ok(mark == Some(stamp.mark))
 }
 
 /// Forgets changes before a time, but never the newest: the version must not fall back.

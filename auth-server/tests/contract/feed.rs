@@ -1,5 +1,6 @@
 //! `GET /feed/tokens`: who may read it, what it says, and how fast.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::harness::*;
@@ -47,9 +48,14 @@ fn nothing_new_is_304_after_the_wait() {
 fn a_version_of_elsewhere_or_of_the_future_gets_a_snapshot_at_once() {
     let server = Server::start();
     let version = text(&server.snapshot(), "version").to_owned();
-    let (lineage, number) = version.rsplit_once('-').unwrap();
-    let future = format!("{lineage}-{}", number.parse::<i64>().unwrap() + 1);
-    for after in ["other-1", future.as_str(), "nonsense", lineage] {
+    let [lineage, number, mark] = version.split('-').collect::<Vec<_>>()[..] else {
+        panic!("{version}")
+    };
+    let future = format!("{lineage}-{}-{mark}", number.parse::<i64>().unwrap() + 1);
+    let another_past = format!("{lineage}-{number}-1");
+    // As versions were written before changes had marks.
+    let unmarked = format!("{lineage}-{number}");
+    for after in ["other-1-1", &future, &another_past, &unmarked, "nonsense", lineage] {
         let answer = server.feed(Some(after), 20);
         assert_eq!(answer.status, 200);
         assert!(answer.json().get("since").is_none());
@@ -163,6 +169,73 @@ fn versions_go_on_after_a_restart() {
     assert_eq!(delta["since"].as_str(), Some(version.as_str()));
     assert_eq!(delta["revoked_tokens"][0][0], tokens["jti"]);
     assert_eq!(server.snapshot()["revoked_tokens"][0][0], tokens["jti"]);
+}
+
+/// Everything that a gateway at a version knows to be revoked once it has been told of `last`.
+fn followed(server: &Server, mut version: String, mut known: BTreeSet<String>, last: &str) -> BTreeSet<String> {
+    for _ in 0..100 {
+        let document = server.feed(Some(&version), 20).json();
+        if document.get("since").is_none() {
+            known.clear();
+        }
+        let revoked = document["revoked_tokens"].as_array().into_iter().flatten();
+        known.extend(revoked.map(|token| token[0].as_str().unwrap().to_owned()));
+        version = text(&document, "version").to_owned();
+        if known.contains(last) {
+            return known;
+        }
+    }
+    panic!("{last} is never told: {known:?}")
+}
+
+#[test]
+fn after_a_restored_backup_a_gateway_is_told_everything_anew() {
+    let mut server = Server::start();
+    let revoke = |server: &Server, id: &str| {
+        let script = format!(
+            "INSERT INTO change (kind, subject, at_ms) VALUES ('token_revoked', '{id}', 1); \
+             INSERT INTO revoked_token (token_id, number) SELECT '{id}', MAX(number) FROM change"
+        );
+        engine::run(server.folder.path(), script);
+    };
+    // Restored beside the running server, and while it is stopped.
+    for running in [true, false] {
+        let begin = text(&server.snapshot(), "version").to_owned();
+        let [kept, lost, new] = ["kept", "lost", "new"].map(|word| format!("{word}-{running}"));
+        revoke(&server, &kept);
+        followed(&server, begin, BTreeSet::new(), &kept);
+        let version = text(&server.snapshot(), "version").to_owned();
+        let number: i64 = version.split('-').nth(1).unwrap().parse().unwrap();
+        let known = BTreeSet::from([kept.clone()]);
+        revoke(&server, &format!("{lost}-1"));
+        revoke(&server, &format!("{lost}-2"));
+        let known = followed(&server, version, known, &format!("{lost}-2"));
+        let version = text(&server.snapshot(), "version").to_owned();
+
+        if !running {
+            server.terminate();
+        }
+        let sequence = match engine::postgres() {
+            Some(_) => format!("ALTER TABLE change ALTER COLUMN number RESTART WITH {}", number + 1),
+            None => format!("UPDATE sqlite_sequence SET seq = {number} WHERE name = 'change'"),
+        };
+        let back = format!(
+            "DELETE FROM revoked_token WHERE number > {number}; DELETE FROM change WHERE number > {number}; {sequence}"
+        );
+        engine::run(server.folder.path(), back);
+        for n in 1..4 {
+            revoke(&server, &format!("{new}-{n}"));
+        }
+        if !running {
+            server.start_again();
+        }
+        let known = followed(&server, version, known, &format!("{new}-3"));
+        assert!(known.contains(&kept), "{known:?}");
+        for n in 1..4 {
+            assert!(known.contains(&format!("{new}-{n}")), "{known:?}");
+            assert!(!known.contains(&format!("{lost}-{n}")), "{known:?}");
+        }
+    }
 }
 
 #[test]

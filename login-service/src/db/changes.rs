@@ -6,13 +6,14 @@ use sqlx::AnyConnection;
 
 use super::{Error, Write};
 
-/// Where the log begins and ends. Both 0 when nothing ever changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
-pub struct Extent {
-    /// The oldest number that is still kept.
-    pub first: i64,
-    /// The newest number: the version of the feed.
-    pub last: i64,
+/// A change, as one past knows it: the mark is drawn with the row, so a change that took its number after a backup was
+/// restored has another one. 0 and 0: nothing ever changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, sqlx::FromRow)]
+pub struct Stamp {
+    /// The number.
+    pub number: i64,
+    /// The mark.
+    pub mark: i64,
 }
 
 /// A user whose authorities changed, who was added, removed, disabled or enabled.
@@ -112,10 +113,22 @@ pub async fn lineage(connection: &mut AnyConnection) -> Result<String, Error> {
         .await?)
 }
 
-/// Where the log begins and ends.
-pub async fn extent(connection: &mut AnyConnection) -> Result<Extent, Error> {
-    let sql = "SELECT COALESCE(MIN(number), 0) AS first, COALESCE(MAX(number), 0) AS last FROM changes";
-    Ok(sqlx::query_as(sql).fetch_one(connection).await?)
+/// The newest change: the version of the feed.
+pub async fn newest(connection: &mut AnyConnection) -> Result<Stamp, Error> {
+    let newest = sqlx::query_as("SELECT number, mark FROM changes ORDER BY number DESC LIMIT 1");
+    Ok(newest.fetch_optional(connection).await?.unwrap_or_default())
+}
+
+/// Whether this change is one of the database's past, and still kept.
+pub async fn knows(connection: &mut AnyConnection, stamp: Stamp) -> Result<bool, Error> {
+    if stamp == Stamp::default() {
+        return Ok(true);
+    }
+    let mark: Option<i64> = sqlx::query_scalar("SELECT mark FROM changes WHERE number = $1")
+        .bind(stamp.number)
+        .fetch_optional(connection)
+        .await?;
+    Ok(mark == Some(stamp.mark))
 }
 
 /// The users who changed after a number, each once.
@@ -162,8 +175,8 @@ pub async fn permissions_after(connection: &mut AnyConnection, number: i64) -> R
 
 /// Forgets what is older than a Unix second, except the newest row, which holds the version.
 ///
-/// Only whole beginnings of the log go, also when the clock once stood wrong: what is left has no gaps, so a reader can
-/// tell from [`Extent::first`] whether a delta is complete.
+/// Only whole beginnings of the log go, also when the clock once stood wrong: what is left has no gaps, so a delta from a
+/// change that is still kept is complete.
 pub async fn prune(write: &mut Write, second: i64) -> Result<u64, Error> {
     let sql = "DELETE FROM changes WHERE number < \
                (SELECT COALESCE((SELECT MIN(number) FROM changes WHERE at >= $1), MAX(number)) FROM changes)";

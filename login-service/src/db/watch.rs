@@ -7,8 +7,9 @@ use sqlx::AnyConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
+use super::changes::{self, Stamp};
 use super::location::Url;
-use super::{Database, Error, Location, changes};
+use super::{Database, Error, Location};
 
 /// How often SQLite is asked whether anybody wrote.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -60,9 +61,9 @@ impl Database {
 }
 
 impl Watch {
-    /// The newest number of the log: at once at first, then when there may be a newer one. An error is the end: only
+    /// The newest change of the log: at once at first, then when there may be a newer one. An error is the end: only
     /// another watch will see what comes.
-    pub async fn newest(&mut self) -> Result<i64, Error> {
+    pub async fn newest(&mut self) -> Result<Stamp, Error> {
         match &mut self.signal {
             Signal::DataVersion { ticks, seen } => loop {
                 ticks.tick().await;
@@ -84,10 +85,19 @@ impl Watch {
         if let Signal::Notifications { looked, .. } = &mut self.signal {
             *looked = true;
         }
-        let extent = timeout(PATIENCE, changes::extent(&mut self.connection)).await;
-        let extent = extent.map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))?;
-        Ok(extent?.last)
+        patiently(changes::newest(&mut self.connection)).await
     }
+
+    /// Whether this change is one of the database's past, and still kept.
+    pub async fn knows(&mut self, stamp: Stamp) -> Result<bool, Error> {
+        patiently(changes::knows(&mut self.connection, stamp)).await
+    }
+}
+
+/// An answer that takes too long will not come.
+async fn patiently<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
+    timeout(PATIENCE, answer).await.map_err(late)?
 }
 
 async fn listen(url: &Url) -> Result<PgListener, Error> {

@@ -20,6 +20,7 @@ on_each_engine![
     rows_that_came_and_went_are_told_as_they_are_now,
     very_many_changed_rows_are_told_as_a_whole_table,
     versions_outlive_a_restart,
+    after_a_restored_backup_a_gateway_is_told_everything_anew,
     many_pollers_get_the_same_document,
     changes_older_than_the_retention_are_forgotten,
 ];
@@ -120,12 +121,14 @@ fn a_newcomer_gets_everything(engine: Engine) {
     );
     assert_eq!(changed_users(&document), ["u1", "u2"]);
     let version = document["version"].as_str().unwrap();
-    let (lineage, number) = version.split_once('-').unwrap();
+    let [lineage, number, mark] = version.split('-').collect::<Vec<_>>()[..] else {
+        panic!("{version}")
+    };
     assert!(
         lineage.len() == 16 && lineage.bytes().all(|b| b.is_ascii_hexdigit()),
         "{version}"
     );
-    assert!(number.parse::<u64>().unwrap() > 0);
+    assert!(number.parse::<u64>().unwrap() > 0 && u64::from_str_radix(mark, 16).unwrap() > 0);
 }
 
 fn an_empty_database_has_a_snapshot_too(engine: Engine) {
@@ -165,9 +168,12 @@ fn a_version_of_another_database_or_the_future_gets_a_snapshot_at_once(engine: E
     let version = service.feed("")["version"].as_str().unwrap().to_owned();
     let lineage = version.split_once('-').unwrap().0;
     for after in [
-        format!("{lineage}-999999"),
-        "0123456789abcdef-1".into(),
-        format!("{lineage}--1"),
+        format!("{lineage}-999999-1"),
+        format!("{lineage}-1-1"),
+        // As versions were written before changes had marks.
+        format!("{lineage}-1"),
+        "0123456789abcdef-1-1".into(),
+        format!("{lineage}--1-1"),
         "x".into(),
     ] {
         let document = service.feed(&format!("?after={after}&wait=20"));
@@ -350,6 +356,29 @@ fn versions_outlive_a_restart(engine: Engine) {
     let document = folder.serve().feed(&format!("?after={version}&wait=20"));
     assert_eq!(document["since"], *version);
     assert_eq!(changed_users(&document), ["u2"]);
+}
+
+fn after_a_restored_backup_a_gateway_is_told_everything_anew(engine: Engine) {
+    let (folder, service) = filled(engine);
+    drop(service);
+    let backup = folder.backup(engine);
+    folder.must("permission add ROLE_LOST --url /lost\npermission add ROLE_LOST2 --url /lost2");
+    let service = folder.serve();
+    let version = service.feed("")["version"].as_str().unwrap().to_owned();
+    drop(service);
+    folder.restore(&backup);
+    // One more than was lost: the number of the gateway's version has been given again.
+    for round in 1..4 {
+        folder.must(&format!("permission add ROLE_{round} --url /r{round}"));
+    }
+    let document = folder.serve().feed(&format!("?after={version}&wait=20"));
+    assert!(document.get("since").is_none(), "{document}");
+    let permissions = rows(&document, "permissions").join(", ");
+    assert!(
+        permissions.ends_with("ROLE_1 /r1, ROLE_2 /r2, ROLE_3 /r3"),
+        "{permissions}"
+    );
+    assert!(!permissions.contains("LOST"), "{permissions}");
 }
 
 fn many_pollers_get_the_same_document(engine: Engine) {

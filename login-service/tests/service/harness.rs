@@ -101,6 +101,30 @@ impl Folder {
         database.unwrap().to_owned()
     }
 
+    /// Copies the database; nobody may use it meanwhile. Returns what is to stand under `database` for the copy.
+    pub fn backup(&self, engine: Engine) -> String {
+        match engine {
+            Engine::Sqlite => {
+                let copy = self.path().join("backup");
+                std::fs::create_dir(&copy).unwrap();
+                // After a crash, the newest is beside the file.
+                for file in ["login.db", "login.db-wal"] {
+                    if self.path().join(file).exists() {
+                        std::fs::copy(self.path().join(file), copy.join(file)).unwrap();
+                    }
+                }
+                "sqlite:backup/login.db".into()
+            }
+            Engine::Postgres(postgres) => postgres.copy(&self.database()),
+        }
+    }
+
+    /// From now on the data are those of a backup.
+    pub fn restore(&self, backup: &str) {
+        let yaml = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), yaml.replace(&self.database(), backup)).unwrap();
+    }
+
     fn config(&self) -> PathBuf {
         self.path().join("login.yaml")
     }

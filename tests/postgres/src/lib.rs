@@ -70,6 +70,20 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// Copies the database of a URL, as a backup does, and returns the URL of the copy. Who is connected is thrown out.
+    ///
+    /// # Panics
+    /// When PostgreSQL refuses.
+    pub fn copy(&self, url: &str) -> String {
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let (from, postgres) = (url.rsplit('/').next().unwrap_or_default(), self.url("postgres"));
+        let connected =
+            format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{from}'");
+        self.sql(&postgres, &connected);
+        self.sql(&postgres, &format!("CREATE DATABASE {name} TEMPLATE {from}"));
+        self.url(&name)
+    }
+
     /// Runs a statement in the database of a URL, as the superuser, and returns what it gives: a line for each row, with
     /// `|` between columns.
     ///
