@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::claim_names::ClaimNames;
 use crate::dpop::Dpop;
-use crate::forwarded::Authorization;
+use crate::forwarded::{Authorization, Unchecked};
 use crate::introspection::IntrospectionEndpoint;
+use crate::json;
 use crate::key_source::Jwks;
 
 /// The whole plugin configuration. Every part is optional where a default is safe; unknown keys are refused.
@@ -16,27 +17,33 @@ use crate::key_source::Jwks;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the feed of keys and revocations comes from.
+    #[serde(deserialize_with = "json::optional")]
     pub auth_server: Option<Server>,
     /// Where the feed of permissions comes from.
+    #[serde(deserialize_with = "json::optional")]
     pub login_service: Option<Server>,
     /// Issuers beside those of the auth server's feed.
+    #[serde(deserialize_with = "json::list")]
     pub issuers: Vec<Issuer>,
     /// What needs no token.
     pub public: Vec<Public>,
     /// What other paths require.
+    #[serde(deserialize_with = "json::list")]
     pub rules: Vec<Rule>,
     /// What becomes of a path that no rule, permission or public pattern names.
     pub unmatched: Unmatched,
     /// Where the token stands in a request.
+    #[serde(deserialize_with = "json::one")]
     pub token: TokenSource,
     /// The identity headers that the upstream receives.
+    #[serde(deserialize_with = "json::one")]
     pub forward: Forward,
     /// The shape of refusals.
     pub errors: ErrorStyle,
     /// Enforce, or only report.
     pub mode: Mode,
     /// Answers that explain themselves to operators; absent: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "json::optional")]
     pub debug: Option<Debug>,
     /// How long to go on deciding with the last snapshot of a feed that was lost (`"5m"`).
     pub max_stale: Duration,
@@ -46,6 +53,7 @@ pub struct Config {
     pub leeway: Duration,
     /// How DPoP proofs are checked. Tokens that are bound to a key need a proof in any case; what stands here also tells
     /// clients in challenges that they may use DPoP.
+    #[serde(deserialize_with = "json::optional")]
     pub dpop: Option<Dpop>,
     /// The address of this resource's metadata (RFC 9728), for challenges.
     pub resource_metadata: Option<String>,
@@ -100,13 +108,21 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
     /// The verifying keys.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::optional"
+    )]
     pub jwks: Option<Jwks>,
     /// Where its opaque tokens are asked about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::optional"
+    )]
     pub introspection: Option<IntrospectionEndpoint>,
     /// Which claims say what.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::one")]
     pub claims: ClaimNames,
     /// Whether a token without `exp` is refused.
     #[serde(default, skip_serializing_if = "Expiry::is_required")]
@@ -165,6 +181,9 @@ pub struct PublicRoute {
     /// The hosts it speaks of (`api.example.com`, `*.example.com`); empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// What becomes of tokens here. Absent: `remove`, unless `forward.authorization` is `keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Unchecked>,
 }
 
 // Not derived: of an untagged choice serde would not say which key is wrong.
@@ -216,7 +235,11 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// Claims that must equal a value; `{name}` stands for that segment of the path.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "json::texts"
+    )]
     pub claims: BTreeMap<String, String>,
     /// How the user must have logged in: one of these values of `acr` (RFC 9470).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -11,12 +11,12 @@ const MIN_SECRET: usize = 16;
 
 /// Everything but `public` and `rules`, which are checked as they are compiled.
 pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
+    check_headers(config)?;
+    check_token_names(config)?;
+    check_servers(config)?;
     check_debug(config)?;
     for (index, issuer) in config.issuers.iter().enumerate() {
-        check_issuer(issuer).map_err(|(part, message)| ConfigError {
-            key: format!("issuers[{index}].{part}"),
-            message,
-        })?;
+        check_issuer(issuer).map_err(|(part, message)| at(|| format!("issuers[{index}].{part}"), message))?;
     }
     let nowhere = config.token.header.is_none() && config.token.cookie.is_none() && config.token.query.is_none();
     if nowhere {
@@ -32,31 +32,149 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn wrong<T>(key: impl Into<String>, message: impl Into<String>) -> Result<T, ConfigError> {
+    Err(at(|| key.into(), message.into()))
+}
+
+/// Headers that belong to HTTP itself or to the way a request is checked: none of them can say who is calling.
+const TAKEN: [&str; 15] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "dpop",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// Each header that the filter reads or writes has a name, and one of its own.
+fn check_headers(config: &Config) -> Result<(), ConfigError> {
+    let forward = &config.forward;
+    let named = [
+        ("token.header", config.token.header.as_deref()),
+        ("forward.user_id", forward.user_id.as_deref()),
+        ("forward.user_name", forward.user_name.as_deref()),
+        ("forward.client_id", forward.client_id.as_deref()),
+        ("forward.authorities", forward.authorities.as_deref()),
+        ("forward.scope", forward.scope.as_deref()),
+        ("debug.header", config.debug.as_ref().map(|debug| debug.header.as_str())),
+    ];
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    for (key, name) in named {
+        let Some(name) = name else { continue };
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || !name.bytes().all(good) {
+            let message = format!(
+                "`{}` is not the name of a header; write letters, digits and `-`",
+                name.escape_debug()
+            );
+            return wrong(key, message);
+        }
+        // As they are to servers that fold names.
+        let folded = name.to_ascii_lowercase().replace('_', "-");
+        if TAKEN.contains(&folded.as_str()) || (folded == "authorization" && key != "token.header") {
+            return wrong(
+                key,
+                format!("`{name}` has another meaning already; choose another name, as in `x-user-id`"),
+            );
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, known)| *known == folded) {
+            return wrong(
+                key,
+                format!("`{name}` is that of `{other}` already; each needs a name of its own"),
+            );
+        }
+        seen.push((key, folded));
+    }
+    Ok(())
+}
+
+/// Names under which a token stands elsewhere than in a header.
+fn check_token_names(config: &Config) -> Result<(), ConfigError> {
+    for (key, name) in [
+        ("token.cookie", &config.token.cookie),
+        ("token.query", &config.token.query),
+    ] {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        if let Some(name) = name
+            && (name.is_empty() || !name.bytes().all(good))
+        {
+            let message = "letters, digits, `-`, `.`, `_` and `~`; `null` (or nothing) where no token may stand there";
+            return wrong(key, format!("`{}` is no name; write {message}", name.escape_debug()));
+        }
+    }
+    Ok(())
+}
+
+fn check_servers(config: &Config) -> Result<(), ConfigError> {
+    for (key, server) in [
+        ("auth_server", &config.auth_server),
+        ("login_service", &config.login_service),
+    ] {
+        let Some(server) = server else { continue };
+        let checked = check_cluster(&server.cluster)
+            .map_err(|message| ("cluster", message))
+            .and_then(|()| check_authority(&server.authority).map_err(|message| ("authority", message)))
+            .and_then(|()| {
+                check_credentials(server.credentials.as_deref()).map_err(|message| ("credentials", message))
+            });
+        if let Err((part, message)) = checked {
+            return wrong(format!("{key}.{part}"), message);
+        }
+    }
+    let followed = config.auth_server.is_some() || config.login_service.is_some();
+    if followed && config.max_stale.millis < 1000 {
+        return wrong(
+            "max_stale",
+            "at least 1s: no feed is heard of more often, and everything would be refused",
+        );
+    }
+    Ok(())
+}
+
+/// What the host calls a cluster.
+fn check_cluster(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(char::is_control) {
+        return Err("it is empty or has control characters; write what the host calls the cluster".into());
+    }
+    Ok(())
+}
+
+/// Host and port, as they stand in a request.
+fn check_authority(authority: &str) -> Result<(), String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']');
+    if authority.is_empty() || !authority.bytes().all(good) {
+        let shown = authority.escape_debug();
+        return Err(format!(
+            "`{shown}` is no authority; write host and port, as in `auth.example.com:8086`"
+        ));
+    }
+    Ok(())
+}
+
+/// The message does not show them.
+fn check_credentials(credentials: Option<&str>) -> Result<(), String> {
+    let good = |credentials: &str| {
+        let user = credentials.split_once(':').map(|(user, _)| user);
+        user.is_some_and(|user| !user.is_empty()) && !credentials.contains(char::is_control)
+    };
+    if credentials.is_some_and(|credentials| !good(credentials)) {
+        return Err("write `user:password`, or leave it out where none are needed".into());
+    }
+    Ok(())
+}
+
 /// The header and the secret of the explanations.
 fn check_debug(config: &Config) -> Result<(), ConfigError> {
     let Some(debug) = &config.debug else { return Ok(()) };
-    let name = debug.header.as_bytes();
-    if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
-        let message = format!("`{}` is not the name of a header", debug.header);
-        return Err(at(|| "debug.header".into(), message));
-    }
-    let forward = &config.forward;
-    let taken = [
-        &config.token.header,
-        &forward.user_id,
-        &forward.user_name,
-        &forward.client_id,
-        &forward.authorities,
-        &forward.scope,
-    ];
-    if taken
-        .into_iter()
-        .flatten()
-        .any(|name| name.eq_ignore_ascii_case(&debug.header))
-    {
-        let message = format!("`{}` has another meaning already", debug.header);
-        return Err(at(|| "debug.header".into(), message));
-    }
     if debug.secret.len() < MIN_SECRET || !debug.secret.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
         let message = format!("at least {MIN_SECRET} visible ASCII characters, as `openssl rand -hex 16` prints them");
         return Err(at(|| "debug.secret".into(), message));
@@ -65,12 +183,6 @@ fn check_debug(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_dpop(config: &Config) -> Result<(), ConfigError> {
-    let wrong = |key: &str, message: &str| {
-        Err(ConfigError {
-            key: key.into(),
-            message: message.into(),
-        })
-    };
     if let Some(dpop) = &config.dpop {
         if !(1000..=300_000).contains(&dpop.max_age.millis) {
             return wrong("dpop.max_age", "a proof is good for 1s to 5m");
@@ -85,13 +197,36 @@ fn check_dpop(config: &Config) -> Result<(), ConfigError> {
     if let Some(address) = &config.resource_metadata
         && let Err(message) = Url::parse(address)
     {
-        return wrong("resource_metadata", &message);
+        return wrong("resource_metadata", message);
     }
     Ok(())
 }
 
 /// The part of an issuer that is wrong, and why.
 fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
+    if issuer.issuer.as_deref() == Some("") {
+        return Err((
+            "issuer",
+            "it is empty; leave it out where the tokens have no `iss`".into(),
+        ));
+    }
+    for (part, names) in [
+        ("audiences", &issuer.audiences),
+        ("required_claims", &issuer.required_claims),
+        ("forbidden_claims", &issuer.forbidden_claims),
+    ] {
+        if names.iter().any(String::is_empty) {
+            return Err((part, "one of them is empty; write its name, or leave it out".into()));
+        }
+    }
+    if let Some(both) = issuer
+        .required_claims
+        .iter()
+        .find(|name| issuer.forbidden_claims.contains(name))
+    {
+        let message = format!("`{both}` is required, too; no token could be good");
+        return Err(("forbidden_claims", message));
+    }
     match &issuer.jwks {
         Some(Jwks::Inline { inline }) => {
             crate::jwk::key_set(inline).map_err(|error: JwkError| ("jwks", error.to_string()))?;
@@ -100,7 +235,13 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
             let message = "a discovery document is believed only for the issuer that it must name; write `issuer`";
             return Err(("jwks.discovery", message.into()));
         }
-        Some(Jwks::Remote(_)) => {}
+        Some(Jwks::Remote(remote)) => {
+            check_cluster(&remote.cluster).map_err(|message| ("jwks.cluster", message))?;
+            if let KeysAt::Discovery { keys: Some(keys), .. } = &remote.at {
+                check_cluster(&keys.cluster).map_err(|message| ("jwks.keys.cluster", message))?;
+                check_authority(&keys.authority).map_err(|message| ("jwks.keys.authority", message))?;
+            }
+        }
         None if issuer.introspection.is_none() => {
             let message = "there is no way to tell its tokens good from bad; write `jwks`, `introspection` or both";
             return Err(("jwks", message.into()));
@@ -108,7 +249,24 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
         None => {}
     }
     if let Some(endpoint) = &issuer.introspection {
+        check_cluster(&endpoint.cluster).map_err(|message| ("introspection.cluster", message))?;
         Url::parse(&endpoint.uri).map_err(|message| ("introspection.uri", message))?;
+        check_credentials(endpoint.credentials.as_deref()).map_err(|message| ("introspection.credentials", message))?;
+        if endpoint.audience.as_deref() == Some("") {
+            return Err((
+                "introspection.audience",
+                "it is empty; leave it out, and it is not looked at".into(),
+            ));
+        }
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        if endpoint
+            .prefix
+            .as_ref()
+            .is_some_and(|prefix| !prefix.bytes().all(token))
+        {
+            let message = "no token begins so: they have letters, digits and `-._~+/` (RFC 6750 section 2.1)";
+            return Err(("introspection.prefix", message.into()));
+        }
         if endpoint.prefix.as_deref() == Some("") {
             let message = "it is empty; leave it out, if there is one issuer of opaque tokens only";
             return Err(("introspection.prefix", message.into()));
@@ -124,12 +282,19 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
 /// A token's issuer is one entry: of two, the keys of one would do for what the other asks.
 fn check_names(config: &Config) -> Result<(), ConfigError> {
     for (index, issuer) in config.issuers.iter().enumerate() {
-        let same = |other: &Issuer| issuer.issuer.is_some() && other.issuer == issuer.issuer;
+        // Those of opaque tokens need no name: who is asked depends on the prefix.
+        let same = |other: &Issuer| {
+            let named = issuer.issuer.is_some() || (issuer.jwks.is_some() && other.jwks.is_some());
+            named && other.issuer == issuer.issuer
+        };
         if let Some(first) = config.issuers.iter().take(index).position(same) {
-            return Err(ConfigError {
-                key: format!("issuers[{index}].issuer"),
-                message: format!("issuers[{first}] has the same name; write one entry, with all its keys"),
-            });
+            let name = if issuer.issuer.is_some() {
+                "has the same name"
+            } else {
+                "has no name either"
+            };
+            let message = format!("issuers[{first}] {name}; write one entry, with all its keys");
+            return wrong(format!("issuers[{index}].issuer"), message);
         }
     }
     Ok(())

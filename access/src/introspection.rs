@@ -32,9 +32,6 @@ pub const MAX_OPEN_ELSEWHERE: usize = MAX_OPEN / 2;
 /// The longest answer that is read, in bytes.
 pub const MAX_ANSWER: usize = 64 * 1024;
 
-/// How often what an answer says is kept, at most: in the signed answer, in the claims and in the headers.
-const KEPT: usize = 3;
-
 /// How long an answer without `exp` is relied on, in milliseconds.
 const WITHOUT_EXPIRY: u64 = 10_000;
 
@@ -106,6 +103,8 @@ struct Open {
     question: Question,
     /// It is on its way.
     sent: bool,
+    /// Another VM asks: not before this time (Unix milliseconds; 0: at once).
+    not_before: u64,
 }
 
 /// Why an answer says nothing.
@@ -240,17 +239,28 @@ impl Introspections {
                 number: self.numbered,
             },
             sent: false,
+            not_before: 0,
         });
     }
 
-    /// Whether a question has not been sent yet.
-    pub(crate) fn wanted(&self) -> bool {
-        self.open.iter().any(|open| !open.sent)
+    /// Whether a question has not been sent yet, of those that are put off, or of the others.
+    pub(crate) fn wanted(&self, put_off: bool) -> bool {
+        let mut unsent = self.open.iter().filter(|open| !open.sent);
+        unsent.any(|open| (open.not_before > 0) == put_off)
+    }
+
+    /// Puts a question off that was to be sent.
+    pub(crate) fn put_off(&mut self, question: &Question, until: u64) {
+        for open in &mut self.open {
+            if open.question.number == question.number {
+                (open.sent, open.not_before) = (false, until);
+            }
+        }
     }
 
     /// The questions to send. They count as sent.
-    pub(crate) fn due(&mut self) -> Vec<Question> {
-        let unsent = self.open.iter_mut().filter(|open| !open.sent);
+    pub(crate) fn due(&mut self, now: u64) -> Vec<Question> {
+        let unsent = self.open.iter_mut().filter(|open| !open.sent && open.not_before <= now);
         unsent
             .map(|open| {
                 open.sent = true;
@@ -300,8 +310,6 @@ pub(crate) struct Found {
     pub(crate) jwt: Option<Box<str>>,
     /// What the issuer is called, if it is not our auth server.
     pub(crate) issuer: Option<String>,
-    /// How many bytes it takes in memory, at most.
-    pub(crate) size: usize,
 }
 
 /// Reads the answer to a question: who it is, or why the token is not good.
@@ -330,7 +338,6 @@ pub(crate) fn read(answer: &[u8], reading: &Reading<'_>) -> Result<Result<Found,
                 claims,
                 jwt: signed.filter(|_| reading.signed).map(Into::into),
                 issuer: issuer.and_then(|issuer| issuer.issuer.clone()),
-                size: answer.len().saturating_mul(KEPT),
             })),
             Err(ClaimsError::Malformed) => Err(AnswerError::Member),
             Err(error) => Ok(Err(error.into())),
@@ -377,8 +384,18 @@ mod tests {
             asked.need("token-0", Asked::AuthServer).is_some(),
             "it is being asked about"
         );
-        let due = asked.due();
-        assert_eq!((due.len(), asked.due().len(), asked.wanted()), (MAX_OPEN, 0, false));
+        let due = asked.due(1);
+        assert_eq!(
+            (due.len(), asked.due(1).len(), asked.wanted(false)),
+            (MAX_OPEN, 0, false)
+        );
+        // Another VM asks: this one looks again.
+        asked.put_off(&due[3], 7);
+        assert_eq!(
+            (asked.wanted(false), asked.wanted(true), asked.due(6).len()),
+            (false, true, 0)
+        );
+        assert_eq!((asked.due(7).len(), asked.wanted(true)), (1, false));
         assert!(asked.close(&due[0]));
         assert!(!asked.close(&due[0]));
         assert!(asked.need("one-more", Asked::AuthServer).is_some());

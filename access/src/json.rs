@@ -3,9 +3,11 @@
 //! Two parsers may pick different ones of two equal keys (RFC 8259 section 4, RFC 7515 section 4), so a document with
 //! such keys says nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting that is read.
@@ -20,6 +22,72 @@ pub fn object(text: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
         Value::Object(object) => Ok(object),
         _ => Err(de::Error::custom("not a JSON object")),
     }
+}
+
+/// Reads a value inside of another document strictly: what [`object`] refuses is refused here.
+pub(crate) fn strict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Strict { depth: MAX_DEPTH }.deserialize(deserializer).map(Some)
+}
+
+/// A part of a configuration that must be written as an object: what is derived would take a list of its members, too.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object (`{ … }`)")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+/// [`Object`], for `deserialize_with`.
+pub(crate) fn one<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(one)| one)
+}
+
+/// The same, or `null`.
+pub(crate) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::<Object<T>>::deserialize(deserializer).map(|one| one.map(|Object(one)| one))
+}
+
+/// A list of them.
+pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(list.into_iter().map(|Object(one)| one).collect())
+}
+
+/// Names and texts, no name twice.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Texts;
+    impl<'de> Visitor<'de> for Texts {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object (`{ … }`)")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut texts = BTreeMap::new();
+            while let Some((name, text)) = map.next_entry::<String, String>()? {
+                if texts.contains_key(&name) {
+                    return Err(de::Error::custom(format!("`{name}` stands there twice")));
+                }
+                texts.insert(name, text);
+            }
+            Ok(texts)
+        }
+    }
+    deserializer.deserialize_map(Texts)
 }
 
 /// Reads one value with at most `depth` levels below it.

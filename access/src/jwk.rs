@@ -150,14 +150,23 @@ pub enum JwkError {
 /// usable key is an error that names why the last one could not be used.
 pub fn key_set(set: &Value) -> Result<Vec<Key>, JwkError> {
     let jwks = set.get("keys").and_then(Value::as_array).ok_or(JwkError::NotASet)?;
-    let mut keys = Vec::new();
+    let mut keys: Vec<Key> = Vec::new();
     let mut refused = JwkError::NotASet;
+    let mut spoilt = Vec::new();
     for jwk in jwks {
         match jwk.as_object().ok_or(JwkError::NotASet).and_then(Key::from_jwk) {
             Ok(key) => keys.push(key),
-            Err(error) => refused = error,
+            Err(error) => {
+                if matches!(error, JwkError::Member(_) | JwkError::Weak) {
+                    spoilt.extend(jwk.get("kid").and_then(Value::as_str));
+                }
+                refused = error;
+            }
         }
     }
+    // A name that two keys share means neither, also when one of them cannot be read. (A key for another purpose, or of a
+    // kind that is not known here, may well be called the same.)
+    keys.retain(|key| key.id().is_none_or(|id| !spoilt.contains(&id)));
     match (keys.is_empty(), jwks.is_empty()) {
         (true, true) => Err(JwkError::NoKey("it is empty".into())),
         (true, false) => Err(JwkError::NoKey(refused.to_string())),

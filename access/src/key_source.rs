@@ -65,7 +65,7 @@ pub struct ElsewhereKeys {
 #[serde(deny_unknown_fields)]
 struct Written {
     /// The keys themselves (RFC 7517 section 5).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "json::strict")]
     inline: Option<Value>,
     /// The host's name of the cluster that serves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,11 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     discovery: Option<String>,
     /// Where the keys are, if the discovery document sends us to another host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::optional"
+    )]
     keys: Option<ElsewhereKeys>,
     /// After how long they are fetched again (`"5m"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,6 +43,7 @@ pub mod report;
 pub mod request;
 pub mod revocation;
 pub mod route;
+pub mod shared_answers;
 pub mod signature;
 pub mod signed_answer;
 pub mod snapshot;

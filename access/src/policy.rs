@@ -16,8 +16,9 @@ use crate::config::{Config, Mode, Unmatched};
 use crate::config_check;
 use crate::denial::{Answer, Denial, Unavailable};
 use crate::dpop::{self, Dpop, ProofError, Scheme};
-use crate::forwarded::Authorization;
+use crate::forwarded::{Authorization, Unchecked};
 use crate::introspection::{self, AnswerError, Asked, Found as Answered, Question, Reading, UnknownToken};
+use crate::json::Object;
 use crate::jwk::Key;
 use crate::jws::{JwsError, NoKey, Unverified};
 use crate::path;
@@ -87,6 +88,8 @@ pub struct Allowed {
     /// A proof that must not have been used before: [`State::remember`], and what other VMs remember. Who does not look
     /// lets replays pass.
     pub proof: Option<UsedProof>,
+    /// On a public path: what becomes of the token that nobody looked at.
+    pub(crate) public: Option<Unchecked>,
 }
 
 /// What a request that passes in shadow mode would have met.
@@ -190,11 +193,11 @@ impl Policy {
     /// Reads a configuration: its shape, not yet what it says.
     pub fn read_config(json: &[u8]) -> Result<Config, ConfigError> {
         // To know the key of an error costs time, and there hardly ever is one.
-        if let Ok(config) = serde_json::from_slice(json) {
+        if let Ok(Object(config)) = serde_json::from_slice(json) {
             return Ok(config);
         }
         let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let config: Config = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
+        let Object(config) = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
         deserializer.end().map_err(|error| at(|| ".".into(), error))?;
         Ok(config)
     }
@@ -208,7 +211,8 @@ impl Policy {
 
     /// Compiles the rest of a configuration whose rules are in the table.
     fn compile_with(mut config: Config, mut table: Table) -> Result<Self, ConfigError> {
-        table.add_all_public(std::mem::take(&mut config.public))?;
+        let tokens = config.forward.authorization.unchecked();
+        table.add_all_public(std::mem::take(&mut config.public), tokens)?;
         let compared = table.compared().map(str::to_owned).collect();
         config_check::check(&config)?;
         Ok(Self {
@@ -271,6 +275,7 @@ impl Policy {
                     Refused::Need(need) => Shadowed::Need(need),
                 }),
                 proof: None,
+                public: None,
             }),
             Err(Refused::Deny(denial)) => Decision::Deny(denial),
             Err(Refused::Need(need)) => Decision::Need(need),
@@ -297,12 +302,13 @@ impl Policy {
             trace.decider = Some(entry.decider);
             trace.shadow = entry.shadow;
         }
-        if let Some(Requirement::Public) = entry.map(|entry| &entry.requirement) {
+        if let Some(Requirement::Public(tokens)) = entry.map(|entry| &entry.requirement) {
             return Ok(Allowed {
                 caller: None,
                 rewritten: trace.rewritten.take(),
                 shadowed: None,
                 proof: None,
+                public: Some(*tokens),
             });
         }
         let (token, dpop) = match self.reader.token(request, target.query) {
@@ -358,6 +364,7 @@ impl Policy {
             rewritten: trace.rewritten.take(),
             shadowed: None,
             proof,
+            public: None,
         })
     }
 
@@ -453,6 +460,10 @@ impl Policy {
         self.reader.says_dpop(request)
     }
 
+    pub(crate) fn may_hold_token(&self, request: &Request<'_>) -> bool {
+        self.reader.may_hold_token(request)
+    }
+
     pub(crate) fn place(&self, request: &Request<'_>) -> Place {
         self.reader.place(request)
     }
@@ -527,7 +538,6 @@ impl Policy {
                     until: None,
                     jwt: None,
                     issuer: if ours { None } else { named(token) },
-                    size: 0,
                 };
                 return Ok(self.remember(token, found, ours, state));
             }
@@ -554,7 +564,6 @@ impl Policy {
             until,
             jwt,
             issuer,
-            size,
         } = found;
         // What our servers say of a user or a token id says nothing of somebody else's.
         let marks = if ours {
@@ -568,7 +577,9 @@ impl Policy {
         principal.until = until;
         principal.jwt = jwt;
         let principal = Rc::new(principal);
-        state.tokens.put_with(token.as_bytes(), size, principal.clone());
+        state
+            .tokens
+            .put_with(token.as_bytes(), principal.size(), principal.clone());
         principal
     }
 
@@ -679,15 +690,20 @@ fn bad_token(reason: TokenError, presented: &str) -> Refused {
 fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigError {
     let message = error.inner().to_string();
     let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-    ConfigError {
-        key: error.path().to_string(),
-        message,
-    }
+    at(|| error.path().to_string(), message)
 }
 
 pub(crate) fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigError {
+    // Whatever stands in the configuration, an error is one line.
+    let one_line = |text: String| {
+        if text.contains(char::is_control) {
+            text.escape_debug().to_string()
+        } else {
+            text
+        }
+    };
     ConfigError {
-        key: key(),
-        message: error.to_string(),
+        key: one_line(key()),
+        message: one_line(error.to_string()),
     }
 }

@@ -83,6 +83,47 @@ impl Principal {
         }
     }
 
+    /// How many bytes it takes in memory, about: itself, and each text with what an allocator keeps beside it.
+    pub(crate) fn size(&self) -> usize {
+        const BESIDE: usize = 16;
+        let text = |text: &str| text.len().saturating_add(BESIDE);
+        let texts = |all: &[String]| {
+            let lists = all.len().saturating_mul(size_of::<String>());
+            all.iter().fold(lists, |sum, one| sum.saturating_add(text(one)))
+        };
+        let claims = &self.claims;
+        let optional = [
+            &claims.token_id,
+            &claims.user_id,
+            &claims.user_name,
+            &claims.client_id,
+            &claims.acr,
+            &self.issuer,
+        ];
+        let optional = optional.into_iter().flatten().map(|one| text(one));
+        let pairs = claims.compared.iter().chain(&self.headers);
+        let pairs = pairs.map(|(name, value)| {
+            let own = size_of::<(String, String)>();
+            own.saturating_add(text(name)).saturating_add(text(value))
+        });
+        let others = [
+            size_of::<Self>().saturating_add(2 * BESIDE),
+            size_of::<Authorities>().saturating_add(2 * BESIDE),
+            texts(&claims.authorities),
+            texts(&claims.scopes),
+            texts(&self.authorities.names),
+            text(&self.authorities.header),
+            claims
+                .bound
+                .as_deref()
+                .map_or(0, |bound| size_of_val(bound).saturating_add(BESIDE)),
+            self.jwt.as_deref().map_or(0, text),
+        ];
+        // Vectors have room for more than what is in them.
+        let lists = 4 * size_of::<(String, String)>();
+        optional.chain(pairs).chain(others).fold(lists, usize::saturating_add)
+    }
+
     /// The authorities that the token itself carries.
     pub fn authorities(&self) -> &Rc<Authorities> {
         &self.authorities

@@ -54,20 +54,23 @@ pub(crate) enum Place {
 }
 
 impl Request<'_> {
-    /// Every cookie but those of this name.
-    pub(crate) fn other_cookies(&self, name: &str) -> Vec<u8> {
+    /// Every cookie but those of this name, however they are written; `None`: there are none of this name.
+    pub(crate) fn other_cookies(&self, name: &str) -> Option<Vec<u8>> {
         let pairs = self
             .cookies
             .iter()
-            .flat_map(|header| header.split(|&byte| byte == b';'));
-        let named = |pair: &[u8]| {
-            pair.strip_prefix(name.as_bytes())
-                .is_some_and(|rest| rest.first() == Some(&b'='))
-        };
-        let others = pairs
-            .map(<[u8]>::trim_ascii)
-            .filter(|pair| !pair.is_empty() && !named(pair));
-        others.collect::<Vec<_>>().join(b"; ".as_slice())
+            .flat_map(|header| header.split(|&byte| byte == b';'))
+            .map(<[u8]>::trim_ascii);
+        let (named, others): (Vec<_>, Vec<_>) = pairs.filter(|pair| !pair.is_empty()).partition(|pair| {
+            let text = String::from_utf8_lossy(pair);
+            text.split(',').any(|part| is_called(name_of(part), name))
+        });
+        (!named.is_empty()).then(|| others.join(b"; ".as_slice()))
+    }
+
+    /// Whether a DPoP proof came.
+    pub(crate) fn has_proof(&self) -> bool {
+        !matches!(self.proof, Found::Nothing)
     }
 }
 
@@ -217,10 +220,17 @@ impl Reader {
                 _ if Some(name) == token => request.header.add(value),
                 b"cookie" => {
                     if let Some(wanted) = &self.token.cookie {
-                        cookies(value, wanted.as_bytes()).for_each(|value| request.cookie.add(value));
+                        for cookie in cookies(value, wanted) {
+                            match cookie {
+                                Some(token) => request.cookie.add(token),
+                                None => request.cookie = Found::Several,
+                            }
+                        }
                         request.cookies.push(value);
                     }
                 }
+                // To an upstream that folds names together it is the same header.
+                _ if token.is_some_and(|token| folds_to(name, token)) => request.header = Found::Several,
                 _ if self.is_identity(name) => {
                     request.spoofed.push(name);
                     request.debugging = request.debugging.max(self.debugging(name, value));
@@ -260,6 +270,22 @@ impl Reader {
             (Found::Once(value), _) if in_header(value) != Presented::None => Place::Header,
             (_, Found::Once(value)) if bare(value) != Presented::None => Place::Cookie,
             _ => Place::Query,
+        }
+    }
+
+    /// Whether something that may be a token stands in the header for it, even one that is not well written.
+    pub(crate) fn may_hold_token(&self, request: &Request<'_>) -> bool {
+        let scheme_needed = self.token.header.as_deref() == Some("authorization");
+        match request.header {
+            Found::Nothing => false,
+            Found::Several => true,
+            Found::Once(value) => {
+                let begins = |scheme: &[u8]| {
+                    let begin = value.trim_ascii_start().get(..scheme.len());
+                    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+                };
+                bearer(value, scheme_needed) != Presented::None || begins(b"bearer") || begins(b"dpop")
+            }
         }
     }
 
@@ -304,39 +330,96 @@ impl Reader {
     }
 }
 
-/// Whether a part of a query has a parameter of this name for those who decode names, or for whom `;` parts parameters too.
+/// Whether a part of a query has a parameter of this name, however it is written.
+pub(crate) fn names_parameter(part: &str, wanted: &str) -> bool {
+    name_of(part) == wanted || hides(part, wanted)
+}
+
+/// Whether a part of a query has a parameter of this name for others than us: for those who decode names, for whom `;`
+/// parts parameters too, for whom case does not matter, or for whom `name[]` is a list called `name` (and `.` a `_`).
 fn hides(part: &str, wanted: &str) -> bool {
-    let same = |name: &str| {
-        let mut bytes = name.bytes();
-        let decoded = std::iter::from_fn(|| match bytes.next()? {
-            b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                u8::from_str_radix(digits, 16).ok()
-            }
-            byte => Some(byte),
-        });
-        decoded.eq(wanted.bytes())
-    };
     part.split(';').enumerate().any(|(number, parameter)| {
-        let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
-        (number > 0 || name != wanted) && same(name)
+        let name = name_of(parameter);
+        (number > 0 || name != wanted) && is_called(name, wanted)
     })
 }
 
-/// Whether a header name is one of ours to an upstream that folds `_` and `-` together (CGI, WSGI and their heirs).
+/// What stands before the `=` of a pair.
+fn name_of(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+/// Whether some server takes the name of a parameter or cookie for the other: decoded, without quotes, spaces and brackets
+/// around it, whatever the case, and with `.` and spaces for `_`.
+fn is_called(name: &str, wanted: &str) -> bool {
+    if name.len() < wanted.len() {
+        return false;
+    }
+    let name = if name.contains(['%', '+']) {
+        Cow::Owned(decoded(name))
+    } else {
+        Cow::Borrowed(name.as_bytes())
+    };
+    let quoting = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | b'"' | b'\'' | b'[');
+    let begin = name.iter().take_while(|byte| quoting(byte)).count();
+    let name = name.get(begin..).unwrap_or_default();
+    let Some((name, rest)) = name.split_at_checked(wanted.len()) else {
+        return false;
+    };
+    let same = name.iter().zip(wanted.bytes()).all(|(&byte, wanted)| {
+        byte.eq_ignore_ascii_case(&wanted) || (wanted == b'_' && matches!(byte, b'.' | b' ' | b'['))
+    });
+    let mut rest = rest.iter().skip_while(|byte| quoting(byte) && **byte != b'[');
+    same && rest.next().is_none_or(|byte| matches!(byte, b'[' | b']'))
+}
+
+/// Percent-decoded as in a form. What is no escape stands for itself.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let next = || match bytes.next()? {
+        b'%' => {
+            let mut rest = bytes.clone();
+            let digits = [rest.next().unwrap_or_default(), rest.next().unwrap_or_default()];
+            let digits = std::str::from_utf8(&digits).ok();
+            let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+                return Some(b'%');
+            };
+            bytes = rest;
+            Some(byte)
+        }
+        b'+' => Some(b' '),
+        byte => Some(byte),
+    };
+    std::iter::from_fn(next).collect()
+}
+
+/// Whether a name is one of ours to an upstream that does not tell letters from their capitals, nor `_` from `-` and other
+/// signs (CGI, WSGI and their heirs).
 fn folds_to(name: &[u8], identity: &[u8]) -> bool {
     name.len() == identity.len()
         && name.iter().zip(identity).all(|(&byte, &wanted)| {
-            byte.eq_ignore_ascii_case(&wanted) || (byte == b'_' && wanted == b'-') || (byte == b'-' && wanted == b'_')
+            let sign = |byte: u8| !byte.is_ascii_alphanumeric();
+            byte.eq_ignore_ascii_case(&wanted) || (sign(byte) && sign(wanted))
         })
 }
 
-/// The values of the cookies called `wanted` (RFC 6265 section 5.4).
-fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'w> {
-    header
-        .split(|&byte| byte == b';')
-        .filter_map(move |pair| pair.trim_ascii().strip_prefix(wanted)?.strip_prefix(b"="))
+/// The values of the cookies called `wanted` (RFC 6265 section 5.4); `None` for one that is called so by others only, who
+/// trim or decode names, or for whom `,` parts cookies too.
+fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w str) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a, 'w> {
+    header.split(|&byte| byte == b';').flat_map(move |pair| {
+        let pair = pair.trim_ascii();
+        let value = pair
+            .strip_prefix(wanted.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"="));
+        // Most cookies are not of this name, and shorter ways to see it are not needed: there are few.
+        let text = String::from_utf8_lossy(pair);
+        let own = usize::from(value.is_some());
+        let hidden = text
+            .split(',')
+            .skip(own)
+            .any(|part| part.contains('=') && is_called(name_of(part), wanted));
+        value.map(Some).into_iter().chain(hidden.then_some(None))
+    })
 }
 
 /// `Bearer <token>` with one space (RFC 6750 section 2.1), the scheme in any case (RFC 9110 section 11.1). A header of
@@ -542,6 +625,26 @@ mod tests {
                 &[("authorization", "Bearer\ta"), ("cookie", "t=a")],
                 "",
                 "Several",
+            ),
+            (&everywhere, &[("cookie", "x=t; t=a; tt=b; T2=c")], "", "Token(\"a\")"),
+            (&everywhere, &[("cookie", "t=a; t =b")], "", "Several"),
+            (&everywhere, &[("cookie", "T=b; t=a")], "", "Several"),
+            (&everywhere, &[("cookie", "%74=b; t=a")], "", "Several"),
+            (&everywhere, &[("cookie", "\"t\"=b; t=a")], "", "Several"),
+            (&everywhere, &[("cookie", "x=1, t=b; t=a")], "", "Several"),
+            (&everywhere, &[("cookie", "t=a, t=b")], "", "Several"),
+            (&everywhere, &[("cookie", "t[]=b; t=a")], "", "Several"),
+            (&everywhere, &[], "?Access_Token=b&access_token=a", "Several"),
+            (&everywhere, &[], "?access_token[]=b&access_token=a", "Several"),
+            (&everywhere, &[], "?access_token%5B0%5D=b", "Several"),
+            (&everywhere, &[], "?%20access.token=b&access_token=a", "Several"),
+            (&everywhere, &[], "?+access+token=b&access_token=a", "Several"),
+            (&everywhere, &[], "?access_token%00=b&access_token=a", "Several"),
+            (
+                &everywhere,
+                &[],
+                "?access_token_type=b&access_token=a&my_access_token=c&%zz=d",
+                "Token(\"a\")",
             ),
             (&everywhere, &[], "?access%5Ftoken=a", "Several"),
             (

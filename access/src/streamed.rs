@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::config::{Config, Rule};
+use crate::json::Object;
 use crate::table::Table;
 
 /// Reads a configuration; its `rules` end up in the table. `None`: something is wrong with it, and to say what is the
@@ -104,7 +105,7 @@ impl<'de> Visitor<'de> for Rules<'_> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut rules: S) -> Result<(), S::Error> {
-        while let Some(rule) = rules.next_element::<Rule>()? {
+        while let Some(Object(rule)) = rules.next_element::<Object<Rule>>()? {
             self.0.add_rule(rule).map_err(S::Error::custom)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::config::{Mode, Public, Rule};
+use crate::forwarded::Unchecked;
 use crate::host::HostPattern;
 use crate::permission::{ClaimCondition, Conditions, Expected};
 use crate::policy::{ConfigError, at};
@@ -39,7 +40,8 @@ pub(crate) struct Entry {
 /// What a path of the configuration requires.
 #[derive(Debug)]
 pub(crate) enum Requirement {
-    Public,
+    /// No token; and what becomes of one.
+    Public(Unchecked),
     Token(Rc<Conditions>),
 }
 
@@ -73,10 +75,10 @@ impl Table {
         rules.into_iter().try_for_each(|rule| self.add_rule(rule))
     }
 
-    /// Adds all of `public`, which come after the rules.
-    pub(crate) fn add_all_public(&mut self, public: Vec<Public>) -> Result<(), ConfigError> {
+    /// Adds all of `public`, which come after the rules. `tokens`: what becomes of tokens where an entry does not say.
+    pub(crate) fn add_all_public(&mut self, public: Vec<Public>, tokens: Unchecked) -> Result<(), ConfigError> {
         let mut public = public.into_iter().enumerate();
-        public.try_for_each(|(index, public)| self.add_public(index, public))
+        public.try_for_each(|(index, public)| self.add_public(index, public, tokens))
     }
 
     /// The claims that rules compare.
@@ -105,8 +107,12 @@ impl Table {
         self.rules
     }
 
-    fn add_public(&mut self, index: usize, public: Public) -> Result<(), ConfigError> {
+    fn add_public(&mut self, index: usize, public: Public, tokens: Unchecked) -> Result<(), ConfigError> {
         let decider = Decider::Public(index);
+        let tokens = match &public {
+            Public::Route(parts) => parts.authorization.unwrap_or(tokens),
+            Public::Text(_) => tokens,
+        };
         let ((path, methods, hosts), in_parts) = match public {
             Public::Text(text) => match text.split_once(' ') {
                 Some((method, path)) => (route(path.trim_start(), &[method]), false),
@@ -118,7 +124,7 @@ impl Table {
         let pattern = Pattern::parse(&path).map_err(|error| at(|| key.part("path"), error))?;
         self.entries.push(Entry {
             decider,
-            requirement: Requirement::Public,
+            requirement: Requirement::Public(tokens),
             shadow: false,
             name: None,
         });
@@ -273,9 +279,21 @@ fn conditions(rule: Rule, pattern: &Pattern, key: &Key) -> Result<Conditions, Co
             return Err(at(|| key.part(&format!("{part}[{place}]")), "it is empty"));
         }
     }
-    if let Some(place) = rule.scopes.iter().position(|scope| scope.contains(' ')) {
-        let message = "a scope has no spaces; write several as several (RFC 6749 section 3.3)";
-        return Err(at(|| key.part(&format!("scopes[{place}]")), message));
+    for (part, names) in [("scopes", &rule.scopes), ("acr", &rule.acr)] {
+        // They stand in challenges, in quotes and with spaces between them.
+        let bad = |name: &String| {
+            !name
+                .bytes()
+                .all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'\\'))
+        };
+        if let Some(place) = names.iter().position(bad) {
+            let message =
+                "visible ASCII without spaces, `\"` and `\\`; write several as several (RFC 6749 section 3.3)";
+            return Err(at(|| key.part(&format!("{part}[{place}]")), message));
+        }
+    }
+    if rule.claims.contains_key("") {
+        return Err(at(|| key.part("claims"), "a claim has a name"));
     }
     let mut claims = Vec::with_capacity(rule.claims.len());
     for (claim, expected) in rule.claims {

@@ -120,7 +120,7 @@ impl World {
             panic!("{need:?}")
         };
         self.state.want_introspection(unknown);
-        let question = self.state.introspections_due().pop().unwrap();
+        let question = self.state.introspections_due(NOW).pop().unwrap();
         assert_eq!((question.token(), question.need()), (token, need));
         question
     }
@@ -906,9 +906,9 @@ fn many_requests_with_one_token_share_a_question_and_there_are_only_so_many_ques
             world.state.want_introspection(&token);
         }
     }
-    let questions = world.state.introspections_due();
+    let questions = world.state.introspections_due(NOW);
     assert_eq!(questions.len(), MAX_OPEN);
-    assert!(world.state.introspections_due().is_empty());
+    assert!(world.state.introspections_due(NOW).is_empty());
     assert_eq!(world.status("GET", "/echo", Some("one-more")), 503);
     assert_eq!(
         world.status("GET", "/echo", Some(&token(&[], |_| {}))),
@@ -1436,8 +1436,104 @@ fn a_wrong_configuration_names_the_key() {
             "plugin configuration: rules[0].any_authority[0]: it is empty",
         ),
         (
+            r#"[]"#,
+            "plugin configuration: .: invalid type: sequence, expected an object",
+        ),
+        (
+            r#"{"forward":[]}"#,
+            "plugin configuration: forward: invalid type: sequence, expected an object",
+        ),
+        (
+            r#"{"rules":[["a","/a"]]}"#,
+            "plugin configuration: rules[0]: invalid type: sequence, expected an object",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","claims":{"t":"a","t":"b"}}]}"#,
+            "plugin configuration: rules[0].claims: `t` stands there twice",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","claims":{"":"a"}}]}"#,
+            "plugin configuration: rules[0].claims: a claim has a name",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"x","jwks":{"inline":{"keys":[{"kid":"a","kid":"b"}]}}}]}"#,
+            "plugin configuration: issuers[0].jwks.inline",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"","jwks":{"inline":{"keys":[]}}}]}"#,
+            "plugin configuration: issuers[0].issuer: it is empty",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"x","audiences":[""],"jwks":{"inline":{"keys":[]}}}]}"#,
+            "plugin configuration: issuers[0].audiences: one of them is empty",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"x","jwks":{"cluster":"","uri":"https://x/k"}}]}"#,
+            "plugin configuration: issuers[0].jwks.cluster: it is empty",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"x","jwks":{"cluster":"c","uri":"https://x/k"}},{"jwks":{"cluster":"c","uri":"https://x/k"}},{"jwks":{"cluster":"c","uri":"https://x/k"}}]}"#,
+            "plugin configuration: issuers[2].issuer: issuers[1] has no name either",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"x","introspection":{"cluster":"c","uri":"https://x/k","credentials":"abc"}}]}"#,
+            "plugin configuration: issuers[0].introspection.credentials: write `user:password`",
+        ),
+        (
+            r#"{"token":{"header":":path"}}"#,
+            "plugin configuration: token.header: `:path` is not the name of a header",
+        ),
+        (
+            r#"{"token":{"header":"Cookie"}}"#,
+            "plugin configuration: token.header: `Cookie` has another meaning already",
+        ),
+        (
+            r#"{"token":{"cookie":"a;b"}}"#,
+            "plugin configuration: token.cookie: `a;b` is no name",
+        ),
+        (
+            r#"{"token":{"query":""}}"#,
+            "plugin configuration: token.query: `` is no name",
+        ),
+        (
+            r#"{"forward":{"user_id":"authorization"}}"#,
+            "plugin configuration: forward.user_id: `authorization` has another meaning already",
+        ),
+        (
+            r#"{"forward":{"user_id":"transfer_encoding"}}"#,
+            "plugin configuration: forward.user_id: `transfer_encoding` has another meaning already",
+        ),
+        (
+            r#"{"forward":{"user_id":"x-id","client_id":"X_ID"}}"#,
+            "plugin configuration: forward.client_id: `X_ID` is that of `forward.user_id` already",
+        ),
+        (
+            r#"{"forward":{"user_id":"x\r\ny"}}"#,
+            "plugin configuration: forward.user_id: `x\\r\\ny` is not the name of a header",
+        ),
+        (
+            r#"{"auth_server":{"cluster":"","authority":"a"}}"#,
+            "plugin configuration: auth_server.cluster: it is empty",
+        ),
+        (
+            r#"{"login_service":{"cluster":"a","authority":"http://a/"}}"#,
+            "plugin configuration: login_service.authority: `http://a/` is no authority",
+        ),
+        (
+            r#"{"auth_server":{"cluster":"a","authority":"a","credentials":"secret"}}"#,
+            "plugin configuration: auth_server.credentials: write `user:password`",
+        ),
+        (
+            r#"{"auth_server":{"cluster":"a","authority":"a"},"max_stale":"0s"}"#,
+            "plugin configuration: max_stale: at least 1s",
+        ),
+        (
+            r#"{"public":["/a\nb"]}"#,
+            "plugin configuration: public[0]: pattern `/a\\nb`",
+        ),
+        (
             r#"{"rules":[{"path":"/a","scopes":["a b"]}]}"#,
-            "plugin configuration: rules[0].scopes[0]: a scope has no spaces",
+            "plugin configuration: rules[0].scopes[0]: visible ASCII without spaces",
         ),
         (
             r#"{"rules":[{"path":"/a","name":"3"}]}"#,
@@ -1465,7 +1561,7 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"{"debug":{"header":"X-User-Id","secret":"0123456789abcdef"}}"#,
-            "plugin configuration: debug.header: `X-User-Id` has another meaning",
+            "plugin configuration: debug.header: `X-User-Id` is that of `forward.user_id` already",
         ),
         (
             r#"{"max_stale":"5 minutes"}"#,

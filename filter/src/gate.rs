@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use postern_access::policy::{Need, Policy};
+use postern_access::shared_answers::Slots;
 use postern_access::state::State;
 use proxy_wasm::hostcalls;
 
@@ -35,6 +36,8 @@ pub struct Gate {
     pub fetches: u64,
     /// The auth server did not answer the last question about a token.
     pub introspection_failing: bool,
+    /// Where the VMs of this host share what they are told of opaque tokens; `None`: the host keeps nothing for all.
+    pub answers: Option<Slots>,
     pub metrics: Metrics,
     /// The tick period that the host was told last, in milliseconds.
     pub tick: u64,
@@ -106,6 +109,8 @@ impl Gate {
             || self.state.introspections_wanted()
         {
             SOON
+        } else if self.state.introspections_put_off() {
+            AGAIN
         } else if !self.waiting.is_empty() || self.token_poll.retrying() || self.permission_poll.retrying() {
             OFTEN
         } else {
@@ -130,6 +135,8 @@ pub const CROWD: usize = 1000;
 
 /// A call must be made that a stream asked for.
 const SOON: u64 = 1;
+/// Another VM has the answer soon.
+pub const AGAIN: u64 = 4;
 /// Streams wait, or a feed must be asked again.
 const OFTEN: u64 = 20;
 /// Nothing to do but housekeeping.

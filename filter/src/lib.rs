@@ -7,6 +7,7 @@
 //! | `stream` | one request: its headers → `check` → continue, pause or local response |
 //! | `gate` | what both share: policy, state, streams that wait |
 //! | `feeds` | following the two feeds by long polls |
+//! | `answers` | what another VM of this host has just been told of a token |
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
 //! | `proofs` | DPoP proofs that were used, and the client's certificate: what the host knows of a sender |
 //! | `headers` | the request headers in one host call |
@@ -15,6 +16,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod answers;
 mod callbacks;
 mod calls;
 mod feeds;

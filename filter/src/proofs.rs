@@ -13,7 +13,7 @@ use crate::gate::Gate;
 const ATTEMPTS: usize = 64;
 
 /// A cas that no value has: a key is then written only if it does not exist (a cas says nothing of a key that is not there).
-const ABSENT: u32 = u32::MAX;
+pub const ABSENT: u32 = u32::MAX;
 
 /// Where the secret is that all VMs of a host have.
 const SECRET: &str = "postern.dpop.secret";

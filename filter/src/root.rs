@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_access::confirmation::sha256;
 use postern_access::forwarded::Authorization;
 use postern_access::introspection::{Asked, Question};
 use postern_access::key_source::Url;
 use postern_access::policy::{Need, Policy};
+use postern_access::shared_answers::Slots;
 use postern_access::signed_answer;
 use postern_access::state::State;
 use proxy_wasm::hostcalls;
@@ -15,10 +17,11 @@ use proxy_wasm::traits::{Context, RootContext};
 use proxy_wasm::types::{BufferType, MapType};
 use serde_json::Value;
 
+use crate::answers::{self, Look};
 use crate::callbacks;
 use crate::calls::{self, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
-use crate::gate::{CROWD, Gate, Shared, now};
+use crate::gate::{AGAIN, CROWD, Gate, Shared, now};
 use crate::metrics::Metrics;
 use crate::proofs;
 use crate::signatures;
@@ -69,10 +72,12 @@ impl RootContext for Root {
         feeds::follow(&mut gate, now);
         fetch_keys(&mut gate, now);
         look_up_users(&mut gate);
-        let failed = introspect(&mut gate);
+        let Introspected { answered, failed } = introspect(&mut gate, now);
         if !gate.waiting.is_empty() {
             // A question about a token is always answered; a flood of them is not to be gone through at every tick.
-            settle_waiting(&mut gate, &failed, now, |need| !matches!(need, Need::Introspection(_)));
+            settle_waiting(&mut gate, &failed, now, |need| {
+                !matches!(need, Need::Introspection(_)) || answered.contains(need)
+            });
             self.own_context();
         }
         if now >= gate.swept_at.saturating_add(SWEEP) {
@@ -142,6 +147,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn configure(json: Vec<u8>) -> Result<Shared, String> {
     let policy = Policy::parse(&json).map_err(|error| error.to_string())?;
+    let configuration = sha256(&json);
     // Of a hundred thousand rules, the text takes as much room as what is made of them.
     drop(json);
     let config = policy.config();
@@ -152,6 +158,9 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     if let Some(shared) = &shared {
         state.share_proofs(shared, &proofs::plugin());
     }
+    let answers = shared
+        .as_ref()
+        .map(|shared| Slots::new(shared, &proofs::plugin(), &configuration));
     if config.dpop.as_ref().is_some_and(|dpop| dpop.nonce) {
         state.set_nonce_secret(config, shared.as_deref().unwrap_or(&drawn));
     }
@@ -166,6 +175,7 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
         wanted: Vec::new(),
         fetches: 0,
         introspection_failing: false,
+        answers,
         metrics: Metrics::define(&policy),
         tick: 0,
         swept_at: 0,
@@ -294,11 +304,36 @@ fn authorities(status: Option<u16>, body: &[u8]) -> Option<Vec<String>> {
         .collect()
 }
 
-/// Asks the auth server about tokens that only it can tell good from bad (RFC 7662 section 2.1). Returns what cannot be
-/// had, as the host would not make the call.
-fn introspect(gate: &mut Gate) -> Vec<Need> {
-    let mut failed = Vec::new();
-    for question in gate.state.introspections_due() {
+/// What became of questions that were due.
+#[derive(Default)]
+struct Introspected {
+    /// Another VM has been told.
+    answered: Vec<Need>,
+    /// The host would not make the call, or the answer says nothing.
+    failed: Vec<Need>,
+}
+
+/// Asks the auth server about tokens that only it can tell good from bad (RFC 7662 section 2.1), unless another VM does.
+fn introspect(gate: &mut Gate, now: u64) -> Introspected {
+    let mut became = Introspected::default();
+    for question in gate.state.introspections_due(now) {
+        match answers::look(gate.answers.as_ref(), question.token(), now) {
+            Look::Ask => {}
+            Look::Later => {
+                gate.state.put_introspection_off(&question, now.saturating_add(AGAIN));
+                continue;
+            }
+            Look::Answered(body, at) => {
+                let taken = gate.policy.introspected(&question, &body, &mut gate.state, at);
+                let list = if taken.is_ok() {
+                    &mut became.answered
+                } else {
+                    &mut became.failed
+                };
+                list.push(question.need());
+                continue;
+            }
+        }
         let form = format!(
             "token={}&token_type_hint=access_token",
             calls::query_value(question.token())
@@ -310,11 +345,12 @@ fn introspect(gate: &mut Gate) -> Vec<Need> {
             }
             None => {
                 gate.state.introspection_failed(&question);
-                failed.push(question.need());
+                answers::share(gate.answers.as_ref(), question.token(), None, now);
+                became.failed.push(question.need());
             }
         }
     }
-    failed
+    became
 }
 
 /// Sends one question to whom it is for. `None`: the host would not make the call.
@@ -356,6 +392,9 @@ fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body:
             Err(no_answer(status))
         }
     };
+    // Before anything else is done with it: others wait for it too.
+    let answer = taken.is_ok().then_some(body);
+    answers::share(gate.answers.as_ref(), question.token(), answer, now);
     match taken {
         Ok(()) => {
             gate.introspection_failing = false;

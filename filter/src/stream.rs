@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use postern_access::config::Mode;
 use postern_access::denial::Denial;
-use postern_access::forwarded::Authorization;
 use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
 use postern_access::report::{self, Verdict};
 use postern_access::request::{Debugging, Request};
@@ -215,25 +214,15 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
         }
     }
     let mut rewritten = allowed.rewritten.clone();
-    let replaces = gate.policy.config().forward.authorization != Authorization::Keep;
-    if replaces && (allowed.caller.is_some() || allowed.shadowed.is_some()) {
-        let target = rewritten
-            .as_deref()
-            .or_else(|| std::str::from_utf8(request.target).ok())
-            .unwrap_or_default();
-        let changes = match &allowed.caller {
-            Some(caller) => gate.policy.token_changes(request, caller, target),
-            None => gate.policy.tokens_removed(request, target),
-        };
-        for (name, value) in &changes.headers {
-            let _ = hostcalls::remove_map_value(map, name);
-            if let Some(value) = value {
-                let _ = hostcalls::set_map_value_bytes(map, name, Some(value));
-            }
+    let changes = gate.policy.token_changes(request, allowed);
+    for (name, value) in &changes.headers {
+        let _ = hostcalls::remove_map_value(map, name);
+        if let Some(value) = value {
+            let _ = hostcalls::set_map_value_bytes(map, name, Some(value));
         }
-        if changes.target.is_some() {
-            rewritten = changes.target;
-        }
+    }
+    if changes.target.is_some() {
+        rewritten = changes.target;
     }
     if let Some(target) = &rewritten {
         let _ = hostcalls::set_map_value(map, ":path", Some(target));

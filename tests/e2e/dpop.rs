@@ -134,6 +134,30 @@ fn a_bound_token_needs_a_proof_and_a_proof_is_good_once() {
 }
 
 #[test]
+fn the_service_receives_a_bearer_token_and_no_proof() {
+    compare_hosts(|kind| {
+        let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());
+        let jwks = json!({ "cluster": "auth-server", "uri": format!("{ISSUER}/keys") });
+        let issuer = json!({ "issuer": ISSUER, "jwks": jwks });
+        let changes = json!({ "dpop": {}, "forward": { "authorization": "jwt" } });
+        let host = start(kind, &provider, &upstream, issuer, changes);
+        let visit = Visit::new(Servers::shared(), &host);
+        let plain = KEYS[0].token("first", &json!({ "authorities": ["clerk"] }));
+        visit.wait(Duration::from_secs(20), 200, &Request::get("/demo/test").bearer(&plain));
+        let token = bound_token();
+        assert_eq!(visit.send(&call(&token, &proof(&CLIENT, &token, |_| {}))).status, 200);
+        let head = upstream.heads().pop().expect("a request came");
+        assert!(
+            head.contains(&format!("authorization: bearer {}\r\n", token.to_lowercase())),
+            "{head}"
+        );
+        assert!(!head.contains("dpop"), "{head}");
+        assert_eq!(head.matches("authorization:").count(), 1, "{head}");
+        visit.seen()
+    });
+}
+
+#[test]
 fn all_workers_give_out_and_take_the_same_nonces() {
     compare_hosts(|kind| {
         let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());

@@ -1,6 +1,6 @@
 //! An issuer beside the auth server: found by discovery, rotating its keys, down for a while, or not who it says.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use postern_e2e::{
     client::{Request, at_once},
@@ -177,6 +177,40 @@ fn a_discovery_document_of_somebody_else_is_not_believed() {
         assert_eq!(provider.requests(KEY_SET), 0);
         provider.behave(|provider| provider.issuer = ISSUER.into());
         visit.wait(Duration::from_secs(20), 200, &good);
+        visit.seen()
+    });
+}
+
+/// More streams than the filter lets wait for the keys of one issuer (512), at each of two workers.
+const CROWD: usize = 1200;
+
+#[test]
+fn a_silent_issuer_takes_no_room_of_others() {
+    const SILENT: &str = "http://silent.example.com";
+    compare_hosts(|kind| {
+        let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());
+        // It takes connections and never says anything.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let mut stack = stack(&provider, &upstream);
+        stack.ports.login = silent.local_addr().expect("a bound socket has an address").port();
+        let jwks = json!({ "cluster": "login-service", "uri": format!("{SILENT}/keys") });
+        let issuers = json!([keycloak(json!({})), { "issuer": SILENT, "jwks": jwks }]);
+        let plugin = plugin(&stack, Value::Null, json!({ "issuers": issuers }));
+        let host = Host::start(&stack, kind, &plugin);
+        let visit = Visit::new(Servers::shared(), &host);
+        visit.wait(Duration::from_secs(20), 200, &call(&KEYS[0].token("first", &clerk(0))));
+
+        let of_silent = call(&KEYS[0].token("first", &json!({ "iss": SILENT })));
+        let mut crowd: Vec<_> = (0..CROWD).map(|_| of_silent.open(host.port, 0)).collect();
+        // Others wait for a key too, and get it.
+        provider.behave(|provider| provider.keys = KEYS.to_vec());
+        let calls = (0..32).map(|n| call(&KEYS[1].token("second", &clerk(n))));
+        for answer in at_once(host.port, calls.collect()) {
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        for waiting in &mut crowd {
+            assert_eq!(waiting.response().status, 503);
+        }
         visit.seen()
     });
 }

@@ -71,8 +71,7 @@ fn many_requests_with_a_new_token_share_one_question() {
         for answer in at_once(host.port, vec![call.clone(); 48]) {
             assert_eq!(answer.status, 200, "{answer:?}");
         }
-        let asked = auth.questions(token);
-        assert!((1..=VMS).contains(&asked), "asked {asked} times");
+        assert_eq!(auth.questions(token), 1, "both workers have the answer of one question");
 
         visit.wait(Duration::from_secs(20), 200, &call);
         let asked = auth.questions(token);
