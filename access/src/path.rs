@@ -166,7 +166,7 @@ fn unescape(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
         if character.is_control() {
             return Err(PathError::Control);
         }
-        if LOOKALIKES.contains(&character) {
+        if is_lookalike(character) {
             return Err(PathError::Lookalike);
         }
     }
@@ -177,11 +177,23 @@ fn unescape(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
     })
 }
 
-/// What Unicode's compatibility forms (NFKC) or the code pages of Windows turn into `/`, `\\`, `.`, `;` or `%`.
-const LOOKALIKES: [char; 17] = [
-    '\u{ff0f}', '\u{2044}', '\u{2215}', '\u{29f8}', '\u{ff3c}', '\u{fe68}', '\u{2216}', '\u{29f5}', '\u{ff0e}',
-    '\u{fe52}', '\u{2024}', '\u{2025}', '\u{2026}', '\u{ff1b}', '\u{fe54}', '\u{ff05}', '\u{fe6a}',
-];
+/// Whether one of Unicode's normal forms (NFC, NFKC) or a code page of Windows turns the character into something with `/`,
+/// `\\`, `.`, `;` or `%` in it.
+fn is_lookalike(character: char) -> bool {
+    matches!(
+        character,
+        // Slashes, also within a sign such as U+2105, `c/o`.
+        '\u{ff0f}' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}'
+        // Backslashes; the signs of yen and won stand in their place in code pages 932 and 949.
+        | '\u{ff3c}' | '\u{fe68}' | '\u{2216}' | '\u{29f5}' | '\u{a5}' | '\u{20a9}'
+        // Dots, two of them, three of them, and what ends with one.
+        | '\u{ff0e}' | '\u{fe52}' | '\u{2024}'..='\u{2026}' | '\u{fe30}' | '\u{fe19}'
+        | '\u{2488}'..='\u{249b}' | '\u{33c2}' | '\u{33c7}' | '\u{33d8}' | '\u{1f100}'
+        // Semicolons. The first is canonically the same as `;`.
+        | '\u{37e}' | '\u{ff1b}' | '\u{fe54}' | '\u{fe14}'
+        | '\u{ff05}' | '\u{fe6a}'
+    )
+}
 
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
@@ -297,6 +309,13 @@ mod tests {
             ("/a%2e", TrailingDot),
             ("/a%ef%bc%8fb", Lookalike),
             ("/%E2%80%A4/a", Lookalike),
+            ("/a%cd%beb", Lookalike),
+            ("/a/%ef%b8%b0/b", Lookalike),
+            ("/a/%EF%B8%99", Lookalike),
+            ("/%E2%84%85", Lookalike),
+            ("/a%ef%b8%94b", Lookalike),
+            ("/a%c2%a5b", Lookalike),
+            ("/%e2%92%88", Lookalike),
             ("/a%c2%85", Control),
             ("/a;x=1/b", Parameters),
             ("/a%3bx", Parameters),

@@ -107,8 +107,8 @@ impl Principal {
             own.saturating_add(text(name)).saturating_add(text(value))
         });
         let others = [
-            size_of::<Self>().saturating_add(2 * BESIDE),
-            size_of::<Authorities>().saturating_add(2 * BESIDE),
+            size_of::<Self>().saturating_add(BESIDE),
+            size_of::<Authorities>().saturating_add(BESIDE),
             texts(&claims.authorities),
             texts(&claims.scopes),
             texts(&self.authorities.names),
@@ -120,7 +120,7 @@ impl Principal {
             self.jwt.as_deref().map_or(0, text),
         ];
         // Vectors have room for more than what is in them.
-        let lists = 4 * size_of::<(String, String)>();
+        let lists = size_of::<[(String, String); 4]>();
         optional.chain(pairs).chain(others).fold(lists, usize::saturating_add)
     }
 
