@@ -83,7 +83,8 @@ impl Principal {
         }
     }
 
-    /// How many bytes it takes in memory, about: itself, and each text with what an allocator keeps beside it.
+    /// How many bytes it takes in memory, about: itself, and each text with what an allocator keeps beside it. (Of 2500
+    /// tokens with nine short claims a VM grows by 1021 bytes for each, beside its text; this says 990.)
     pub(crate) fn size(&self) -> usize {
         const BESIDE: usize = 16;
         let text = |text: &str| text.len().saturating_add(BESIDE);
@@ -119,9 +120,7 @@ impl Principal {
                 .map_or(0, |bound| size_of_val(bound).saturating_add(BESIDE)),
             self.jwt.as_deref().map_or(0, text),
         ];
-        // Vectors have room for more than what is in them.
-        let lists = size_of::<[(String, String); 4]>();
-        optional.chain(pairs).chain(others).fold(lists, usize::saturating_add)
+        optional.chain(pairs).chain(others).fold(0, usize::saturating_add)
     }
 
     /// The authorities that the token itself carries.

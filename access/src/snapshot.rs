@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Issuer;
+use crate::json;
 
 /// Unix time in seconds at which an entry may be forgotten, because the token it speaks of has expired by itself.
 /// `None`: the token never expires, and neither does the entry.
@@ -26,7 +27,11 @@ pub struct TokenFeed {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
     /// Every issuer of the auth server with its keys inline; in a delta absent when unchanged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::some_list"
+    )]
     pub issuers: Option<Vec<Issuer>>,
     /// Which tokens only the auth server itself can tell good from bad; in a delta absent when unchanged, in a full
     /// snapshot absent when there are none.

@@ -113,7 +113,7 @@ const LOGIN: u64 = 10;
 const TOKEN_BUDGET: usize = 8 * 1024 * 1024;
 
 /// What a good token takes beside its text and the principal: its place in the table, which is half empty at worst.
-const TOKEN: usize = 128;
+const TOKEN: usize = 64;
 
 /// How much memory the tokens refused lately may take, and what each takes beside its text.
 const REFUSED_BUDGET: usize = 1024 * 1024;

@@ -71,11 +71,11 @@ fn without_the_auth_server_it_goes_on_deciding_and_then_refuses() {
 
 /// Copies what is there of the auth server's database from one folder to another.
 fn copy_database(from: &std::path::Path, to: &std::path::Path) {
-    fs::create_dir_all(to).expect("a folder");
+    fs::create_dir_all(to).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
     for file in ["auth.db", "auth.db-wal", "auth.db-shm"] {
         let _absent = fs::remove_file(to.join(file));
         if from.join(file).exists() {
-            fs::copy(from.join(file), to.join(file)).expect("a copy");
+            fs::copy(from.join(file), to.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         }
     }
 }
