@@ -84,7 +84,7 @@ impl Principal {
     }
 
     /// How many bytes it takes in memory, about: itself, and each text with what an allocator keeps beside it. (Of 2500
-    /// tokens with nine short claims a VM grows by 1021 bytes for each, beside its text; this says 990.)
+    /// tokens with nine short claims, a VM was seen to grow by 1021 bytes for each, beside its text.)
     pub(crate) fn size(&self) -> usize {
         const BESIDE: usize = 16;
         let text = |text: &str| text.len().saturating_add(BESIDE);
