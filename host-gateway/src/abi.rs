@@ -15,6 +15,7 @@ pub(crate) mod http_calls;
 pub(crate) mod http_fields;
 pub(crate) mod local_response;
 pub(crate) mod logging;
+mod metadata;
 pub(crate) mod metrics;
 pub(crate) mod pairs;
 pub(crate) mod properties;

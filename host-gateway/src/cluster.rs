@@ -27,6 +27,7 @@ pub use self::endpoint::Lease;
 pub use self::send::Answer;
 pub use self::shared::{ConnectionSlot, SharedCluster, SharedEndpoint};
 pub use self::upgrade::Upgraded;
+use crate::config::Metadata;
 use crate::metrics::WorkerMetrics;
 
 /// Single-threaded: each worker has its own.
@@ -52,6 +53,8 @@ pub struct Cluster {
     waiting: Cell<usize>,
     released: Notify,
     metrics: Arc<WorkerMetrics>,
+    /// The worker's own copy: workers that count the uses of one would slow each other down.
+    metadata: Rc<Metadata>,
 }
 
 impl Clusters {
@@ -71,6 +74,7 @@ impl Clusters {
                 waiting: Cell::new(0),
                 released: Notify::new(),
                 metrics: Arc::clone(metrics),
+                metadata: Rc::new(shared.metadata.clone()),
             })
         };
         Rc::new(Self {
@@ -135,6 +139,11 @@ impl Clusters {
 impl Cluster {
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// What plugins read as `cluster_metadata`.
+    pub fn metadata(&self) -> &Rc<Metadata> {
+        &self.metadata
     }
 
     /// Whether requests of other workers wait for a connection: this worker must not keep one idle then.

@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod cors;
 mod duration;
+mod metadata;
 mod origin;
 mod plugins;
 mod source;
@@ -18,6 +19,7 @@ use serde_saphyr::Spanned;
 pub use self::address::{EndpointAddress, ListenAddress};
 pub use self::cors::Cors;
 pub use self::duration::Duration;
+pub use self::metadata::Metadata;
 pub use self::origin::Origin;
 pub use self::source::{ConfigError, Source, folder_of};
 use crate::plugin::PluginConfig;
@@ -108,6 +110,9 @@ pub struct Route {
     /// To which protocols a client may change here (default: to none).
     #[serde(default)]
     pub upgrades: Vec<Upgrade>,
+    /// What plugins read as `route_metadata`.
+    #[serde(default)]
+    pub metadata: Metadata,
     /// What is different for plugins, by their names.
     #[schemars(with = "Option<BTreeMap<String, RoutePlugin>>")]
     pub plugins: Option<Spanned<BTreeMap<String, RoutePlugin>>>,
@@ -157,6 +162,9 @@ pub struct Cluster {
     pub max_pending: usize,
     /// Asks each endpoint regularly whether it is well; without it, only refused connections count.
     pub health_check: Option<HealthCheck>,
+    /// What plugins read as `cluster_metadata`.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]

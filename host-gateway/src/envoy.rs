@@ -8,7 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Origin, Route, Tcp, Upgrade,
+    Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Metadata, Origin, Route, Tcp,
+    Upgrade,
 };
 use crate::plugin::{FailurePolicy, PluginConfig};
 use crate::proxy::AMBIGUOUS;
@@ -317,6 +318,9 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
         action["upgrade_configs"] = route.upgrades.iter().map(upgrade).collect();
     }
     let mut entry = json!({ "name": route.prefix.value, "match": matching, "route": action });
+    if let Some(metadata) = metadata(&route.metadata) {
+        entry["metadata"] = metadata;
+    }
     let filters = route_filters(route);
     if !filters.is_empty() {
         entry["typed_per_filter_config"] = Value::Object(filters);
@@ -353,6 +357,9 @@ fn cluster(name: &str, cluster: &Cluster, trailers: bool) -> Value {
             "common_http_protocol_options": { "idle_timeout": seconds(cluster.idle_timeout) },
         } },
     });
+    if let Some(metadata) = metadata(&cluster.metadata) {
+        entry["metadata"] = metadata;
+    }
     if let Some(check) = &cluster.health_check {
         entry["health_checks"] = json!([ {
             "timeout": seconds(check.timeout),
@@ -363,6 +370,11 @@ fn cluster(name: &str, cluster: &Cluster, trailers: bool) -> Value {
         } ]);
     }
     entry
+}
+
+fn metadata(metadata: &Metadata) -> Option<Value> {
+    let given = !metadata.filter_metadata.is_empty();
+    given.then(|| json!({ "filter_metadata": metadata.filter_metadata }))
 }
 
 fn endpoint(address: &EndpointAddress) -> Value {

@@ -30,6 +30,7 @@ use slot::{Seat, Slot};
 use tasks::Tasks;
 
 pub use crate::abi::capabilities::{CapabilityRestriction, Sanitization};
+pub use crate::config::Metadata;
 pub use crate::stream::connection::{Closer, Ended, Passed, PluginConnection, Side};
 pub use crate::stream::{Connection, Destination, Interruption, LocalResponse, PluginStream, Reading, Verdict, Watch};
 pub use crate::vm::cache::{CodeCache, default_folder};

@@ -60,6 +60,8 @@ struct Exchange<'a> {
     caller: Option<Caller>,
     /// Place in the route table.
     route: Option<usize>,
+    /// The route that plugins were told of at the start.
+    told: Option<usize>,
     record: Option<Box<Record>>,
     /// The client's side of a connection that is to change the protocol.
     upgrade: Option<OnUpgrade>,
@@ -88,6 +90,7 @@ pub async fn serve(
         plugins: None,
         caller: worker.cors.as_ref().map(|cors| cors.caller(&head.headers)),
         route: None,
+        told: None,
         record,
         upgrade,
         switched: None,
@@ -170,10 +173,17 @@ impl Exchange<'_> {
         let mut read_trailers = None;
 
         // The path as it came chooses the chain; the path as the plugins leave it chooses the upstream.
-        let route = || worker.routes.find(head.uri.path()).map(|(place, _)| place);
-        let plugins = worker.chains.of(self.downstream.listener, route);
+        let mut found = None;
+        let plugins = worker.chains.of(self.downstream.listener, || {
+            found = worker.routes.place(head.uri.path());
+            found
+        });
         if !plugins.is_empty() {
             let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
+            self.told = found.or_else(|| worker.routes.place(head.uri.path()));
+            if let Some(place) = self.told {
+                stream.set_destination(worker.destinations[place].clone());
+            }
             let broken = Cell::new(false);
             let mut reading = |task: &mut Context<'_>| match websocket {
                 // What follows comes after the upstream's answer.
@@ -196,7 +206,9 @@ impl Exchange<'_> {
         if let Some(record) = &mut self.record {
             record.routed(cluster.name());
         }
-        self.tell_destination(place, None).await;
+        if self.told != Some(place) {
+            self.tell_destination(place, None).await;
+        }
         // A plugin may have chosen another route, or taken the wish off.
         let websocket = websocket && target::wants_websocket(&head, bodyless)?;
         if websocket && !route.websocket {
@@ -250,13 +262,11 @@ impl Exchange<'_> {
 
     async fn tell_destination(&self, route: usize, upstream: Option<SocketAddr>) {
         if let Some((plugins, _)) = &self.plugins {
-            let (route, cluster) = &self.downstream.worker.destinations[route];
-            let destination = Destination {
-                route: Rc::clone(route),
-                cluster: Rc::clone(cluster),
+            let destination = self.downstream.worker.destinations[route].clone();
+            plugins.lock().await.set_destination(Destination {
                 upstream,
-            };
-            plugins.lock().await.set_destination(destination);
+                ..destination
+            });
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-use crate::config::{Config, Upgrade};
+use crate::config::{Config, Metadata, Upgrade};
 
 /// One route, with its cluster as an index into the clusters in the order of their names.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Route {
     pub retries: u32,
     /// A client may go on in the WebSocket protocol.
     pub websocket: bool,
+    /// For plugins.
+    pub metadata: Metadata,
 }
 
 /// The routes, the longest prefix first.
@@ -51,6 +53,7 @@ impl RouteTable {
                     timeout: route.timeout.limit(),
                     retries: route.retries,
                     websocket: route.upgrades.contains(&Upgrade::Websocket),
+                    metadata: route.metadata.clone(),
                 })
             })
             .collect();
@@ -63,6 +66,11 @@ impl RouteTable {
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
+    }
+
+    /// The place of a path's route in the table.
+    pub fn place(&self, path: &str) -> Option<usize> {
+        self.find(path).map(|(place, _)| place)
     }
 
     /// The route of a path without its query, and its place in the table.
@@ -107,6 +115,7 @@ mod tests {
             timeout: None,
             retries: 0,
             websocket: false,
+            metadata: Metadata::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cluster::ConnectionSlot;
+use crate::cluster::{Cluster, ConnectionSlot};
 use crate::error::UpstreamError;
 use crate::plugin::{Closer, Connection, Destination, Ended, Passed, PluginConnection, Plugins, Side, Watch};
 use crate::tunnels::Tunnel;
@@ -218,7 +218,7 @@ impl Relay<'_> {
             })?,
         };
         let cluster = Rc::clone(cluster);
-        self.tell_destination(cluster.name(), None);
+        self.tell_destination(&cluster, None);
         Ok(Upstream::Connecting(Box::pin(
             async move { cluster.connect_tcp().await },
         )))
@@ -229,9 +229,10 @@ impl Relay<'_> {
             tracing::debug!(%error, "no upstream for a TCP connection");
             Ended
         })?;
-        let cluster = self.plugins.cluster();
-        let cluster =
-            cluster.unwrap_or_else(|| self.service.worker.clusters.get(self.service.cluster).name().to_owned());
+        let clusters = &self.service.worker.clusters;
+        let chosen = self.plugins.cluster();
+        let cluster = chosen.and_then(|chosen| clusters.find(&chosen).cloned());
+        let cluster = cluster.unwrap_or_else(|| Rc::clone(clusters.get(self.service.cluster)));
         self.tell_destination(&cluster, Some(address));
         self.upstream = Upstream::Open(End::new(stream, Some(slot)));
         let (data, end) = std::mem::take(&mut self.waiting);
@@ -239,11 +240,13 @@ impl Relay<'_> {
         Ok(())
     }
 
-    fn tell_destination(&mut self, cluster: &str, upstream: Option<SocketAddr>) {
+    fn tell_destination(&mut self, cluster: &Cluster, upstream: Option<SocketAddr>) {
         let destination = Destination {
             route: Rc::clone(&self.service.name),
-            cluster: cluster.into(),
+            cluster: cluster.name().into(),
             upstream,
+            route_metadata: Rc::default(),
+            cluster_metadata: Rc::clone(cluster.metadata()),
         };
         self.plugins.set_destination(destination);
     }

@@ -11,13 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::access_log::AccessLog;
-use crate::cluster::{Clusters, SharedCluster};
+use crate::cluster::{Cluster, Clusters, SharedCluster};
 use crate::cors::Cors;
 use crate::listener::{self, Connections};
 use crate::metrics::WorkerMetrics;
 use crate::plugin::chains::{ChainPlan, Chains};
-use crate::plugin::{PluginError, PluginProcess};
-use crate::route::RouteTable;
+use crate::plugin::{Destination, PluginError, PluginProcess};
+use crate::route::{Route, RouteTable};
 use crate::tcp;
 use crate::tunnels::Tunnels;
 
@@ -26,8 +26,8 @@ pub struct Worker {
     pub routes: Arc<RouteTable>,
     /// `None`: nothing is done about calls from other origins.
     pub cors: Option<Arc<Cors>>,
-    /// Route name (its prefix) and cluster of each route, as plugins see them.
-    pub destinations: Vec<(Rc<str>, Rc<str>)>,
+    /// Each route as plugins see it; its name is its prefix.
+    pub destinations: Vec<Destination>,
     pub clusters: Rc<Clusters>,
     pub chains: Chains,
     pub metrics: Arc<WorkerMetrics>,
@@ -111,7 +111,7 @@ impl WorkerPlan {
             destinations: self
                 .routes
                 .iter()
-                .map(|route| (route.prefix.as_str().into(), clusters.get(route.cluster).name().into()))
+                .map(|route| destination(route, clusters.get(route.cluster)))
                 .collect(),
             routes: self.routes,
             cors: self.cors,
@@ -175,6 +175,16 @@ impl Worker {
             let busy = self.connections.borrow().any_busy() || !self.tunnels.is_empty();
             quiet = if busy { 0 } else { quiet + 1 };
         }
+    }
+}
+
+fn destination(route: &Route, cluster: &Cluster) -> Destination {
+    Destination {
+        route: route.prefix.as_str().into(),
+        cluster: cluster.name().into(),
+        upstream: None,
+        route_metadata: Rc::new(route.metadata.clone()),
+        cluster_metadata: Rc::clone(cluster.metadata()),
     }
 }
 

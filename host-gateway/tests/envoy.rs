@@ -17,10 +17,10 @@ routes:
   - { prefix: /service/, cluster: demo, strip_prefix: /service, timeout: 3s, retries: 2 }
   - { prefix: /whole, cluster: demo, strip_prefix: /whole }
   - { prefix: /deep/er, cluster: named, strip_prefix: /deep, timeout: 0 }
-  - { prefix: /demo, cluster: demo, retries: 0 }
+  - { prefix: /demo, cluster: demo, retries: 0, metadata: { filter_metadata: { guest: { word: alpha } } } }
 clusters:
   demo: { endpoints: ["127.0.0.1:18088", "[::1]:18088"], health_check: { path: /health/ready }, load_balancing: round_robin }
-  named: { endpoints: ["localhost:18089"] }
+  named: { endpoints: ["localhost:18089"], metadata: { filter_metadata: { guest: { place: [here, 1] } } } }
 plugins:
   - name: auth
     wasm: filter.wasm
@@ -163,6 +163,10 @@ fn routes_stand_in_the_order_in_which_the_gateway_tries_them() {
         [{ "prefix": "/" }, null],
     ]);
     assert_eq!(serde_json::to_value(shown).unwrap(), expected);
+    assert_eq!(routes[4]["metadata"]["filter_metadata"]["guest"]["word"], "alpha");
+    assert_eq!(routes[0].get("metadata"), None);
+    let cluster = &bootstrap["static_resources"]["clusters"][1];
+    assert_eq!(cluster["metadata"]["filter_metadata"]["guest"]["place"][0], "here");
     assert_eq!(routes[0]["route"]["timeout"], "3s");
     assert_eq!(routes[1]["route"]["timeout"], "0s");
     assert_eq!(routes[0]["route"]["retry_policy"]["num_retries"], 2);

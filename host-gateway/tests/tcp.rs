@@ -31,6 +31,7 @@ fn guest(callbacks: &str) -> Vec<u8> {
   (data (i32.const 64) "\0a\17envoy.tcp_proxy.cluster\12\05other")
   (data (i32.const 128) "client gone: ?, upstream gone: ?")
   (data (i32.const 176) "source\00address")
+  (data (i32.const 208) "cluster_metadata\00filter_metadata\00guest\00mark")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
   (func (export "proxy_on_context_create") (param i32 i32))
@@ -90,7 +91,7 @@ fn gateway_with(wasm: Option<&[u8]>, keys: &str) -> (Gateway, SocketAddr) {
     let gateway = Gateway::start_with_listeners(
         &format!("{{ address: \"{free}\", tcp: {{ cluster: echo }}, plugins: [ {named} ] }}"),
         &format!(
-            "clusters: {{ echo: {{ endpoints: [\"{echo}\"] }}, other: {{ endpoints: [\"{other}\"] }} }}\n{plugins}"
+            "clusters: {{ echo: {{ endpoints: [\"{echo}\"] }}, other: {{ endpoints: [\"{other}\"], metadata: {{ filter_metadata: {{ guest: {{ mark: \"?\" }} }} }} }} }}\n{plugins}"
         ),
     );
     (gateway, free)
@@ -203,6 +204,22 @@ fn a_plugin_chooses_the_cluster() {
     let mut client = connect(address);
     client.write_all(b"one").unwrap();
     assert_eq!(said(&mut client, 9), "other:one");
+}
+
+#[test]
+fn a_plugin_knows_the_cluster_that_it_chose() {
+    let wasm = guest(
+        r#"(func (export "proxy_on_new_connection") (param i32) (result i32) (call $choose) (i32.const 0))
+           (func (export "proxy_on_upstream_data") (param i32 i32 i32) (result i32)
+             (if (call $property (i32.const 208) (i32.const 43) (i32.const 8) (i32.const 12)) (then unreachable))
+             (drop (call $set_buffer (i32.const 3) (i32.const -1) (i32.const 0)
+               (i32.load (i32.const 8)) (i32.load (i32.const 12))))
+             (i32.const 0))"#,
+    );
+    let (_gateway, address) = gateway(Some(&wasm));
+    let mut client = connect(address);
+    client.write_all(b"one").unwrap();
+    assert_eq!(said(&mut client, 10), "other:one?");
 }
 
 #[test]

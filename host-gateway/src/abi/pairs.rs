@@ -47,6 +47,17 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Pairs that stand nowhere else.
+pub(crate) fn serialize(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let size: usize = pairs.iter().map(|(name, value)| pair_size(name, value)).sum();
+    let mut target = vec![0; 4 + size];
+    let mut writer = Writer::new(&mut target, pairs.len() as u32);
+    for (name, value) in pairs {
+        writer.put(name, value);
+    }
+    target
+}
+
 /// The pairs a guest sent. Nothing, or a single zero byte, is the empty list; so is a count of zero.
 pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Failure> {
     if bytes.is_empty() || bytes == [0] {

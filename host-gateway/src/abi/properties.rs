@@ -1,42 +1,64 @@
 //! Properties: facts about the exchange by path, encoded as Envoy does (bytes as they are, numbers as 8 bytes little
 //! endian, truth as one byte, maps as pairs), or, where the plugin's configuration says so, numbers and truth as text.
 
+use http::Version;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Version, request, response};
 
 use super::clocks_and_timers::nanoseconds;
 use super::contexts::StreamContext;
 use super::failure::{Answer, Status};
-use super::fields::{self, Fields};
-use super::http_fields;
+use super::fields::Fields;
 use super::types::MapType;
-use super::{HostState, Identity};
+use super::{HostState, Identity, grpc_status, http_fields, metadata, pairs};
 use crate::plugin::PropertyEncoding;
-use crate::stream::exchange::{Exchange, Property};
+use crate::stream::exchange::{Exchange, Property, Protocol};
 use crate::vm::memory::Host;
 
 /// What Envoy puts before the name of a property that a guest sets.
 const WASM: &[u8] = b"wasm.";
+/// What is configured, and not said by the request. Envoy shows it below `xds`; before 1.27 it did without.
+const XDS: [&str; 8] = [
+    "node",
+    "route_name",
+    "route_metadata",
+    "cluster_name",
+    "cluster_metadata",
+    "upstream_host_metadata",
+    "listener_direction",
+    "listener_metadata",
+];
 /// Most bytes all properties of an exchange may take that plugins set.
 const MOST_SET: usize = 64 << 10;
 
 /// What a property is.
-enum Value {
-    /// Text, a map, a message.
+pub(super) enum Value {
+    /// Text, a map in its encoding, a message.
     Bytes(Vec<u8>),
     Number(u64),
+    Real(f64),
     Truth(bool),
+    Map(Vec<(Value, Value)>),
+    /// There are properties below it, and it is nothing by itself.
+    Parts,
 }
 
 impl Value {
-    fn encode(self, encoding: PropertyEncoding) -> Vec<u8> {
-        match (self, encoding) {
+    fn encode(self, encoding: PropertyEncoding) -> Result<Vec<u8>, Status> {
+        Ok(match (self, encoding) {
+            (Self::Parts, _) => return Err(Status::SerializationFailure),
             (Self::Bytes(bytes), _) => bytes,
+            (Self::Map(pairs), _) => {
+                let encode = |(name, value): (Self, Self)| Ok((name.encode(encoding)?, value.encode(encoding)?));
+                let pairs: Vec<_> = pairs.into_iter().map(encode).collect::<Result<_, Status>>()?;
+                pairs::serialize(&pairs)
+            }
+            (Self::Real(number), PropertyEncoding::Binary) => number.to_le_bytes().to_vec(),
+            (Self::Real(number), PropertyEncoding::Text) => number.to_string().into_bytes(),
             (Self::Number(number), PropertyEncoding::Binary) => number.to_le_bytes().to_vec(),
             (Self::Number(number), PropertyEncoding::Text) => number.to_string().into_bytes(),
             (Self::Truth(truth), PropertyEncoding::Binary) => vec![u8::from(truth)],
             (Self::Truth(truth), PropertyEncoding::Text) => truth.to_string().into_bytes(),
-        }
+        })
     }
 }
 
@@ -59,7 +81,7 @@ pub(crate) fn get_property(host: &mut Host<'_>, path: u32, path_size: u32, data_
         let path = host.read(path, path_size)?;
         find(state, host.stream().as_deref(), path).ok_or(Status::NotFound)?
     };
-    let value = value.encode(host.state().identity.properties);
+    let value = value.encode(host.state().identity.properties)?;
     host.return_bytes(&value, data_out, size_out)
 }
 
@@ -94,27 +116,57 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
     let path = path.strip_suffix(&[0]).unwrap_or(path);
     // What plugins set need not be text.
     let text = std::str::from_utf8(path).unwrap_or_default();
-    let (first, rest) = text.split_once('\0').unwrap_or((text, ""));
+    let (first, rest) = match first_of(text) {
+        ("xds", "") => return Some(Value::Parts),
+        ("xds", rest) => match first_of(rest) {
+            (first @ ("virtual_host_name" | "virtual_host_metadata" | "filter_chain_name"), rest) => {
+                return of_virtual_host(&stream?.exchange.borrow(), first, rest);
+            }
+            (first, _) if !XDS.contains(&first) => return None,
+            known => known,
+        },
+        formerly => formerly,
+    };
     if let Some(value) = of_plugin(&state.identity, first, rest) {
         return Some(value);
     }
     let exchange = stream?.exchange.borrow();
     let known = match first {
+        "request" | "response" | "connection" | "source" | "destination" | "filter_state" if rest.is_empty() => {
+            Some(Value::Parts)
+        }
         "request" => of_request(&exchange, rest),
         "response" => of_response(&exchange, rest),
         "connection" => of_connection(&exchange, rest),
         "connection_id" => Some(integer(exchange.connection.id)),
         "source" => address(exchange.connection.source, rest),
         "destination" => address(exchange.connection.destination, rest),
-        "upstream" => address(exchange.destination.as_ref()?.upstream?, rest),
+        "upstream" => of_upstream(exchange.destination.as_ref()?.upstream?, rest),
         "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().into()),
         "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().into()),
+        "route_metadata" => metadata::find(&exchange.destination.as_ref()?.route_metadata, rest),
+        "cluster_metadata" => metadata::find(&exchange.destination.as_ref()?.cluster_metadata, rest),
         // Messages and maps that nobody fills here.
-        "metadata" | "route_metadata" | "cluster_metadata" | "upstream_host_metadata" => of_nothing(rest),
+        "metadata" | "upstream_host_metadata" => of_nothing(rest),
         "filter_state" => exchange.filter_state(rest.as_bytes()).map(Value::from),
         _ => None,
     };
     known.or_else(|| exchange.filter_state(&[WASM, path].concat()).map(Value::from))
+}
+
+fn first_of(path: &str) -> (&str, &str) {
+    path.split_once('\0').unwrap_or((path, ""))
+}
+
+/// There is one, which Envoy's bootstrap calls so too.
+fn of_virtual_host(exchange: &Exchange, name: &str, rest: &str) -> Option<Value> {
+    exchange.destination.as_ref()?;
+    match (name, rest) {
+        ("virtual_host_name", "") => Some(b"all"[..].into()),
+        ("filter_chain_name", "") => Some(b""[..].into()),
+        ("virtual_host_metadata", rest) => of_nothing(rest),
+        _ => None,
+    }
 }
 
 fn of_plugin(identity: &Identity, name: &str, rest: &str) -> Option<Value> {
@@ -134,7 +186,7 @@ fn of_plugin(identity: &Identity, name: &str, rest: &str) -> Option<Value> {
 fn of_nothing(rest: &str) -> Option<Value> {
     match rest {
         "" => Some(Value::Bytes(Vec::new())),
-        "filter_metadata" | "typed_filter_metadata" => Some(Value::Bytes(vec![0; 4])),
+        "filter_metadata" | "typed_filter_metadata" => Some(Value::Map(Vec::new())),
         _ => None,
     }
 }
@@ -148,7 +200,7 @@ fn of_node(rest: &str) -> Option<Value> {
             Some([field(1), field(2)].concat().into())
         }
         "id" | "cluster" | "user_agent_name" => Some(NAME.into()),
-        "metadata" => Some(Value::Bytes(Vec::new())),
+        "metadata" => Some(Value::Map(Vec::new())),
         _ => None,
     }
 }
@@ -179,40 +231,64 @@ fn of_request(exchange: &Exchange, name: &str) -> Option<Value> {
             let announced = head.and_then(|head| head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok());
             Some(integer(announced.unwrap_or(exchange.request.body_bytes)))
         }
-        "total_size" => Some(integer(exchange.request.body_bytes + head.map_or(0, size_of_head))),
+        "total_size" => {
+            let fields = [MapType::RequestHeaders, MapType::RequestTrailers].map(|map| size_of(exchange.fields(map)));
+            Some(integer(exchange.request.body_bytes + fields.iter().sum::<u64>()))
+        }
         _ => field(name.strip_prefix("headers\0")?.as_bytes()),
     }
 }
 
 fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
+    if exchange.protocol == Protocol::Tcp {
+        return None;
+    }
+    match name {
+        // Envoy's flags of a response, none of which is set.
+        "flags" => return Some(integer(0)),
+        "size" => return Some(integer(exchange.response.body_bytes)),
+        "total_size" => {
+            let fields = [MapType::ResponseHeaders, MapType::ResponseTrailers].map(|map| size_of(exchange.fields(map)));
+            return Some(integer(exchange.response.body_bytes + fields.iter().sum::<u64>()));
+        }
+        "trailers" => {
+            let trailers = exchange.fields(MapType::ResponseTrailers);
+            return Some(trailers.map_or_else(|| Value::Map(Vec::new()), |all| http_fields::serialize(all).into()));
+        }
+        _ => {}
+    }
     let head = exchange.response.head()?;
     match name {
         "code_details" => {
             let details = exchange.details.as_deref().unwrap_or("via_upstream");
             Some(details.as_bytes().into())
         }
-        // Envoy's flags of a response, none of which is set.
-        "flags" => Some(integer(0)),
-        "total_size" => Some(integer(exchange.response.body_bytes + size_of_response_head(head))),
         "code" => Some(integer(u64::from(head.status.as_u16()))),
         "headers" => Some(http_fields::serialize(Fields::Response(head)).into()),
-        "trailers" => exchange
-            .fields(MapType::ResponseTrailers)
-            .map(http_fields::serialize)
-            .map(Value::from),
-        "size" => Some(integer(exchange.response.body_bytes)),
         "grpc_status" => {
             let trailers = exchange.response.trailers.as_ref();
-            let value = trailers
-                .and_then(|map| map.get("grpc-status"))
-                .or_else(|| head.headers.get("grpc-status"))?;
-            value.to_str().ok()?.parse().ok().map(integer)
+            let said = trailers
+                .and_then(|map| map.get(grpc_status::FIELD))
+                .or_else(|| head.headers.get(grpc_status::FIELD));
+            match said {
+                Some(said) => said.to_str().ok()?.parse().ok().map(integer),
+                None => Some(integer(u64::from(grpc_status::of_http(head.status)))),
+            }
         }
         _ => {
             let name = name.strip_prefix("headers\0")?;
             Fields::Response(head).first(name.as_bytes()).map(Value::from)
         }
     }
+}
+
+/// Its names and values, as Envoy measures it.
+fn size_of(fields: Option<Fields<'_>>) -> u64 {
+    let mut size = 0;
+    if let Some(fields) = fields {
+        fields.each(|name, value| size += name.len() + value.len());
+    }
+    size as u64
 }
 
 fn of_connection(exchange: &Exchange, name: &str) -> Option<Value> {
@@ -233,6 +309,15 @@ fn address(address: std::net::SocketAddr, name: &str) -> Option<Value> {
     }
 }
 
+fn of_upstream(upstream: std::net::SocketAddr, name: &str) -> Option<Value> {
+    match name {
+        "" => Some(Value::Parts),
+        // It is connected, and nobody says where it is.
+        "transport_failure_reason" | "locality" => Some(b""[..].into()),
+        _ => address(upstream, name),
+    }
+}
+
 fn integer(value: u64) -> Value {
     Value::Number(value)
 }
@@ -244,23 +329,4 @@ fn protocol(version: Version) -> &'static str {
         Version::HTTP_3 => "HTTP/3",
         _ => "HTTP/1.1",
     }
-}
-
-/// Bytes of the request line and fields, about as they came.
-fn size_of_head(head: &request::Parts) -> u64 {
-    let line = head.method.as_str().len() + fields::path(head).len() + " HTTP/1.1 \r\n".len();
-    (line + size_of_fields(&head.headers)) as u64
-}
-
-/// Bytes of the status line and fields, about as they came.
-fn size_of_response_head(head: &response::Parts) -> u64 {
-    let line = "HTTP/1.1 200 \r\n".len() + head.status.canonical_reason().map_or(0, str::len);
-    (line + size_of_fields(&head.headers)) as u64
-}
-
-fn size_of_fields(headers: &HeaderMap) -> usize {
-    let fields = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    fields.sum::<usize>() + "\r\n".len()
 }

@@ -1,4 +1,4 @@
-//! Reading protocol buffers: the few messages that guests hand over are flat or nearly so.
+//! Protocol buffers: the few messages that guests hand over are flat or nearly so, and those that they are given small.
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,40 @@ pub(crate) fn bytes_of(message: &[u8], field: u64) -> Option<&[u8]> {
         Some(())
     })?;
     Some(found)
+}
+
+/// The value of a field that is written.
+pub(crate) enum Wire<'a> {
+    Number(u64),
+    Double(f64),
+    /// Bytes, a string or a message.
+    Bytes(&'a [u8]),
+}
+
+/// Appends a field to a message.
+pub(crate) fn put(message: &mut Vec<u8>, field: u64, value: Wire<'_>) {
+    let kind = match value {
+        Wire::Number(_) => 0,
+        Wire::Double(_) => 1,
+        Wire::Bytes(_) => 2,
+    };
+    put_varint(message, field << 3 | kind);
+    match value {
+        Wire::Number(number) => put_varint(message, number),
+        Wire::Double(number) => message.extend_from_slice(&number.to_le_bytes()),
+        Wire::Bytes(bytes) => {
+            put_varint(message, bytes.len() as u64);
+            message.extend_from_slice(bytes);
+        }
+    }
+}
+
+fn put_varint(message: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        message.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    message.push(number as u8);
 }
 
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {

@@ -15,6 +15,7 @@ pub struct SharedCluster {
     pub idle_timeout: Duration,
     pub max_pending: usize,
     pub health_check: Option<config::HealthCheck>,
+    pub metadata: config::Metadata,
     max_connections: usize,
     connections: AtomicUsize,
     /// Requests of all workers that wait for a connection.
@@ -61,6 +62,7 @@ impl SharedCluster {
             idle_timeout: config.idle_timeout.get(),
             max_pending: config.max_pending,
             health_check: config.health_check.clone(),
+            metadata: config.metadata.clone(),
             max_connections: config.max_connections,
             connections: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::abi::fields::{Fields, FieldsMut};
 use crate::abi::types::{Direction, MapType};
+use crate::config::Metadata;
 
 /// The downstream connection an exchange came on.
 #[derive(Debug, Clone)]
@@ -100,7 +101,7 @@ pub(crate) struct Exchange {
     pub(crate) scheme: Option<Box<str>>,
     /// What plugins set: filter state, by its whole name.
     pub(crate) properties: Vec<Property>,
-    /// The route and the upstream, once the proxy chose them.
+    /// The route and the upstream, as far as the proxy chose them.
     pub(crate) destination: Option<Destination>,
     /// The first local response any plugin gave; taken when the stream acts on it.
     pub(crate) local_response: Option<LocalResponse>,
@@ -150,6 +151,10 @@ pub struct Destination {
     pub cluster: Rc<str>,
     /// `upstream.address`, once an endpoint is connected.
     pub upstream: Option<SocketAddr>,
+    /// `route_metadata`
+    pub route_metadata: Rc<Metadata>,
+    /// `cluster_metadata`
+    pub cluster_metadata: Rc<Metadata>,
 }
 
 /// A moment on both clocks.

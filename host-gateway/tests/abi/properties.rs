@@ -37,16 +37,26 @@ async fn read_as(encoding: PropertyEncoding, path: &str) -> Option<Vec<u8>> {
     }
     go_on(stream.request_headers(head, false).await);
     go_on(stream.request_body("body".into(), true).await);
-    stream.set_destination(Destination {
-        route: Rc::from("/path"),
-        cluster: Rc::from("upstreams"),
-        upstream: Some(([10, 0, 0, 1], 80).into()),
-    });
+    stream.set_destination(destination());
     let mut head = answered(201);
     head.headers.append("x-b", HeaderValue::from_static("2"));
     match stream.response_headers(head, true).await {
         postern_gateway::plugin::Verdict::Respond(local) => Some(local.body.to_vec()),
         _ => None,
+    }
+}
+
+fn destination() -> Destination {
+    let metadata = serde_json::json!({ "filter_metadata": {
+        "ns": { "text": "t", "number": 1.5, "truth": true, "map": { "a": "b" }, "list": ["x", 1] },
+        "void": { "null": null },
+    } });
+    Destination {
+        route: Rc::from("/path"),
+        cluster: Rc::from("upstreams"),
+        upstream: Some(([10, 0, 0, 1], 80).into()),
+        route_metadata: Rc::new(serde_json::from_value(metadata).unwrap()),
+        cluster_metadata: Rc::default(),
     }
 }
 
@@ -80,6 +90,18 @@ fn texts_are_bytes() {
             ("metadata", ""),
             ("connection.requested_server_name", ""),
             ("response.code_details", "via_upstream"),
+            ("upstream.transport_failure_reason", ""),
+            ("xds.route_name", "/path"),
+            ("xds.cluster_name", "upstreams"),
+            ("xds.node.id", "postern-gateway"),
+            ("xds.virtual_host_name", "all"),
+            ("xds.virtual_host_metadata", ""),
+            ("xds.filter_chain_name", ""),
+            ("xds.route_metadata.filter_metadata.ns.text", "t"),
+            ("route_metadata.filter_metadata.ns.text", "t"),
+            ("route_metadata.filter_metadata.ns.map.a", "b"),
+            ("route_metadata.filter_metadata.ns.list.0", "x"),
+            ("cluster_metadata", ""),
         ] {
             let value = read(path).await.unwrap_or_else(|| panic!("{path} is not found"));
             assert_eq!(String::from_utf8_lossy(&value), expected, "{path}");
@@ -100,6 +122,12 @@ fn numbers_have_eight_bytes_and_truth_one() {
             ("response.flags", 0),
             ("connection_id", 7),
             ("request.size", 4),
+            ("response.size", 0),
+            // :status 201, x-b 2
+            ("response.total_size", 14),
+            // What HTTP's 201 is for gRPC: unknown.
+            ("response.grpc_status", 2),
+            ("xds.listener_direction", 0),
         ] {
             assert_eq!(read(path).await, Some(u64::to_le_bytes(expected).to_vec()), "{path}");
         }
@@ -125,13 +153,19 @@ fn what_is_not_known_is_not_found() {
         for path in [
             "",
             "nonsense",
-            "request",
             "request.nonsense",
             "request.headers.x-none",
             "node.nonsense",
             "metadata.filter_metadata.somebody",
             "filter_state.own",
-            "xds.route_name",
+            "xds.request",
+            "xds.nonsense",
+            "route_metadata.nonsense",
+            "route_metadata.filter_metadata.ns.none",
+            "route_metadata.filter_metadata.none.text",
+            "route_metadata.filter_metadata.ns.text.deeper",
+            "route_metadata.filter_metadata.ns.list.2",
+            "cluster_metadata.filter_metadata.ns",
         ] {
             assert_eq!(read(path).await, None, "{path}");
         }
@@ -171,5 +205,66 @@ fn as_nginx_has_it_numbers_and_truth_are_texts() {
             let head = go_on(open(&plugins(&[config])).request_headers(get("/"), true).await);
             assert_eq!(values(&head.headers, "v"), [expected]);
         }
+    });
+}
+
+#[test]
+fn what_only_has_parts_cannot_be_serialized() {
+    on_a_worker(async {
+        let status = |path: &str| {
+            let path = path.replace('.', "\\00");
+            guest(&format!(
+                r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                     (call $report (call $get_property {{{path}}} (i32.const 2000) (i32.const 2004)))
+                     (i32.const 0))"#
+            ))
+        };
+        for path in [
+            "request",
+            "response",
+            "connection",
+            "source",
+            "destination",
+            "upstream",
+            "filter_state",
+            "xds",
+            "route_metadata.filter_metadata.void",
+            "route_metadata.filter_metadata.void.null",
+            "route_metadata.filter_metadata",
+        ] {
+            let plugins = plugins(&[config(&status(path))]);
+            let mut stream = open(&plugins);
+            stream.set_destination(destination());
+            let head = go_on(stream.request_headers(get("/"), true).await);
+            assert_eq!(values(&head.headers, "r"), ["03"], "{path}");
+        }
+    });
+}
+
+#[test]
+fn metadata_is_values_and_a_message() {
+    on_a_worker(async {
+        let metadata = |path: &str| format!("route_metadata.filter_metadata.ns{path}");
+        assert_eq!(read(&metadata(".number")).await, Some(1.5_f64.to_le_bytes().to_vec()));
+        assert_eq!(
+            read_as(PropertyEncoding::Text, &metadata(".number")).await,
+            Some(b"1.5".to_vec())
+        );
+        assert_eq!(read(&metadata(".truth")).await, Some(vec![1]));
+        assert_eq!(
+            pairs(&read(&metadata(".map")).await.unwrap()),
+            [("a".to_owned(), "b".to_owned())]
+        );
+        let list = read(&metadata(".list")).await.unwrap();
+        assert_eq!(
+            list,
+            b"\x02\0\0\0\x01\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0x\0\0\0\0\0\0\0\0\xf0\x3f\0\0"
+        );
+        let all = pairs(&read(&metadata("")).await.unwrap());
+        assert!(all.contains(&("text".to_owned(), "t".to_owned())), "{all:?}");
+        // core.v3.Metadata
+        let message = read("xds.route_metadata").await.unwrap();
+        let text = b"\x0a\x0b\x0a\x04text\x12\x03\x1a\x01t";
+        assert!(message.starts_with(b"\x0a") && message.windows(text.len()).any(|at| at == text));
     });
 }
