@@ -48,8 +48,8 @@ pub enum PathError {
     /// `.` or `..`, also percent-encoded.
     #[error("the path has a dot segment")]
     DotSegment,
-    /// `admin.` is `admin` to servers on Windows.
-    #[error("a segment of the path ends with a dot")]
+    /// `admin.` is `admin` to servers on Windows, and so is `admin%20`.
+    #[error("a segment of the path ends with a dot or a space")]
     TrailingDot,
     /// `;` or `%3b`.
     #[error("the path has parameters")]
@@ -126,7 +126,7 @@ fn check_segments(path: &[u8]) -> Result<(), PathError> {
         match segment {
             b"" if segments.peek().is_some() => return Err(PathError::EmptySegment),
             b"." | b".." => return Err(PathError::DotSegment),
-            [.., b'.'] => return Err(PathError::TrailingDot),
+            [.., b'.'] | [.., b'%', b'2', b'0'] => return Err(PathError::TrailingDot),
             _ => {}
         }
     }
@@ -307,6 +307,8 @@ mod tests {
             ("/...", TrailingDot),
             ("/a./b", TrailingDot),
             ("/a%2e", TrailingDot),
+            ("/a/..%20/b", TrailingDot),
+            ("/a%20", TrailingDot),
             ("/a%ef%bc%8fb", Lookalike),
             ("/%E2%80%A4/a", Lookalike),
             ("/a%cd%beb", Lookalike),

@@ -12,7 +12,7 @@ use crate::config::{
     Upgrade,
 };
 use crate::plugin::{FailurePolicy, PluginConfig};
-use crate::proxy::AMBIGUOUS;
+use crate::proxy::{AMBIGUOUS, RESPELLED, WELL_FORMED, may_be_respelled};
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
 pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
@@ -257,8 +257,7 @@ fn origin(origin: &Origin) -> Value {
 fn routes(config: &Config) -> Vec<Value> {
     let mut routes: Vec<&Route> = config.routes.iter().collect();
     routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.value.len()));
-    let ambiguous = config.has_route_plugins().then(ambiguous_entry);
-    ambiguous
+    ambiguous_entries(config)
         .into_iter()
         .chain(routes.into_iter().flat_map(route_entries))
         .collect()
@@ -266,12 +265,28 @@ fn routes(config: &Config) -> Vec<Value> {
 
 /// Before all others where routes choose plugins: a path that the upstream may read as another one must not choose them.
 /// Envoy asks the plugins that are on everywhere first.
-fn ambiguous_entry() -> Value {
-    json!({
-        "name": "ambiguous",
-        "match": { "safe_regex": { "regex": AMBIGUOUS } },
-        "direct_response": { "status": 400, "body": { "inline_string": "Bad Request" } },
-    })
+fn ambiguous_entries(config: &Config) -> Vec<Value> {
+    if !config.has_route_plugins() {
+        return Vec::new();
+    }
+    let respelled = config.routes.iter().any(|route| may_be_respelled(&route.prefix.value));
+    let well_formed =
+        json!({ "name": ":path", "string_match": { "safe_regex": { "regex": WELL_FORMED } }, "invert_match": true });
+    let mut matches = vec![
+        json!({ "prefix": "/", "headers": [well_formed] }),
+        json!({ "safe_regex": { "regex": AMBIGUOUS } }),
+    ];
+    if respelled {
+        matches.push(json!({ "safe_regex": { "regex": RESPELLED } }));
+    }
+    let refusal = |matching| {
+        json!({
+            "name": "ambiguous",
+            "match": matching,
+            "direct_response": { "status": 400, "body": { "inline_string": "Bad Request" } },
+        })
+    };
+    matches.into_iter().map(refusal).collect()
 }
 
 fn route_entries(route: &Route) -> Vec<Value> {

@@ -1,5 +1,6 @@
 //! The life of one request: plugins, route, upstream, plugins, answer.
 
+mod ambiguity;
 mod body;
 mod deadline;
 mod downstream;
@@ -24,11 +25,11 @@ use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::Mutex;
 
+pub use self::ambiguity::{AMBIGUOUS, RESPELLED, WELL_FORMED, is_respelled, is_unambiguous, may_be_respelled};
 use self::body::ClientBody;
 pub use self::body::{RequestBody, ResponseBody, UpstreamBody};
 pub use self::downstream::Downstream;
 use self::filtered::FilteredBody;
-pub use self::target::AMBIGUOUS;
 use self::upgraded::Switched;
 use crate::access_log::Record;
 use crate::cluster::{Answer, Lease, Upgraded};
@@ -147,7 +148,7 @@ impl Exchange<'_> {
     ) -> Result<(response::Parts, body::Source), Early> {
         let worker = Rc::clone(&self.downstream.worker);
         target::check(&mut head)?;
-        if worker.routes.chooses_plugins && !target::is_unambiguous(head.uri.path()) {
+        if !worker.routes.may_choose_by(head.uri.path()) {
             return Err(Failure::Ambiguous.into());
         }
         let bodyless = body.is_end_stream();

@@ -7,6 +7,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use crate::config::{Config, Metadata, Upgrade};
+use crate::proxy::{is_respelled, is_unambiguous, may_be_respelled};
 
 /// One route, with its cluster as an index into the clusters in the order of their names.
 #[derive(Debug)]
@@ -31,7 +32,9 @@ pub struct Route {
 pub struct RouteTable {
     routes: Vec<Route>,
     /// Some route switches plugins on or off, or configures them: what reads the path must read it as the upstream does.
-    pub chooses_plugins: bool,
+    chooses_plugins: bool,
+    /// Some prefix has characters that a path may write in several ways.
+    respelled: bool,
 }
 
 impl RouteTable {
@@ -61,7 +64,14 @@ impl RouteTable {
         Self {
             routes,
             chooses_plugins: config.has_route_plugins(),
+            respelled: config.routes.iter().any(|route| may_be_respelled(&route.prefix.value)),
         }
+    }
+
+    /// Whether the route of a path (without its query) may decide about plugins: the upstream cannot read the path as that
+    /// of another route.
+    pub fn may_choose_by(&self, path: &str) -> bool {
+        !self.chooses_plugins || (is_unambiguous(path) && !(self.respelled && is_respelled(path)))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {

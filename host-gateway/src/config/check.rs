@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Config, ConfigError, Source};
+use crate::proxy::{is_respelled, is_unambiguous};
 use crate::vm::engine::MOST_VMS;
 
 pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
@@ -66,9 +67,15 @@ fn clusters(config: &Config, source: &Source) -> Result<(), ConfigError> {
 
 fn routes(config: &Config, source: &Source) -> Result<(), ConfigError> {
     let mut lines = BTreeMap::new();
+    let choose_plugins = config.has_route_plugins();
     for (index, route) in config.routes.iter().enumerate() {
         let (prefix, key) = (&route.prefix, |name| format!("routes[{index}].{name}"));
         path(&prefix.value).map_err(|problem| source.error(prefix, key("prefix"), problem))?;
+        if choose_plugins && (!is_unambiguous(&prefix.value) || is_respelled(&prefix.value)) {
+            let problem = "is a path that can be read in several ways, and such paths are refused where routes have \
+                           `plugins`: without `//`, `;`, dots at the end of a segment, and escapes that need not be";
+            return Err(source.error(prefix, key("prefix"), problem));
+        }
         if let Some(line) = lines.insert(&prefix.value, prefix.referenced.line()) {
             let problem = format!("`{}` stands already in line {line}", prefix.value);
             return Err(source.error(prefix, key("prefix"), problem));

@@ -1,0 +1,194 @@
+//! Paths that an upstream could read as another one. Where routes choose plugins, such a path would choose those of a route
+//! it does not belong to, so it is refused on every route.
+//!
+//! What is refused stands in the table of `docs/filter.md`, section "Paths", which a test reads from there: the gateway
+//! knows nothing of the filter, but both must agree. The two regular expressions are for the printed bootstrap of Envoy.
+
+/// Paths, with their query, in which every character may stand and every escape is whole and part of UTF-8 (RFC 3986
+/// section 3.3, RFC 3629 section 4). What this does not match is ambiguous.
+pub const WELL_FORMED: &str = concat!(
+    r"(?i)/(?:[a-z0-9\-._~/:@!$&'()*+,=]|%[0-7][0-9a-f]|%(?:c[2-9a-f]|d[0-9a-f])%[89ab][0-9a-f]",
+    r"|%(?:e0%[ab]|e[1-9a-cef]%[89ab]|ed%[89])[0-9a-f]%[89ab][0-9a-f]",
+    r"|%(?:f0%[9ab]|f[1-3]%[89ab]|f4%8)[0-9a-f]%[89ab][0-9a-f]%[89ab][0-9a-f])*(?:\?\C*)?",
+);
+
+/// Of the well-formed paths, without their query, those that are ambiguous all the same.
+pub const AMBIGUOUS: &str = concat!(
+    // Control characters; percent sign, semicolon, slashes; characters that need no escape.
+    r"(?i).*(?:%(?:[01][0-9a-f]|2[5d-f]|3[0-9b]|[46][1-9a-f]|[57][0-9a]|5[cf]|7[ef]|c2%[89][0-9a-f]",
+    // Characters that some servers fold to one of those.
+    r"|e2%(?:80%a[4-6]|81%84|88%9[56]|a7%b[58])|ef%(?:bc%(?:8[5ef]|9b|bc)|b9%(?:92|94|a[8a])))",
+    r"|//|(?:\.|%20)/).*|.*(?:\.|%20)",
+);
+
+/// Where the prefix of a route has such characters: other spellings of them.
+pub const RESPELLED: &str = r".*%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f]|2[146-9A-C]|3[AD]|40).*";
+
+/// Whether everybody who takes a path (without its query) apart comes to the same segments.
+pub fn is_unambiguous(path: &str) -> bool {
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte == b'%' || may_stand(byte)) {
+        return false;
+    }
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        // Dot segments too; and servers on Windows drop dots and spaces at the end of others.
+        if segment.ends_with('.') || segment.ends_with("%20") || (segment.is_empty() && !last) {
+            return false;
+        }
+    }
+    !path.contains('%') || decoded(path).is_some_and(|path| !path.chars().any(is_taken_for_another))
+}
+
+/// Whether a path writes a character otherwise than [`may_be_respelled`] has it. Such a path is good, unless a route has
+/// that character in its prefix.
+pub fn is_respelled(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let digits = rest.get(..2).unwrap_or(rest);
+        let byte = u8::from_str_radix(digits, 16);
+        digits.bytes().any(|digit| digit.is_ascii_lowercase()) || byte.is_ok_and(may_stand)
+    })
+}
+
+/// Whether a prefix has characters that a path may write in several ways: punctuation that may be escaped, and escapes, whose
+/// digits may be capital letters or small.
+pub fn may_be_respelled(prefix: &str) -> bool {
+    !prefix
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
+}
+
+/// `pchar` of RFC 3986 but for `;`, at which servlet containers cut.
+fn may_stand(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~:@!$&'()*+,=".contains(&byte)
+}
+
+/// The path with its escapes decoded, if they are whole, UTF-8, and of characters that need them.
+fn decoded(path: &str) -> Option<String> {
+    let mut parts = path.split('%');
+    let mut decoded = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let digits = part
+            .get(..2)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        let byte = u8::from_str_radix(digits, 16).ok()?;
+        if byte.is_ascii_alphanumeric() || b"-._~/\\;%".contains(&byte) {
+            return None;
+        }
+        decoded.push(byte);
+        decoded.extend_from_slice(part.get(2..)?.as_bytes());
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// Control characters, and what Unicode's compatibility forms (NFKC) or the code pages of Windows turn into `/`, `\`, `.`,
+/// `;` or `%`.
+fn is_taken_for_another(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ff0f}' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff3c}' | '\u{fe68}' | '\u{2216}' | '\u{29f5}'
+        )
+        || matches!(
+            character,
+            '\u{ff0e}' | '\u{fe52}' | '\u{2024}'..='\u{2026}' | '\u{ff1b}' | '\u{fe54}' | '\u{ff05}' | '\u{fe6a}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of the table in docs/filter.md, what the filter refuses.
+    fn refused_by_the_filter() -> Vec<String> {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/filter.md");
+        let text = std::fs::read_to_string(file).expect("docs/filter.md");
+        let (_, section) = text.split_once("\n## Paths\n").expect("a section about paths");
+        let rows = section
+            .lines()
+            .skip_while(|line| !line.starts_with("| refused |"))
+            .skip(2);
+        let examples: Vec<String> = rows
+            .take_while(|line| line.starts_with('|'))
+            .flat_map(|row| {
+                let cell = row
+                    .replace("\\|", "\0")
+                    .split('|')
+                    .nth(2)
+                    .unwrap_or_default()
+                    .replace('\0', "|");
+                cell.split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        assert!(examples.len() > 30, "{examples:?}");
+        examples
+    }
+
+    #[test]
+    fn what_the_filter_refuses_is_refused() {
+        for example in refused_by_the_filter() {
+            // A query chooses no route, and a fragment does not get here.
+            if !example.contains(['?', '#']) {
+                assert!(!is_unambiguous(&example), "{example}");
+            }
+        }
+        for path in [
+            "/health/..%3b/x",
+            "/health/..;x=1/b",
+            "/health/..%00/x",
+            "/health/..%09/",
+            "/health/..%20/",
+            "/health/%252e%252e%252fx",
+            "/health/%ef%bc%8e%ef%bc%8e/x",
+            "/%6frders",
+            "/%4Frders",
+            "/orders%2d1",
+            "/%7euser",
+            "/%39",
+            "/%",
+            "/%2",
+            "/%+2",
+            "/a%4",
+            "",
+        ] {
+            assert!(!is_unambiguous(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_has_one_reading_passes() {
+        for path in [
+            "/",
+            "/a/b",
+            "/a/",
+            "/a.b/..c/.d",
+            "/a%20b",
+            "/%C3%BC",
+            "/%c3%bc",
+            "/%F0%9F%98%80",
+            "/a%40b",
+            "/a:b@c",
+            "/%5B%5D",
+            "/%60",
+            "/%7B",
+        ] {
+            assert!(is_unambiguous(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_what_stands_in_a_prefix() {
+        for path in ["/a%3Ab", "/a%3ab", "/a%40b", "/%c3%BC", "/%C3%bc", "/%2b"] {
+            assert!(is_respelled(path), "{path}");
+        }
+        for path in ["/a:b", "/%C3%BC", "/%20", "/%5B"] {
+            assert!(!is_respelled(path), "{path}");
+        }
+        assert!(may_be_respelled("/v1/things:all") && may_be_respelled("/%C3%BC"));
+        assert!(!may_be_respelled("/a-b/c.d_e/~f"));
+    }
+}
