@@ -1,6 +1,7 @@
 //! The proxy-wasm ABI: one file per section of the specification, and one table of all host functions.
 
 pub(crate) mod buffers;
+pub(crate) mod call_bytes;
 pub(crate) mod callbacks;
 pub(crate) mod capabilities;
 pub(crate) mod clocks_and_timers;
@@ -40,6 +41,7 @@ use crate::plugin::process::PluginProcess;
 use crate::vm::deadline::Running;
 use crate::vm::limits::{Limits, Share};
 use crate::vm::stats::PluginStats;
+use call_bytes::CallBytes;
 use contexts::{Contexts, Effective, FIRST_ROOT, RootEnd};
 use grpc_calls::{GrpcCalls, GrpcEvent, GrpcOpening};
 use http_calls::{CallAnswer, HttpCall};
@@ -101,6 +103,8 @@ pub(crate) struct HostState {
     pub(crate) host_calls: u64,
     /// HTTP calls that are not answered yet.
     pub(crate) open_calls: u32,
+    /// What calls under way may still hold.
+    pub(crate) call_bytes: CallBytes,
     pub(crate) log_lines: LogLines,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
@@ -148,6 +152,7 @@ impl HostState {
             trace,
             host_calls: 0,
             open_calls: 0,
+            call_bytes: CallBytes::new(limits.call_bytes.0),
             log_lines: LogLines::default(),
             memory: None,
             allocator: None,

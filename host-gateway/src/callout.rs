@@ -13,11 +13,13 @@ pub(crate) async fn send(clusters: &Clusters, call: HttpCall) -> CallAnswer {
         cluster,
         request,
         timeout,
+        mut charge,
     } = call;
-    match clusters.call(&cluster, request, timeout).await {
+    let mut room = |bytes| charge.grow(bytes);
+    match clusters.call(&cluster, request, timeout, &mut room).await {
         Ok((head, body, trailers)) => CallAnswer::Answered { head, body, trailers },
         // No answer of this size will ever arrive: that is for the operator to mend, unlike an upstream that is away.
-        Err(error @ CallError::TooLarge) => {
+        Err(error @ (CallError::TooLarge | CallError::NoRoom)) => {
             tracing::warn!(cluster, "a plugin's HTTP call failed: {error}");
             CallAnswer::Failed
         }

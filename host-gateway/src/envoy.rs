@@ -11,7 +11,7 @@ use crate::config::{
     Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Metadata, Origin, Route, Tcp,
     Upgrade,
 };
-use crate::plugin::{FailurePolicy, PluginConfig};
+use crate::plugin::{Compat, FailurePolicy, Isolation, Limits, PluginConfig, PropertyEncoding};
 use crate::proxy::{AMBIGUOUS, RESPELLED, WELL_FORMED, may_be_respelled};
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
@@ -49,6 +49,33 @@ pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
 /// Envoy lets those of both directions through or none.
 fn has_trailers(listener: &Listener) -> bool {
     listener.request_trailers || listener.response_trailers
+}
+
+/// What the bootstrap cannot say, a sentence each.
+pub fn notes(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(workers) = &config.workers {
+        notes.push(format!(
+            "run Envoy with `--concurrency {}` to have as many workers",
+            workers.value
+        ));
+    }
+    for plugin in config.plugins.iter().map(|plugin| &plugin.value) {
+        let mut lost = Vec::new();
+        if plugin.compat == Compat::Nginx || plugin.properties == PropertyEncoding::Text {
+            lost.push("`properties: text` (its properties are binary)");
+        }
+        if plugin.isolation == Isolation::Request {
+            lost.push("`isolation: request` (all requests of a worker share a VM)");
+        }
+        if plugin.limits != Limits::default() {
+            lost.push("`limits`");
+        }
+        if !lost.is_empty() {
+            notes.push(format!("plugin `{}`: Envoy has no {}", plugin.name, lost.join(", no ")));
+        }
+    }
+    notes
 }
 
 fn admin(admin: &Admin) -> Value {
@@ -453,6 +480,10 @@ fn plugin_config(plugin: &PluginConfig, folder: &Path, configuration: Option<&Va
     if plugin.failure == FailurePolicy::Reload {
         config["reload_config"] =
             json!({ "backoff": { "base_interval": format!("{}s", plugin.reload_backoff.0.as_secs_f64()) } });
+    }
+    if plugin.compat == Compat::Spec {
+        // As the specification has it: a plugin that pauses at a head sees the body.
+        config["allow_on_headers_stop_iteration"] = json!(true);
     }
     let allowed = &plugin.capability_restriction_config.allowed_capabilities;
     if !allowed.is_empty() {

@@ -109,11 +109,8 @@ fn check(file: &File) -> Result<(), String> {
 fn envoy(file: &File) -> Result<(), String> {
     let config = Config::load(&file.config).map_err(|error| error.to_string())?;
     let bootstrap = envoy::bootstrap(&config, folder_of(&file.config))?;
-    if let Some(workers) = &config.workers {
-        eprintln!(
-            "note: run Envoy with `--concurrency {}` to have as many workers",
-            workers.value
-        );
+    for note in envoy::notes(&config) {
+        eprintln!("note: {note}");
     }
     print(&bootstrap)
 }

@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod chains;
+pub(crate) mod check;
 pub(crate) mod guest;
 pub mod inspect;
 pub(crate) mod process;
@@ -280,6 +281,12 @@ impl PluginModule {
                 },
             })?;
         if config.service {
+            if guest.callbacks.http() && !guest.callbacks.root {
+                tracing::warn!(
+                    plugin = config.name,
+                    "the plugin only has callbacks for requests, and sees none with `service: true`: it does nothing"
+                );
+            }
             guest.callbacks = CallbackSet::default();
         }
         if !guest.stubs.is_empty() {
@@ -327,6 +334,11 @@ impl PluginModule {
     /// Whether it has callbacks for requests or responses.
     pub fn sees_requests(&self) -> bool {
         self.guest.callbacks.http()
+    }
+
+    /// Whether it has callbacks for TCP connections.
+    pub(crate) fn sees_connections(&self) -> bool {
+        self.guest.callbacks.tcp
     }
 
     /// The same plugin with another configuration.

@@ -183,13 +183,126 @@ fn a_mistake_in_the_cases_names_its_place() {
         ),
         (
             "cases: [ { name: x, request: { path: \"no path\" } } ]",
-            "error: case `x`: the request cannot be made",
+            "error: cases.yaml:1:10: cases[0].request.path: must begin with `/` (case `x`)",
+        ),
+        (
+            "cases: [ { name: x, request: { path: \"/no path\" } } ]",
+            "error: cases.yaml:1:10: cases[0].request.path: has characters that must be escaped, such as `%20` for a space",
+        ),
+        (
+            "cases: []",
+            "error: cases.yaml:1:8: cases: is empty: describe at least one request",
+        ),
+        (
+            "cases: [ { name: x, upstream: { status: 101 } } ]",
+            "error: cases.yaml:1:10: cases[0].upstream.status: 101 is not the status of an answer: write one from 200 to 999",
+        ),
+        (
+            "cases: [ { name: x, calls: [ { cluster: a, failed: true, status: 200 } ] } ]",
+            "error: cases.yaml:1:10: cases[0].calls[0].failed: a call that fails has no `status`, `headers` or `body`",
+        ),
+        (
+            "cases: [ { name: x, expect: { headers: { x-a: { b: c } } } } ]",
+            "error: cases.yaml:1:10: cases[0].expect.headers.x-a: must be a text, or a list of texts, or null for a field that is not there",
+        ),
+        (
+            "cases: [ { name: x, request: { headers: { x-a: null } } } ]",
+            "error: cases.yaml:1:10: cases[0].request.headers.x-a: must be a text, or a list of texts",
+        ),
+        (
+            "cases: [ { name: x, request: { body: 1 } } ]",
+            "error: cases.yaml:1:38: body: must be a text, or a list of texts, its parts: write numbers in quotes",
+        ),
+        (
+            "cases: [ { name: x, expect: { calls: -1 } } ]",
+            "error: cases.yaml:1:38: calls: is no whole number from 0",
+        ),
+        (
+            "plugin: { limits: { contexts: 0 } }\ncases: [ { name: x } ]",
+            "error: cases.yaml:1:9: plugin.limits.contexts: is 0: no request could pass the plugin",
         ),
     ] {
         let finished = test(cases);
         assert_eq!(finished.status.code(), Some(1));
         assert!(last_line(&finished).starts_with(said), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn a_missing_file_of_requests_is_said() {
+    let folder = folder_with("unused", "");
+    let finished = run(&["plugin", "test", "guest.wasm", "--requests", "none.yaml"], &folder);
+    let expected = "error: none.yaml: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!((finished.status.code(), finished.stderr.as_str()), (Some(1), expected));
+}
+
+/// Traps for `/trap`. For other requests pauses at the head, and goes on when its body callback has seen the body, to whose
+/// last bytes it adds a trailer; to those of the response too.
+const PATIENT: &str = r#"(module
+  (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 16) ":pathx-sum7")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "proxy_on_request_headers") (param $id i32) (param i32) (param $end i32) (result i32)
+    (drop (call $get (i32.const 0) (i32.const 16) (i32.const 5) (i32.const 8) (i32.const 12)))
+    (if (i32.eq (i32.load8_u (i32.const 4097)) (i32.const 116)) (then unreachable))
+    (i32.eqz (local.get $end)))
+  (func $body (param $map i32) (param $end i32) (result i32)
+    (if (local.get $end) (then
+      (drop (call $add (local.get $map) (i32.const 21) (i32.const 5) (i32.const 26) (i32.const 1)))))
+    (i32.eqz (local.get $end)))
+  (func (export "proxy_on_request_body") (param i32 i32) (param $end i32) (result i32)
+    (call $body (i32.const 1) (local.get $end)))
+  (func (export "proxy_on_response_body") (param i32 i32) (param $end i32) (result i32)
+    (call $body (i32.const 3) (local.get $end))))"#;
+
+fn test_patient(cases: &str) -> Finished {
+    let folder = folder_with("cases.yaml", cases);
+    let wasm = wat::parse_str(PATIENT).expect("the guest is no WAT");
+    std::fs::write(folder.join("guest.wasm"), wasm).expect("cannot write the guest");
+    run(&["plugin", "test", "guest.wasm", "--requests", "cases.yaml"], &folder)
+}
+
+#[test]
+fn a_described_exchange_is_driven_as_the_gateway_does() {
+    let finished = test_patient(
+        r#"
+plugin: { compat: spec }
+cases:
+  - name: sees the body while it pauses at the head
+    request: { path: /, method: POST, body: [one, two] }
+    upstream: { body: [hel, lo] }
+    timeout: 1s
+    expect:
+      status: 200
+      body: hello
+      trailers: { x-sum: 7 }
+      upstream: { body: onetwo, trailers: { x-sum: 7 } }
+  - name: is expected to fail
+    request: { path: /trap }
+    expect: { status: 503, failed: true }
+"#,
+    );
+    assert!(finished.status.success(), "{}{}", finished.stdout, finished.stderr);
+}
+
+#[test]
+fn a_trap_is_no_answer() {
+    let finished = test_patient(
+        r#"
+cases:
+  - { name: traps, request: { path: /trap }, expect: { status: 503 } }
+  - { name: does not, request: { path: / }, expect: { failed: true } }
+"#,
+    );
+    assert_eq!(
+        finished.stdout,
+        "FAIL traps\n     the plugin failed (why, stands in the log); expect `failed: true` if it should\n\
+         FAIL does not\n     failed: the plugin was expected to fail, and did not\n"
+    );
+    assert_eq!(last_line(&finished), "error: 2 of 2 cases did not end as expected");
 }
 
 #[test]
@@ -214,7 +327,8 @@ fn a_trace_shows_every_call_and_no_secret() {
     );
 
     let gateway = Gateway::start_in(&folder, &["--trace-plugin", "guest"]);
-    let secret = "GET /x?a=b&access_token=s3cret HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cret\r\n\r\n";
+    let secret =
+        "GET /x?page=b&tok=s3cret&access_token=s3cret HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cret\r\n\r\n";
     assert_eq!(gateway.connect().send(secret).receive().status(), 200);
     let mut said = String::new();
     while !said.contains("<- proxy_on_response_body") {
@@ -225,8 +339,8 @@ fn a_trace_shows_every_call_and_no_secret() {
         "-> proxy_on_request_headers(2, ",
         "proxy_get_header_map_value(request_headers, \"authorization\"): ok, *** (13 bytes)",
         "proxy_get_buffer_bytes(plugin_configuration, 0, 100): ok, 2 bytes",
-        "proxy_add_header_map_value(request_headers, \"x-by\", \"me\"): ok",
-        "proxy_get_header_map_value(request_headers, \":path\"): ok, \"/x?a=b&access_token=***\"",
+        "proxy_add_header_map_value(request_headers, \"x-by\", *** (2 bytes)): ok",
+        "proxy_get_header_map_value(request_headers, \":path\"): ok, \"/x?page=b&tok=***&access_token=***\"",
         "<- proxy_on_request_headers: 0 (",
         "proxy_set_buffer_bytes(response_body, ",
     ] {

@@ -32,6 +32,7 @@ const SIGNS: &str = r#"(module
   (func $sign (param $id i32) (param $map i32) (result i32)
     (drop (call $add (local.get $map) (i32.const 16) (i32.const 7) (call $place (local.get $id)) (i32.const 1)))
     (i32.const 0))
+  (func (export "proxy_on_new_connection") (param i32) (result i32) (i32.const 0))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (call $sign (local.get 0) (i32.const 0)))
   (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
@@ -304,10 +305,30 @@ fn a_tcp_listener_switches_no_plugin_off_unless_somebody_says_so() {
 }
 
 #[test]
+fn a_tcp_listener_names_no_plugin_that_sees_no_connections() {
+    for (keys, why) in [
+        (
+            "disabled: true, capability_restriction_config: { allowed_capabilities: { proxy_on_request_headers: {} } }",
+            "`a` has no callback for TCP connections that it may use, so it would let everything pass: take it off this listener",
+        ),
+        (
+            "service: true",
+            "`a` has `service: true`, so it sees no connections: take it off this listener",
+        ),
+    ] {
+        let (good, said) = checked(keys, "{ address: \"127.0.0.1:0\", plugins: [] }");
+        assert!(
+            !good && said.contains(&format!("listeners[1].plugins: {why}\n")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn what_a_plugin_may_use_must_exist() {
     let allowed = |name: &str| {
         let keys = format!(
-            "disabled: true, capability_restriction_config: {{ allowed_capabilities: {{ {name}: {{}}, proxy_on_configure: {{}}, proxy_get_buffer_bytes: {{}} }} }}"
+            "disabled: true, capability_restriction_config: {{ allowed_capabilities: {{ {name}: {{}}, proxy_on_new_connection: {{}}, proxy_on_configure: {{}}, proxy_get_buffer_bytes: {{}} }} }}"
         );
         checked(&keys, "{ address: \"127.0.0.1:0\" }")
     };

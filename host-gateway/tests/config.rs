@@ -194,6 +194,82 @@ fn a_mistake_is_one_line() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// Keys of a listener, of a route and of a plugin that make no sense, or the level of the log; and what is said.
+#[test]
+fn what_makes_no_sense_is_one_line() {
+    let folder = folder();
+    std::fs::create_dir(folder.join("folder")).unwrap();
+    std::fs::write(folder.join("empty.wasm"), "").unwrap();
+    std::fs::write(folder.join("a.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let said = |text: String| {
+        std::fs::write(folder.join("gateway.yaml"), text).unwrap();
+        let finished = run(&["check", "--config", "gateway.yaml"], &folder);
+        assert_eq!(finished.status.code(), Some(1), "{}", finished.stdout);
+        finished.stderr
+    };
+    for (plugin, expected) in [
+        (
+            "name: a, wasm: folder",
+            "wasm: ./folder is a folder: name the `.wasm` file in it",
+        ),
+        ("name: a, wasm: /dev/null", "wasm: /dev/null is no regular file"),
+        ("name: a, wasm: empty.wasm", "wasm: ./empty.wasm is empty"),
+        (
+            "name: \"\", wasm: a.wasm",
+            "name: must be a name of one line: it stands in logs and metrics",
+        ),
+        (
+            "name: \"a\\nb\", wasm: a.wasm",
+            "name: must be a name of one line: it stands in logs and metrics",
+        ),
+        (
+            "name: a, wasm: a.wasm, limits: { memory: 64 }",
+            "limits.memory: is 64 bytes, and no plugin starts in less than 64KiB: write for example 64MiB",
+        ),
+        (
+            "name: a, wasm: a.wasm, limits: { memory: 100000GiB }",
+            "limits.memory: `102400000MiB` is more than 4GiB, all that a plugin can address",
+        ),
+        (
+            "name: a, wasm: a.wasm, limits: { memory: 1MiB, recycle: 2MiB }",
+            "limits.recycle: `2MiB` is more than limits.memory (`1MiB`): it is never reached",
+        ),
+        (
+            "name: a, wasm: a.wasm, limits: { contexts: 0 }",
+            "limits.contexts: is 0: no request could pass the plugin; leave it out for 100000",
+        ),
+        (
+            "name: a, wasm: a.wasm, reload_backoff: 5s",
+            "reload_backoff: is only for `failure: reload`: add that, or leave it out",
+        ),
+        (
+            "name: a, wasm: a.wasm, environment: { \"A=B\": c }",
+            "environment: `A=B` cannot be the name of a variable, or its value cannot be one",
+        ),
+    ] {
+        assert_eq!(
+            said(format!("{GOOD}plugins: [ {{ {plugin} }} ]\n")),
+            format!("error: gateway.yaml:6:12: plugins[0].{expected}\n")
+        );
+    }
+    let twice = GOOD
+        .replacen("127.0.0.1:0", "127.0.0.1:4711\" }, { address: \"[::1]:4711", 1)
+        .replacen("clusters:", "admin: { address: \"127.0.0.1:4711\" }\nclusters:", 1);
+    assert_eq!(
+        said(twice),
+        "error: gateway.yaml:4:19: admin.address: `127.0.0.1:4711` is that of `listeners[0].address` already: give each its own port\n"
+    );
+    let often = said(GOOD.replacen("retries: 0", "retries: 1000000", 1));
+    assert!(often.contains(": routes[0].retries: is more than 100: "), "{often}");
+    let finished = run(
+        &["--log-level", "nonsense", "check", "--config", "gateway.yaml"],
+        &folder,
+    );
+    let expected = "error: --log-level nonsense: `nonsense` is no level: write error, warn, info, debug or trace, or a \
+                    filter such as `info,postern_gateway=debug`\n";
+    assert_eq!((finished.status.code(), finished.stderr.as_str()), (Some(1), expected));
+}
+
 /// A plugin that calls a cluster, complains twice, and does not take its configuration.
 const REFUSING: &str = r#"(module
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
@@ -300,7 +376,7 @@ fn a_missing_file_is_one_line() {
     assert_eq!(finished.status.code(), Some(1));
     assert_eq!(
         finished.stderr,
-        "error: none.yaml: cannot read the configuration: No such file or directory (os error 2)\n"
+        "error: none.yaml: cannot be read: No such file or directory (os error 2)\n"
     );
 }
 

@@ -77,6 +77,28 @@ fn plugins_get_the_same_bytes() {
 }
 
 #[test]
+fn what_envoy_has_in_another_way_or_not_is_said() {
+    let folder = folder();
+    let config = CONFIG.replace(
+        "failure: open,",
+        "failure: open, compat: spec, properties: text, isolation: request, limits: { contexts: 7 },",
+    );
+    std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    std::fs::write(folder.join("filter.wasm"), EMPTY_MODULE).unwrap();
+    let finished = run(&["envoy", "--config", "gateway.yaml"], &folder);
+    assert_eq!(
+        finished.stderr,
+        "note: run Envoy with `--concurrency 1` to have as many workers\n\
+         note: plugin `open`: Envoy has no `properties: text` (its properties are binary), no `isolation: request` (all \
+         requests of a worker share a VM), no `limits`\n"
+    );
+    let bootstrap: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let filters = &connection_manager(&bootstrap)["http_filters"];
+    let allowed = |filter: usize| &filters[filter]["typed_config"]["config"]["allow_on_headers_stop_iteration"];
+    assert_eq!((allowed(1), allowed(2)), (&Value::Null, &Value::Bool(true)));
+}
+
+#[test]
 fn trailers_pass_where_the_gateway_lets_them_through() {
     let options = |config: &str| {
         let (_, bootstrap) = bootstrap(config);

@@ -79,6 +79,9 @@ const NO_TOKEN: &str = "none";
 /// Runs the table and prints the failures and their number. Whether there are none.
 pub fn run(files: &PolicyFiles, cases: &Path) -> Result<bool, String> {
     let table: Table = document(cases)?;
+    if table.cases.is_empty() {
+        return Err(format!("{}: cases: is empty: describe at least one request", cases.display()));
+    }
     let (mut passed, mut failed) = (0_usize, 0_usize);
     for (index, case) in table.cases.iter().enumerate() {
         let at = |error: String| format!("{}: cases[{index}]: {error}", cases.display());

@@ -18,6 +18,8 @@ pub(crate) struct CallbackSet {
     pub(crate) tcp: bool,
     /// `proxy_on_done` or `proxy_on_log`: something may look back at the exchange.
     pub(crate) end: bool,
+    /// A callback of the root context, beside its creation and its end.
+    pub(crate) root: bool,
 }
 
 /// What a guest exports that looks at TCP connections.
@@ -27,6 +29,16 @@ const TCP_CALLBACKS: [&str; 5] = [
     "proxy_on_upstream_data",
     "proxy_on_downstream_connection_close",
     "proxy_on_upstream_connection_close",
+];
+
+/// What a guest exports that works without any stream.
+const ROOT_CALLBACKS: [&str; 6] = [
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_queue_ready",
+    "proxy_on_http_call_response",
+    "proxy_on_grpc_receive",
 ];
 
 impl CallbackSet {
@@ -41,6 +53,7 @@ impl CallbackSet {
             response_trailers: has("proxy_on_response_trailers"),
             tcp: TCP_CALLBACKS.iter().any(|name| has(name)),
             end: has("proxy_on_done") || has("proxy_on_log"),
+            root: ROOT_CALLBACKS.iter().any(|name| has(name)),
         }
     }
 }

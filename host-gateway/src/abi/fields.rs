@@ -137,12 +137,15 @@ impl FieldsMut<'_> {
         Ok(())
     }
 
-    /// Removes every value. Pseudo-headers and `host` stay: a head cannot be sent without them.
+    /// Removes every value. Pseudo-headers and `host` stay: a head cannot be sent without them. A name that HTTP does not
+    /// allow is that of no field, which is no error either.
     pub(crate) fn remove(&mut self, name: &[u8]) -> Result<(), Failure> {
         if name.first() == Some(&b':') {
             return Ok(());
         }
-        let name = HeaderName::from_bytes(name).map_err(|_| Status::BadArgument)?;
+        let Ok(name) = HeaderName::from_bytes(name) else {
+            return Ok(());
+        };
         if !(name == HOST && matches!(self, Self::Request { .. })) {
             self.headers().remove(name);
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Uri, Version};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::Order;
+use super::call_bytes::Charge;
 use super::failure::{Answer, Failure, Status};
 use super::fields::{self, Fields};
 use super::pairs;
@@ -46,7 +47,8 @@ pub(crate) fn grpc_call(
     id_out: u32,
 ) -> Answer {
     host.check(id_out, 4)?;
-    let message = framed(host.read(message, message_size)?);
+    let message = host.state().call_bytes.keep(framed(host.read(message, message_size)?));
+    let message = message.inspect_err(|_| host.state().stats.refused_calls.add(1))?;
     let timeout = match timeout_ms {
         0 => LONGEST,
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
@@ -101,7 +103,8 @@ pub(crate) fn grpc_send(host: &mut Host<'_>, id: u32, message: u32, size: u32, e
     if Kind::of(id) == Kind::Call {
         return Err(Status::BadArgument.into());
     }
-    let message = framed(host.read(message, size)?);
+    let message = host.state().call_bytes.keep(framed(host.read(message, size)?));
+    let message = message.inspect_err(|_| host.state().stats.refused_calls.add(1))?;
     let open = host.state_mut().grpc_calls.open.get_mut(&id).ok_or(Status::NotFound)?;
     open.send(message)?;
     if end != 0 {
@@ -159,6 +162,8 @@ pub(crate) struct GrpcOpening {
     pub(crate) outgoing: Outgoing,
     /// Ends when the guest does not want to hear any more.
     pub(crate) wanted: oneshot::Receiver<()>,
+    /// For its fields, and for what comes of the answer; messages count for themselves.
+    pub(crate) charge: Charge,
 }
 
 /// Messages on their way to the other side, with their prefix; the end of the channel is the end of the stream.
@@ -328,10 +333,15 @@ fn open(
     timeout: Option<Duration>,
 ) -> Result<u32, Failure> {
     let state = host.state_mut();
-    if state.grpc_calls.open.len() >= state.limits.calls as usize {
+    let fields = request.headers().iter();
+    let charge = state
+        .call_bytes
+        .take(fields.map(|(name, value)| name.as_str().len() + value.len()).sum());
+    let room = state.grpc_calls.open.len() < state.limits.calls as usize;
+    let Some(charge) = charge.filter(|_| room) else {
         state.stats.refused_calls.add(1);
         return Err(Status::InternalFailure.into());
-    }
+    };
     let id = state.grpc_calls.next(kind);
     let (outgoing, messages) = unbounded_channel();
     let (still_wanted, wanted) = oneshot::channel();
@@ -350,16 +360,17 @@ fn open(
         timeout,
         outgoing: Outgoing { messages, unsent },
         wanted,
+        charge,
     })));
     Ok(id)
 }
 
 /// A message with its prefix: not compressed, and its size (gRPC over HTTP/2, "Length-Prefixed-Message").
-fn framed(message: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(5 + message.len());
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(5 + message.len());
     bytes.put_u8(0);
     // A guest's memory has less than 2³² bytes.
     bytes.put_u32(message.len() as u32);
     bytes.extend_from_slice(message);
-    bytes.freeze()
+    bytes
 }

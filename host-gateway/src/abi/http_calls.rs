@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri, response};
 
 use super::Order;
+use super::call_bytes::Charge;
 use super::failure::{Answer, Failure, Status};
 use super::fields::{self, Fields};
 use super::grpc_calls::GrpcEvent;
@@ -27,6 +28,8 @@ pub(crate) struct HttpCall {
     /// With its body and trailers.
     pub(crate) request: Request<(Bytes, HeaderMap)>,
     pub(crate) timeout: Duration,
+    /// For its fields, and for what comes of the answer; the body counts for itself.
+    pub(crate) charge: Charge,
 }
 
 /// How a call ended.
@@ -98,7 +101,13 @@ pub(crate) fn http_call(
     for (name, value) in pairs::read(host.read(trailers, trailers_size)?)? {
         add(&mut trailer_fields, name, value)?;
     }
-    let body = Bytes::copy_from_slice(host.read(body, body_size)?);
+    let body = host.read(body, body_size)?;
+    let fields = headers_size as usize + trailers_size as usize;
+    let room = charge(host, body, fields);
+    let Some((body, charge)) = room else {
+        host.state().stats.refused_calls.add(1);
+        return Err(Status::InternalFailure.into());
+    };
     let request = request(&pairs::read(host.read(headers, headers_size)?)?, (body, trailer_fields))?;
     let timeout = match timeout_ms {
         0 => LONGEST,
@@ -117,9 +126,17 @@ pub(crate) fn http_call(
         cluster,
         request,
         timeout,
+        charge,
     });
     host.state_mut().orders.push(Order::HttpCall(call));
     host.write_u32(id_out, id)
+}
+
+/// Counts what a call holds.
+fn charge(host: &Host<'_>, body: &[u8], fields: usize) -> Option<(Bytes, Charge)> {
+    let left = &host.state().call_bytes;
+    let charge = left.take(fields)?;
+    Some((left.keep(body.to_vec()).ok()?, charge))
 }
 
 /// `proxy_get_status(*code, **message, *size)`: why the call whose answer is delivered failed, if it did, or the status of

@@ -217,20 +217,21 @@ fn shown_pairs(bytes: &[u8]) -> String {
     }
 }
 
-/// The value of a field or property: masked if its name says that it is a secret, or the value of a query.
+/// The value of a field or property: masked if its name says that it is a secret, or nothing is known of the name; of a
+/// query, the values of its parameters are.
 fn value(name: &str, bytes: &[u8]) -> String {
-    if is_secret(name) {
+    if is_secret_field(name) {
         return format!("*** ({} bytes)", bytes.len());
     }
     if name.to_ascii_lowercase().ends_with("query") {
-        return shown(bytes, parameters);
+        return shown(bytes, |text| without_jwts(&parameters(text)));
     }
     text(bytes)
 }
 
-/// A text in quotes, without the values of secret parameters of a query.
+/// A text in quotes, without the values of parameters of a query, and without tokens.
 fn text(bytes: &[u8]) -> String {
-    shown(bytes, without_secrets)
+    shown(bytes, |text| without_jwts(&without_secrets(text)))
 }
 
 fn shown(bytes: &[u8], masked: impl Fn(&str) -> String) -> String {
@@ -247,31 +248,82 @@ fn shown(bytes: &[u8], masked: impl Fn(&str) -> String) -> String {
     format!("{shown:?}")
 }
 
-/// Whether a field, property or parameter of this name carries what nobody may read in a log.
-fn is_secret(name: &str) -> bool {
+/// Fields that many invent for themselves, `x-…`, of which everybody knows that they carry no secret.
+const HARMLESS_FIELDS: [&str; 17] = [
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-client-ip",
+    "x-content-type-options",
+    "x-correlation-id",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-frame-options",
+    "x-powered-by",
+    "x-real-ip",
+    "x-request-id",
+    "x-request-start",
+    "x-requested-with",
+    "x-xss-protection",
+];
+
+/// Parameters of queries of which the same is known.
+const HARMLESS_PARAMETERS: [&str; 20] = [
+    "code_challenge_method",
+    "count",
+    "fields",
+    "format",
+    "grant_type",
+    "lang",
+    "limit",
+    "locale",
+    "offset",
+    "order",
+    "page",
+    "page_size",
+    "per_page",
+    "prompt",
+    "response_type",
+    "scope",
+    "size",
+    "sort",
+    "v",
+    "version",
+];
+
+/// Whether a field or property of this name carries, or may carry, what nobody may read in a log.
+fn is_secret_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['.', '\0']).next().unwrap_or_default();
-    matches!(last, "cookie" | "set-cookie" | "code" | "dpop" | "otp" | "pin")
+    let unknown = last.starts_with("x-") && !HARMLESS_FIELDS.contains(&last);
+    let authority = matches!(last, ":authority" | "authority");
+    unknown
+        || matches!(last, "cookie" | "set-cookie" | "code" | "dpop" | "otp" | "pin")
+        || (last.contains("auth") && !authority)
         || [
-            "authorization",
             "token",
             "secret",
             "passw",
             "credential",
-            "api-key",
-            "api_key",
             "apikey",
+            "-key",
+            "_key",
             "assertion",
             "jwt",
             "verifier",
             "session",
             "saml",
+            "csrf",
+            "xsrf",
+            "signature",
         ]
         .iter()
         .any(|part| last.contains(part))
 }
 
-/// `/a?x=1&access_token=…#code=…` with token and code replaced; texts without such a parameter as they are.
+/// `/a?page=1&access_token=…#code=…` with token and code replaced; texts without parameters as they are.
 fn without_secrets(text: &str) -> String {
     match text.find(['?', '#']) {
         None => text.to_owned(),
@@ -279,16 +331,44 @@ fn without_secrets(text: &str) -> String {
     }
 }
 
-/// A query or a fragment, or one after the other.
+/// A query or a fragment, or one after the other, perhaps with words behind it: what a parameter is worth is shown only if
+/// everybody knows its name. In prose a question mark begins no query, so there only what looks like a parameter is masked.
 fn parameters(text: &str) -> String {
-    let parameters = text.split_inclusive(['?', '#', '&', ';']).map(|parameter| {
-        let rest = parameter.trim_end_matches(['?', '#', '&', ';']);
+    let separator = |character: char| matches!(character, '?' | '#' | '&' | ';') || character.is_whitespace();
+    let prose = text.contains(char::is_whitespace);
+    let parameters = text.split_inclusive(separator).map(|parameter| {
+        let rest = parameter.trim_end_matches(separator);
+        let end = &parameter[rest.len()..];
         match rest.split_once('=') {
-            Some((name, _)) if is_secret(&decoded(name)) => format!("{name}=***{}", &parameter[rest.len()..]),
-            _ => parameter.to_owned(),
+            Some((name, _)) if HARMLESS_PARAMETERS.contains(&&*decoded(name).to_ascii_lowercase()) => {
+                parameter.to_owned()
+            }
+            Some((name, _)) => format!("{name}=***{end}"),
+            None if rest.is_empty() || prose => parameter.to_owned(),
+            None => format!("***{end}"),
         }
     });
     parameters.collect()
+}
+
+/// Three parts in base64url with points between them, the first of which begins like that of a JSON object: a JWT, wherever
+/// it stands.
+fn without_jwts(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find("eyJ") {
+        let belongs = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+        let length = rest[begin..].find(|character| !belongs(character));
+        let end = length.map_or(rest.len(), |length| begin + length);
+        masked.push_str(&rest[..begin]);
+        // Encrypted ones have five parts.
+        match rest[begin..end].split('.').count() {
+            3.. => masked.push_str("***"),
+            _ => masked.push_str(&rest[begin..end]),
+        }
+        rest = &rest[end..];
+    }
+    masked + rest
 }
 
 /// `access%5Ftoken` is a token too.
@@ -321,6 +401,7 @@ mod tests {
             "proxy-authorization",
             "x-auth-token",
             "request.headers.cookie",
+            "request.headers.x-auth",
             "DPoP",
             "SAMLResponse",
             "client_assertion",
@@ -328,31 +409,75 @@ mod tests {
             "code_verifier",
             "sessionid",
             "db_password",
+            "x-postern-debug",
+            "x-functions-key",
+            "Ocp-Apim-Subscription-Key",
+            "X-Auth",
+            "x-amz-signature",
+            "authentication",
+            "x-csrf",
+            "x-whatever",
         ] {
             assert!(value(name, b"abc").starts_with("***"), "{name}");
         }
-        assert_eq!(
-            value(":path", b"/a?b=c&access_token=x.y&d"),
-            r#""/a?b=c&access_token=***&d""#
-        );
-        for name in ["request.query", "request\0query", "query"] {
-            assert_eq!(
-                value(name, b"a=b&access_token=x.y&c=d"),
-                r#""a=b&access_token=***&c=d""#,
-                "{name}"
-            );
+        for name in [
+            ":authority",
+            "host",
+            "x-request-id",
+            "X-Forwarded-For",
+            "accept",
+            "content-type",
+        ] {
+            assert_eq!(value(name, b"abc"), r#""abc""#, "{name}");
         }
-        assert_eq!(value("request.query", b"token=abc"), r#""token=***""#);
-        assert_eq!(
-            value("location", b"https://app/cb#id_token=x&state=1"),
-            r#""https://app/cb#id_token=***&state=1""#
-        );
-        assert_eq!(
-            value("location", b"/cb?a=1#access%5Ftoken=x;code=y"),
-            r#""/cb?a=1#access%5Ftoken=***;code=***""#
-        );
-        assert_eq!(value("request.query", b"a=%C3%BC&%zz=1"), r#""a=%C3%BC&%zz=1""#);
-        assert_eq!(value("accept", b"text/html"), r#""text/html""#);
         assert_eq!(value("binary", b"\xff\0"), "2 bytes");
+    }
+
+    #[test]
+    fn of_queries_only_what_is_known_is_shown() {
+        for name in [
+            "tok",
+            "device_code",
+            "ticket",
+            "sid",
+            "sig",
+            "key",
+            "state",
+            "access%5Ftoken",
+            "x",
+            "%zz",
+        ] {
+            let path = format!("/a?page=2&{name}=s3cret&size=9#{name}=s3cret;sort=a");
+            let masked = format!(r#""/a?page=2&{name}=***&size=9#{name}=***;sort=a""#);
+            assert_eq!(value(":path", path.as_bytes()), masked);
+            assert_eq!(
+                value("location", format!("https://app{path}").as_bytes()),
+                masked.replace("\"/a", "\"https://app/a")
+            );
+            let said = format!("asked for {path} and went home");
+            assert!(!text(said.as_bytes()).contains("s3cret"), "{}", text(said.as_bytes()));
+        }
+        for name in ["request.query", "request\0query", "query"] {
+            assert_eq!(value(name, b"page=1&t=x.y&c3RhbmRz"), r#""page=1&t=***&***""#, "{name}");
+        }
+        assert_eq!(value("request.path", b"/a?bearer"), r#""/a?***""#);
+        assert_eq!(
+            text(b"what is this? a=b is nothing"),
+            r#""what is this? a=*** is nothing""#
+        );
+    }
+
+    #[test]
+    fn tokens_are_masked_wherever_they_stand() {
+        let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2ln-nat_ure";
+        for (around, masked) in [
+            ("{}", r#""***""#),
+            ("Bearer {}", r#""Bearer ***""#),
+            ("/files/{}/a", r#""/files/***/a""#),
+            ("seen {}, and {}", r#""seen ***, and ***""#),
+        ] {
+            assert_eq!(value("warning", around.replace("{}", token).as_bytes()), masked);
+        }
+        assert_eq!(text(b"eyJ is how it begins. eyJ.a"), r#""eyJ is how it begins. eyJ.a""#);
     }
 }

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::{Body, Frame, Incoming};
 
+use crate::abi::call_bytes::Charge;
 use crate::abi::grpc_calls::{GrpcEvent, GrpcOpening, Kind, Outgoing};
 use crate::abi::grpc_status as status;
 use crate::cluster::Clusters;
@@ -29,13 +30,23 @@ pub(crate) async fn run(clusters: &Clusters, opening: GrpcOpening, mut tell: imp
         timeout,
         outgoing,
         mut wanted,
+        mut charge,
     } = opening;
     let request = request.map(|()| OutgoingBody(outgoing));
     let ended = {
         let mut call = std::pin::pin!(async {
             match Kind::of(id) {
-                Kind::Call => call(clusters, &cluster, request, &mut tell).await,
-                Kind::Stream => stream(clusters, &cluster, request, &mut tell).await,
+                Kind::Call => call(clusters, &cluster, request, &mut charge, &mut tell).await,
+                Kind::Stream => Some(
+                    exchange(
+                        clusters,
+                        &cluster,
+                        request,
+                        &mut Room::of_stream(&mut charge),
+                        &mut tell,
+                    )
+                    .await,
+                ),
             }
         });
         let limit = async {
@@ -99,10 +110,11 @@ async fn call(
     clusters: &Clusters,
     cluster: &str,
     request: Request<OutgoingBody>,
+    charge: &mut Charge,
     tell: &mut impl FnMut(GrpcEvent),
 ) -> Option<End> {
     let mut answer = None;
-    let end = exchange(clusters, cluster, request, &mut |event| {
+    let end = exchange(clusters, cluster, request, &mut Room::of_call(charge), &mut |event| {
         if let GrpcEvent::Message(message) = event {
             answer = Some(message);
         }
@@ -118,19 +130,49 @@ async fn call(
     }
 }
 
-async fn stream(
-    clusters: &Clusters,
-    cluster: &str,
-    request: Request<OutgoingBody>,
-    tell: &mut impl FnMut(GrpcEvent),
-) -> Option<End> {
-    Some(exchange(clusters, cluster, request, tell).await)
+/// Counts what was heard and not told yet. Of a call that is everything: its message is told at the end.
+struct Room<'a> {
+    charge: &'a mut Charge,
+    tells_at_once: bool,
+}
+
+impl<'a> Room<'a> {
+    fn of_call(charge: &'a mut Charge) -> Self {
+        Self {
+            charge,
+            tells_at_once: false,
+        }
+    }
+
+    fn of_stream(charge: &'a mut Charge) -> Self {
+        Self {
+            charge,
+            tells_at_once: true,
+        }
+    }
+
+    fn heard(&mut self, bytes: usize) -> Result<(), End> {
+        let full = || {
+            End::new(
+                status::RESOURCE_EXHAUSTED,
+                "more than limits.call_bytes of the plugin leaves",
+            )
+        };
+        self.charge.grow(bytes).then_some(()).ok_or_else(full)
+    }
+
+    fn told(&mut self, unread: usize) {
+        if self.tells_at_once {
+            self.charge.set(unread);
+        }
+    }
 }
 
 async fn exchange(
     clusters: &Clusters,
     cluster: &str,
     request: Request<OutgoingBody>,
+    room: &mut Room<'_>,
     tell: &mut impl FnMut(GrpcEvent),
 ) -> End {
     let response = match clusters.open_grpc(cluster, request).await {
@@ -154,7 +196,7 @@ async fn exchange(
     let read = if only_head {
         Ok(None)
     } else {
-        read(&mut body, tell).await
+        read(&mut body, room, tell).await
     };
     match read {
         Ok(trailers) => {
@@ -169,16 +211,22 @@ async fn exchange(
 }
 
 /// Tells all messages. Returns the trailers.
-async fn read(body: &mut Incoming, tell: &mut impl FnMut(GrpcEvent)) -> Result<Option<HeaderMap>, End> {
+async fn read(
+    body: &mut Incoming,
+    room: &mut Room<'_>,
+    tell: &mut impl FnMut(GrpcEvent),
+) -> Result<Option<HeaderMap>, End> {
     let mut unread = BytesMut::new();
     while let Some(frame) = std::future::poll_fn(|task| Pin::new(&mut *body).poll_frame(task)).await {
         let frame = frame.map_err(|_| End::new(status::UNAVAILABLE, "the connection ended before the stream"))?;
         match frame.into_data() {
             Ok(data) => {
+                room.heard(data.len())?;
                 unread.extend_from_slice(&data);
                 while let Some(message) = next_message(&mut unread)? {
                     tell(GrpcEvent::Message(message));
                 }
+                room.told(unread.len());
             }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {

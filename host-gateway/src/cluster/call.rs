@@ -26,16 +26,20 @@ pub enum CallError {
     Incomplete,
     #[error("the answer is larger than {} MiB", LARGEST_RESPONSE >> 20)]
     TooLarge,
+    #[error("the answer does not fit into what limits.call_bytes of the plugin leaves")]
+    NoRoom,
 }
 
 impl Clusters {
     /// The body and its trailers stand together. The target may be in origin or absolute form; an authority becomes `Host`
     /// where there is none. `timeout` bounds the whole call.
+    /// `room` is asked for the bytes of the answer as they come, and says whether there is room for them.
     pub async fn call(
         &self,
         cluster: &str,
         request: Request<(Bytes, HeaderMap)>,
         timeout: Duration,
+        room: &mut dyn FnMut(usize) -> bool,
     ) -> Result<(response::Parts, Bytes, Option<HeaderMap>), CallError> {
         if let Some(elsewhere) = &self.elsewhere {
             let answer = tokio::time::timeout(timeout, elsewhere.call(cluster, request.map(|(body, _)| body))).await;
@@ -43,6 +47,9 @@ impl Clusters {
                 .map_err(|_| UpstreamError::Timeout)?
                 .ok_or(UpstreamError::Connect)?;
             let (head, body) = answer.into_parts();
+            if !room(body.len()) {
+                return Err(CallError::NoRoom);
+            }
             return Ok((head, body, None));
         }
         let cluster = self.find(cluster).ok_or(CallError::UnknownCluster)?;
@@ -73,7 +80,11 @@ impl Clusters {
         };
         let call = async {
             let answer = cluster.send(head, body, 0).await?;
-            let (body, trailers) = collect(UpstreamBody::new(answer.body, answer.lease, true)).await?;
+            let fields = answer.head.headers.iter();
+            if !room(fields.map(|(name, value)| name.as_str().len() + value.len()).sum()) {
+                return Err(CallError::NoRoom);
+            }
+            let (body, trailers) = collect(UpstreamBody::new(answer.body, answer.lease, true), room).await?;
             Ok((answer.head, body, trailers))
         };
         match tokio::time::timeout(timeout, call).await {
@@ -83,13 +94,17 @@ impl Clusters {
     }
 }
 
-async fn collect(body: UpstreamBody) -> Result<(Bytes, Option<HeaderMap>), CallError> {
+async fn collect(
+    body: UpstreamBody,
+    room: &mut dyn FnMut(usize) -> bool,
+) -> Result<(Bytes, Option<HeaderMap>), CallError> {
     let mut body = std::pin::pin!(body);
     let mut whole = BytesMut::new();
     let mut trailers = None;
     while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
         match frame.map_err(|_| CallError::Incomplete)?.into_data() {
             Ok(data) if whole.len() + data.len() > LARGEST_RESPONSE => return Err(CallError::TooLarge),
+            Ok(data) if !room(data.len()) => return Err(CallError::NoRoom),
             Ok(data) => whole.extend_from_slice(&data),
             Err(frame) => trailers = frame.into_trailers().ok(),
         }

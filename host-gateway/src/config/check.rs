@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Config, ConfigError, Source};
+use crate::plugin::check::unusable_file;
 use crate::proxy::{is_respelled, is_unambiguous};
 use crate::vm::engine::MOST_VMS;
+
+/// Of one request; each goes to another endpoint where there is one.
+const MOST_RETRIES: u32 = 100;
 
 pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     if let Some(workers) = &config.workers
@@ -15,6 +19,7 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     if config.listeners.value.is_empty() {
         return Err(source.error(&config.listeners, "listeners", "is empty: give at least one `address`"));
     }
+    addresses(config, source)?;
     tcp(config, source)?;
     clusters(config, source)?;
     routes(config, source)?;
@@ -30,6 +35,31 @@ pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     plugins(config, source)?;
     vms(config, source)?;
     chains(config, source)
+}
+
+/// Nobody can listen twice at one address. Port 0 is another one each time.
+fn addresses(config: &Config, source: &Source) -> Result<(), ConfigError> {
+    let listeners = config.listeners.value.iter().enumerate();
+    let listeners = listeners.map(|(index, listener)| (format!("listeners[{index}].address"), &listener.address));
+    let admin = config
+        .admin
+        .iter()
+        .map(|admin| ("admin.address".to_owned(), &admin.address));
+    let mut known = BTreeMap::new();
+    for (key, address) in listeners.chain(admin) {
+        if address.value.0.port() == 0 {
+            continue;
+        }
+        if let Some(first) = known.get(&address.value.0) {
+            let problem = format!(
+                "`{}` is that of `{first}` already: give each its own port",
+                address.value.0
+            );
+            return Err(source.error(address, key, problem));
+        }
+        known.insert(address.value.0, key);
+    }
+    Ok(())
 }
 
 fn tcp(config: &Config, source: &Source) -> Result<(), ConfigError> {
@@ -84,6 +114,10 @@ fn routes(config: &Config, source: &Source) -> Result<(), ConfigError> {
             let problem = format!("there is no cluster `{}`{}", route.cluster.value, known(config));
             return Err(source.error(&route.cluster, key("cluster"), problem));
         }
+        if route.retries > MOST_RETRIES {
+            let problem = format!("is more than {MOST_RETRIES}: who waits for so many has gone long since");
+            return Err(source.error(prefix, key("retries"), problem));
+        }
         if let Some(strip) = &route.strip_prefix
             && !strips(&strip.value, &prefix.value)
         {
@@ -100,9 +134,10 @@ fn routes(config: &Config, source: &Source) -> Result<(), ConfigError> {
 fn plugins(config: &Config, source: &Source) -> Result<(), ConfigError> {
     let mut names = BTreeMap::new();
     for (index, plugin) in config.plugins.iter().enumerate() {
-        let file = source.folder().join(&plugin.value.wasm);
-        if !file.is_file() {
-            let problem = format!("there is no file {}", file.display());
+        if let Err((key, problem)) = plugin.value.nonsense() {
+            return Err(source.error(plugin, format!("plugins[{index}].{key}"), problem));
+        }
+        if let Some(problem) = unusable_file(&source.folder().join(&plugin.value.wasm)) {
             return Err(source.error(plugin, format!("plugins[{index}].wasm"), problem));
         }
         if let Some(line) = names.insert(&plugin.value.name, plugin.referenced.line()) {

@@ -68,17 +68,35 @@ impl Config {
         }
     }
 
-    /// Refuses a file in which requests would not pass a plugin only because a TCP listener names it. `modules` are those of
+    /// Refuses a file in which a TCP listener names a plugin that does not look at connections, or in which requests would not pass a plugin only because a TCP listener names it. `modules` are those of
     /// `plugins`, in their order.
     pub fn check_tcp_plugins(&self, file: &Path, modules: &[Arc<PluginModule>]) -> Result<(), ConfigError> {
         let listeners = || self.listeners.value.iter().enumerate();
+        let of_tcp = || {
+            listeners().filter_map(|(index, listener)| {
+                let tcp = listener.tcp.is_some();
+                listener.plugins.as_ref().filter(|_| tcp).map(|names| (index, names))
+            })
+        };
+        for (index, names) in of_tcp() {
+            let blind = names.value.iter().find_map(|name| {
+                let place = self.plugin(name)?;
+                (!modules[place].sees_connections()).then_some((name, place))
+            });
+            if let Some((name, place)) = blind {
+                let why = match self.plugins[place].value.service {
+                    true => "has `service: true`, so it sees no connections",
+                    false => "has no callback for TCP connections that it may use, so it would let everything pass",
+                };
+                let key = format!("listeners[{index}].plugins");
+                let problem = format!("`{name}` {why}: take it off this listener");
+                return Err(ConfigError::at(file, names.referenced, key, problem));
+            }
+        }
         // On other listeners it is on or off because somebody said so.
         let mut of_all = listeners().filter(|(_, listener)| listener.tcp.is_none() && listener.plugins.is_none());
         let Some((open, _)) = of_all.next() else { return Ok(()) };
-        for (index, names) in listeners().filter_map(|(index, listener)| {
-            let tcp = listener.tcp.is_some();
-            listener.plugins.as_ref().filter(|_| tcp).map(|names| (index, names))
-        }) {
+        for (index, names) in of_tcp() {
             let unseen = names.value.iter().find(|name| {
                 let plugin = self.plugin(name);
                 plugin.is_some_and(|place| !self.plugins[place].value.disabled && modules[place].sees_requests())

@@ -33,7 +33,7 @@ impl Source {
                 file: path.to_owned(),
                 position: None,
                 key: None,
-                problem: format!("cannot read the configuration: {error}"),
+                problem: format!("cannot be read: {error}"),
             }),
         }
     }
@@ -123,7 +123,8 @@ fn one_sentence(message: &str) -> String {
         .rfind(" at line ")
         .map_or(message.as_str(), |end| message[..end].trim_end_matches(':'));
     match sentence {
-        "invalid u32" | "invalid usize" => "is no whole number from 0".to_owned(),
+        "invalid u16" => "is no whole number from 0 to 65535".to_owned(),
+        "invalid u32" | "invalid u64" | "invalid usize" => "is no whole number from 0".to_owned(),
         _ => sentence.to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! `postern-gateway plugin test`: a plugin against requests, upstreams and calls that a file describes. No network.
 
+mod check;
 mod compare;
 mod drive;
 
@@ -29,7 +30,7 @@ struct File {
     /// Names of clusters that plugins may call, beside those that `calls` name.
     #[serde(default)]
     clusters: Vec<String>,
-    cases: Vec<Case>,
+    cases: Spanned<Vec<Spanned<Case>>>,
 }
 
 /// One exchange, and what should come of it.
@@ -83,20 +84,34 @@ struct Call {
     /// The call fails: nobody answers.
     #[serde(default)]
     failed: bool,
-    #[serde(default = "default_status")]
-    status: u16,
-    #[serde(default)]
-    headers: Fields,
-    #[serde(default)]
-    body: String,
+    /// 200, if it is not given.
+    status: Option<u16>,
+    headers: Option<Fields>,
+    body: Option<String>,
 }
 
 /// A body as one text, or as the parts in which it arrives.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "Value")]
 enum Body {
     Whole(String),
     Parts(Vec<String>),
+}
+
+impl TryFrom<Value> for Body {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        let body = match value {
+            Value::Array(parts) => parts.into_iter().map(text).collect::<Option<_>>().map(Self::Parts),
+            value => text(value).map(Self::Whole),
+        };
+        body.ok_or("must be a text, or a list of texts, its parts: write numbers in quotes")
+    }
 }
 
 /// What should come of an exchange. What is not named may be anything.
@@ -114,6 +129,8 @@ struct Expectation {
     upstream: Option<Option<Arriving>>,
     /// How many HTTP calls the plugin makes.
     calls: Option<usize>,
+    /// The plugin fails: it traps, runs too long, or needs too much memory.
+    failed: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,6 +161,16 @@ pub fn test(wasm: &Path, requests: &Path, traced: bool) -> Result<Report, String
     let source = Source::read(requests).map_err(|error| error.to_string())?;
     let file: File = source.parse().map_err(|error| error.to_string())?;
     let config = plugin_config(&file, &source, wasm)?;
+    if file.cases.value.is_empty() {
+        let problem = "is empty: describe at least one request";
+        return Err(source.error(&file.cases, "cases", problem).to_string());
+    }
+    for (index, case) in file.cases.value.iter().enumerate() {
+        check::check(&case.value).map_err(|(key, problem)| {
+            let problem = format!("{problem} (case `{}`)", case.value.name);
+            source.error(case, format!("cases[{index}].{key}"), problem).to_string()
+        })?;
+    }
     let traced = if traced { vec![config.name.clone()] } else { Vec::new() };
     let loading = Loading {
         folder: Path::new(""),
@@ -157,10 +184,10 @@ pub fn test(wasm: &Path, requests: &Path, traced: bool) -> Result<Report, String
         .map_err(|error| format!("cannot start: {error}"))?;
     let mut report = Report {
         text: String::new(),
-        cases: file.cases.len(),
+        cases: file.cases.value.len(),
         failed: 0,
     };
-    for case in &file.cases {
+    for case in file.cases.value.iter().map(|case| &case.value) {
         let run = run(case, &file.clusters, &module);
         let problems = LocalSet::new().block_on(&runtime, run)?;
         let mark = if problems.is_empty() { "ok  " } else { "FAIL" };
@@ -182,10 +209,16 @@ fn plugin_config(file: &File, source: &Source, wasm: &Path) -> Result<PluginConf
     let name = wasm.file_stem().unwrap_or_default().to_string_lossy();
     keys.entry("name").or_insert_with(|| name.into());
     keys.insert("wasm".to_owned(), wasm.to_string_lossy().into());
-    serde_json::from_value(Value::Object(keys)).map_err(|error| match &file.plugin {
-        Some(plugin) => source.error(plugin, "plugin", error.to_string()).to_string(),
-        None => error.to_string(),
-    })
+    let at = |key: String, problem: String| match &file.plugin {
+        Some(plugin) => source.error(plugin, key, problem).to_string(),
+        None => problem,
+    };
+    let config: PluginConfig =
+        serde_json::from_value(Value::Object(keys)).map_err(|error| at("plugin".to_owned(), error.to_string()))?;
+    match config.nonsense() {
+        Ok(()) => Ok(config),
+        Err((key, problem)) => Err(at(format!("plugin.{key}"), problem)),
+    }
 }
 
 /// What is wrong with how a case went; nothing, if all is as expected.
@@ -203,7 +236,15 @@ async fn run(case: &Case, clusters: &[String], module: &std::sync::Arc<PluginMod
     // What a plugin still asks for at its end is part of the case.
     tokio::task::yield_now().await;
     let calls = calls.borrow();
+    let failures = plugins.seats.iter().map(|seat| seat.stats.traps.get()).sum::<u64>();
     let mut problems = compare::problems(&case.expect, &outcome, calls.made);
+    match (failures, case.expect.failed) {
+        (0, true) => problems.push("failed: the plugin was expected to fail, and did not".to_owned()),
+        (1.., false) => {
+            problems.push("the plugin failed (why, stands in the log); expect `failed: true` if it should".to_owned())
+        }
+        _ => {}
+    }
     problems.extend(
         calls
             .unanswered
@@ -227,9 +268,9 @@ impl Calls {
             let answer = if call.failed {
                 None
             } else {
-                let mut answer = Response::new(Bytes::from(call.body.clone()));
-                *answer.status_mut() = status(call.status, &case.name)?;
-                *answer.headers_mut() = call.headers.map(&case.name)?;
+                let mut answer = Response::new(Bytes::from(call.body.clone().unwrap_or_default()));
+                *answer.status_mut() = status(call.status.unwrap_or(default_status()), &case.name)?;
+                *answer.headers_mut() = call.headers.clone().unwrap_or_default().map(&case.name)?;
                 Some(answer)
             };
             left.push((call.cluster.clone(), call.path.clone(), answer));

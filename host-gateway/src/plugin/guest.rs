@@ -27,8 +27,8 @@ pub(crate) struct Guest {
     /// `None` once poisoned: its memory is given back even while streams still hold the guest.
     instance: RefCell<Option<Instance>>,
     slot: Weak<Slot>,
-    /// Which tick task is the current one, by root context.
-    tick_tasks: RefCell<BTreeMap<u32, u64>>,
+    /// The period of each root context's tick task, which ends with the guest.
+    tick_periods: RefCell<BTreeMap<u32, watch::Sender<Option<Duration>>>>,
     /// Dropped with the instance: tells tasks that nobody waits for them.
     alive: RefCell<Option<watch::Sender<()>>>,
 }
@@ -38,7 +38,7 @@ impl Guest {
         Rc::new(Self {
             instance: RefCell::new(Some(instance)),
             slot,
-            tick_tasks: RefCell::default(),
+            tick_periods: RefCell::default(),
             alive: RefCell::new(Some(watch::Sender::new(()))),
         })
     }
@@ -207,31 +207,48 @@ impl Guest {
         let _ = self.run(|instance| instance.http_call_response(root, id, answer));
     }
 
-    /// One task per root context ticks; a new period ends the task before.
+    /// One task per root context ticks; it is told each new period, which counts from the tick before. So a guest that sets
+    /// its period again and again does not put its ticks off.
     fn tick_every(self: &Rc<Self>, root: u32, period: Option<u32>) {
-        let task = {
-            let mut tasks = self.tick_tasks.borrow_mut();
-            let task = tasks.entry(root).or_default();
-            *task += 1;
-            *task
-        };
-        let (Some(period), Some(slot)) = (period, self.slot.upgrade()) else {
+        let period = period.map(|period| Duration::from_millis(u64::from(period)));
+        let mut periods = self.tick_periods.borrow_mut();
+        if let Some(told) = periods.get(&root) {
+            told.send_if_modified(|old| std::mem::replace(old, period) != period);
+            return;
+        }
+        let (Some(_), Some(slot)) = (period, self.slot.upgrade()) else {
             return;
         };
-        let period = Duration::from_millis(u64::from(period));
+        let (told, mut period) = watch::channel(period);
+        periods.insert(root, told);
         let guest = Rc::downgrade(self);
         slot.tasks.spawn(async move {
-            let mut took = Duration::ZERO;
+            let (mut since, mut took) = (Instant::now(), Duration::ZERO);
             loop {
-                // At least half of the worker's time is for others.
-                tokio::time::sleep(period.max(took)).await;
+                let due = *period.borrow_and_update();
+                let changed = match due {
+                    // At least half of the worker's time is for others.
+                    Some(due) => tokio::time::timeout_at(since + due.max(took), period.changed())
+                        .await
+                        .ok(),
+                    None => {
+                        let changed = period.changed().await;
+                        since = Instant::now();
+                        Some(changed)
+                    }
+                };
+                match changed {
+                    Some(Ok(())) => continue,
+                    // The guest is gone.
+                    Some(Err(_)) => return,
+                    None => {}
+                }
                 let Some(guest) = guest.upgrade() else { return };
                 let began = Instant::now();
-                let is_current = guest.tick_tasks.borrow().get(&root) == Some(&task);
-                if !is_current || guest.run(|instance| instance.tick(root)).is_err() {
+                if guest.run(|instance| instance.tick(root)).is_err() {
                     return;
                 }
-                took = began.elapsed();
+                (since, took) = (Instant::now(), began.elapsed());
             }
         });
     }

@@ -120,6 +120,7 @@ impl PluginStream {
             Direction::Response => callbacks.response_body,
         };
         if wanted
+            && direction == Direction::Request
             && matches!(self.legs[index], Leg::Unopened)
             && let Asked::Fail = self.ask(index, direction, |_, _| Ok(Action::Continue))
         {
@@ -250,7 +251,7 @@ impl PluginStream {
         Verdict::Continue(trailers.clone().unwrap_or_default())
     }
 
-    /// Calls the guest, opening its context first where that has not happened.
+    /// Calls the guest. The first call in the direction of the request opens its context.
     pub(super) fn ask(
         &mut self,
         index: usize,
@@ -263,6 +264,8 @@ impl PluginStream {
                 context.flow(direction, |flow| flow.resumed = false);
                 guest.run(|instance| callback(instance, context))
             }
+            // It has not seen the request: one before it has answered. As in Envoy it does not see the answer either.
+            Leg::Unopened if direction == Direction::Response => return Asked::Nothing,
             Leg::Unopened => match self.plugins.seats[index].slot.guest() {
                 None => Err(Poisoned),
                 Some(guest) => {

@@ -103,6 +103,7 @@ impl PluginStream {
                 return Outcome::Respond(too_large(direction));
             }
         }
+        self.end_adding_trailers();
         let data = self.release(index, direction);
         if ended || !data.is_empty() {
             self.early = Some(Early {
@@ -137,7 +138,23 @@ impl PluginStream {
         let order: Vec<usize> = (passed..self.legs.len())
             .map(|place| self.leg_at(place, direction))
             .collect();
-        (self.body(order.into_iter(), direction, data, last).await, last)
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            match direction {
+                Direction::Request => exchange.request.trailers_addable = last,
+                Direction::Response => exchange.response.trailers_addable = last,
+            }
+        }
+        let verdict = self.body(order.into_iter(), direction, data, last).await;
+        self.end_adding_trailers();
+        (verdict, last)
+    }
+
+    /// Trailers are added to the last bytes of a body, while they pass.
+    fn end_adding_trailers(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.request.trailers_addable = false;
+        exchange.response.trailers_addable = false;
     }
 
     /// Requests pass the plugins in order, responses in reverse.
@@ -154,10 +171,12 @@ impl PluginStream {
             Direction::Request => {
                 exchange.request.body_bytes += size as u64;
                 exchange.request.ended = last;
+                exchange.request.trailers_addable = last;
             }
             Direction::Response => {
                 exchange.response.body_bytes += size as u64;
                 exchange.response.ended = last;
+                exchange.response.trailers_addable = last;
             }
         }
     }

@@ -26,11 +26,15 @@ pub struct Limits {
     /// A VM whose memory has grown beyond this is replaced by a fresh one, which gives the memory back; its open streams
     /// finish in the old one. Default: nine tenths of `memory`.
     pub recycle: Option<ByteSize>,
-    /// Most bytes of one body that the plugin may hold back (default `1MiB`). A request that has more is answered 413, a
-    /// response 500.
+    /// Most bytes of one body that the plugin may hold back (default `1MiB`). A request that has more is answered 413. A
+    /// response is cut, for its head is out already; while a plugin with `compat: spec` still pauses at its head it is
+    /// answered 500.
     pub body: ByteSize,
     /// Most HTTP calls of one VM that are under way (default 1000); more are refused to the plugin.
     pub calls: u32,
+    /// Most bytes that the HTTP and gRPC calls of one VM may hold together while they are under way, of what they send and
+    /// of their answers (default `64MiB`). More calls and messages are refused to the plugin, longer answers are failures.
+    pub call_bytes: ByteSize,
     /// Most exchanges that one VM may have open (default 100000); to more of them the plugin counts as failed.
     pub contexts: u32,
     /// Most log lines of one VM per second (default 1000); more are left out.
@@ -45,6 +49,7 @@ impl Default for Limits {
             recycle: None,
             body: ByteSize(1 << 20),
             calls: 1000,
+            call_bytes: ByteSize(64 << 20),
             contexts: 100_000,
             log_lines: 1000,
         }

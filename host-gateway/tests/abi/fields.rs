@@ -139,13 +139,14 @@ fn fields_are_added_replaced_and_removed() {
              (call $report (call $replace_header_map_value (i32.const 0) {x-b} {3}))
              (call $report (call $add_header_map_value (i32.const 0) {x-c} {1}))
              (call $report (call $remove_header_map_value (i32.const 0) {X-C}))
-             (call $report (call $remove_header_map_value (i32.const 0) {x-missing}))",
+             (call $report (call $remove_header_map_value (i32.const 0) {x-missing}))
+             (call $report (call $remove_header_map_value (i32.const 0) {no name}))",
         ))
         .await;
         assert_eq!(values(&head.headers, "x-a"), ["1", "2"]);
         assert_eq!(values(&head.headers, "x-b"), ["3"]);
         assert!(values(&head.headers, "x-c").is_empty());
-        assert_eq!(values(&head.headers, "r"), ["00"; 7]);
+        assert_eq!(values(&head.headers, "r"), ["00"; 8]);
     });
 }
 

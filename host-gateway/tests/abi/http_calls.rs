@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use postern_gateway::plugin::{PluginProcess, Plugins};
+use postern_gateway::plugin::{ByteSize, PluginProcess, Plugins};
 
 use crate::harness::*;
 
@@ -212,5 +213,63 @@ fn trailers_go_both_ways() {
         let asked = asked.take();
         assert!(asked.contains("trailer: x-t\r\n"), "{asked}");
         assert!(asked.ends_with("\r\nhello\r\n0\r\nx-t: 7\r\n\r\n"), "{asked}");
+    });
+}
+
+/// Three calls or messages of 30000 bytes at each request, where 70000 may be under way.
+async fn greedy(three: &str, answer: impl Fn(&str) -> Option<String> + 'static) -> (Rc<Plugins>, Arc<PluginProcess>) {
+    let wasm = guest(&format!(
+        r#"{} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {three} (i32.const 0))
+           (func (export "proxy_on_http_call_response") (param i32 i32) (param $headers i32) (param i32 i32)
+             (if (i32.eqz (local.get $headers)) (then (call $trace (i32.const 102)))))"#,
+        CALL.replace("{hello}", "(i32.const 0) (i32.const 30000)")
+    ));
+    let mut config = config(&wasm);
+    config.limits.call_bytes = ByteSize(70_000);
+    let process = PluginProcess::new();
+    let plugins = start(&[config], cluster("auth", answer).await, &process).unwrap();
+    (plugins, process)
+}
+
+const THREE_CALLS: &str = "(call $show_trace) (call $report (call $call (i32.const 1000)))
+    (call $report (call $call (i32.const 1000))) (call $report (call $call (i32.const 1000)))";
+
+#[test]
+fn calls_under_way_hold_so_many_bytes_together() {
+    on_a_worker(async {
+        let (plugins, process) = greedy(THREE_CALLS, |_| ok("")).await;
+        for _ in 0..2 {
+            let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+            assert_eq!(values(&head.headers, "r"), ["00", "00", "10"]);
+            // Once they are answered there is room again.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let refused = "postern_plugin_calls_refused_total{plugin=\"guest\"} 2";
+        assert!(metrics(&process).contains(refused), "{}", metrics(&process));
+    });
+}
+
+#[test]
+fn an_answer_that_does_not_fit_any_more_is_a_failure() {
+    on_a_worker(async {
+        let (plugins, _) = greedy(THREE_CALLS, |_| ok(&"a".repeat(12_000))).await;
+        go_on(open(&plugins).request_headers(get("/"), true).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        // The one that did not fit made room for the other.
+        assert_eq!(values(&head.headers, "t"), ["f"]);
+    });
+}
+
+#[test]
+fn messages_of_grpc_streams_count_too() {
+    on_a_worker(async {
+        let send = "(call $report (call $grpc_send (i32.load (i32.const 1500)) (i32.const 0) (i32.const 30000) (i32.const 0)))";
+        let three = format!(
+            "(call $report (call $grpc_stream {{auth}} {{a.B}} {{C}} {{}} (i32.const 1500))) {send} {send} {send}"
+        );
+        let (plugins, _) = greedy(&three, |_| None).await;
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "r"), ["00", "00", "00", "10"]);
     });
 }

@@ -45,6 +45,29 @@ fn later_plugins_do_not_see_the_request() {
 }
 
 #[test]
+fn later_plugins_do_not_see_the_answer_either() {
+    on_a_worker(async {
+        let answers = guest(&format!(
+            r#"{LOCAL} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 403))) (i32.const 1))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $add_header_map_value (i32.const 2) {{x-first}} {{1}})) (i32.const 0))"#
+        ));
+        let never = guest(
+            r#"(func (export "proxy_on_context_create") (param i32) (param $root i32)
+                 (if (local.get $root) (then unreachable)))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) unreachable)
+               (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) unreachable)"#,
+        );
+        let plugins = plugins(&[config(&answers), config(&never)]);
+        let local = response(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!((local.status.as_u16(), &local.body[..]), (403, &b"teapot"[..]));
+        assert_eq!(values(&local.headers, "x-first"), ["1"]);
+    });
+}
+
+#[test]
 fn only_final_statuses_are_taken() {
     on_a_worker(async {
         let calls: String = [99, 101, 1000]

@@ -45,3 +45,38 @@ fn another_period_replaces_the_one_before() {
         assert_eq!(trace(&plugins).await, "111");
     });
 }
+
+/// Sets another period at each request.
+const RESTLESS: &str = r#"
+  (global $period (mut i32) (i32.const 20))
+  (func (export "proxy_on_tick") (param i32) (call $trace (i32.const 116)))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (global.set $period (i32.xor (global.get $period) (i32.const 1)))
+    (drop (call $set_tick_period_milliseconds (global.get $period)))
+    (call $show_trace) (i32.const 0))"#;
+
+#[test]
+fn who_sets_a_period_again_and_again_is_ticked_all_the_same() {
+    on_a_worker(async {
+        let plugins = plugin(&guest(RESTLESS));
+        let mut ticks = String::new();
+        for _ in 0..60 {
+            ticks = trace(&plugins).await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        assert!(ticks.len() >= 2, "{ticks}");
+    });
+}
+
+#[test]
+fn who_sets_a_period_again_and_again_fills_no_memory() {
+    on_a_worker(async {
+        // Some 49 days.
+        let plugins = plugin(&guest(&RESTLESS.replace("(i32.const 20)", "(i32.const -2)")));
+        for _ in 0..100 {
+            trace(&plugins).await;
+        }
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        assert!(tasks < 10, "{tasks} tasks");
+    });
+}

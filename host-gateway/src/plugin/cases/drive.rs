@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, request, response};
@@ -75,12 +76,18 @@ async fn exchange(
     let (parts, trailers) = (parts(case.request.body.as_ref()), case.request.trailers.as_ref());
     let trailers = trailers.map(|fields| fields.map(&case.name)).transpose()?;
     let end = parts.is_empty() && trailers.is_none();
+    let mut parts = Parts::new(parts, trailers.is_some());
     let arriving = async {
-        let head = proceed(stream.request_headers(head, end).await)?;
+        // Plugins of `compat: spec` see the body while they pause at the head.
+        let head = stream
+            .request_headers_reading(head, end, &mut |_| Poll::Ready(parts.next()))
+            .await;
+        let head = proceed(head)?;
         let mut body = BytesMut::new();
-        let count = parts.len();
-        for (index, part) in parts.into_iter().enumerate() {
-            let last = index + 1 == count && trailers.is_none();
+        if stream.has_read_early() {
+            body.extend_from_slice(&proceed(stream.early_request_body().await.0)?);
+        }
+        while let Some((part, last)) = parts.next() {
             body.extend_from_slice(&proceed(stream.request_body(part, last).await)?);
         }
         let trailers = match trailers {
@@ -89,7 +96,7 @@ async fn exchange(
                 body.extend_from_slice(&stream.take_released_request_body());
                 trailers
             }
-            None => HeaderMap::new(),
+            None => stream.added_request_trailers().unwrap_or_default(),
         };
         let body = body.freeze();
         Ok(Message { head, body, trailers })
@@ -108,12 +115,17 @@ async fn answer(stream: &mut PluginStream, case: &Case) -> Result<Result<Message
     let (parts, trailers) = (parts(case.upstream.body.as_ref()), case.upstream.trailers.as_ref());
     let trailers = trailers.map(|fields| fields.map(&case.name)).transpose()?;
     let end = parts.is_empty() && trailers.is_none();
+    let mut parts = Parts::new(parts, trailers.is_some());
     let returning = async {
-        let head = proceed(stream.response_headers(head, end).await)?;
+        let head = stream
+            .response_headers_reading(head, end, &mut |_| Poll::Ready(parts.next()))
+            .await;
+        let head = proceed(head)?;
         let mut body = BytesMut::new();
-        let count = parts.len();
-        for (index, part) in parts.into_iter().enumerate() {
-            let last = index + 1 == count && trailers.is_none();
+        if stream.has_read_early() {
+            body.extend_from_slice(&proceed(stream.early_response_body().await.0)?);
+        }
+        while let Some((part, last)) = parts.next() {
             body.extend_from_slice(&proceed(stream.response_body(part, last).await)?);
         }
         let trailers = match trailers {
@@ -122,7 +134,7 @@ async fn answer(stream: &mut PluginStream, case: &Case) -> Result<Result<Message
                 body.extend_from_slice(&stream.take_released_response_body());
                 trailers
             }
-            None => HeaderMap::new(),
+            None => stream.added_response_trailers().unwrap_or_default(),
         };
         let body = body.freeze();
         Ok(Message { head, body, trailers })
@@ -144,6 +156,26 @@ fn request_head(case: &Case) -> Result<request::Parts, String> {
         head.headers.insert(http::header::HOST, host);
     }
     Ok(head)
+}
+
+/// The parts of a body that are still to come, with whether it ends with them.
+struct Parts {
+    left: std::vec::IntoIter<Bytes>,
+    trailers_follow: bool,
+}
+
+impl Parts {
+    fn new(parts: Vec<Bytes>, trailers_follow: bool) -> Self {
+        Self {
+            left: parts.into_iter(),
+            trailers_follow,
+        }
+    }
+
+    fn next(&mut self) -> Option<(Bytes, bool)> {
+        let part = self.left.next()?;
+        Some((part, self.left.len() == 0 && !self.trailers_follow))
+    }
 }
 
 fn parts(body: Option<&Body>) -> Vec<Bytes> {

@@ -1,0 +1,90 @@
+//! What a case says that no exchange can have.
+
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+use super::{Case, Fields, texts};
+
+/// The key that is wrong, below the case, and what to write.
+pub(super) fn check(case: &Case) -> Result<(), (String, String)> {
+    let request = &case.request;
+    if Method::from_bytes(request.method.as_bytes()).is_err() {
+        return wrong("request.method", "is no method");
+    }
+    if !request.path.starts_with('/') && request.path != "*" {
+        return wrong("request.path", "must begin with `/`");
+    }
+    if Uri::try_from(request.path.as_str()).is_err() {
+        return wrong(
+            "request.path",
+            "has characters that must be escaped, such as `%20` for a space",
+        );
+    }
+    fields("request.headers", &request.headers, false)?;
+    fields_of("request.trailers", request.trailers.as_ref())?;
+    status("upstream.status", Some(case.upstream.status))?;
+    fields("upstream.headers", &case.upstream.headers, false)?;
+    fields_of("upstream.trailers", case.upstream.trailers.as_ref())?;
+    for (index, call) in case.calls.iter().enumerate() {
+        let key = |name: &str| format!("calls[{index}].{name}");
+        if call.failed && (call.status.is_some() || call.headers.is_some() || call.body.is_some()) {
+            return wrong(
+                &key("failed"),
+                "a call that fails has no `status`, `headers` or `body`: leave one or the other out",
+            );
+        }
+        status(&key("status"), call.status)?;
+        fields_of(&key("headers"), call.headers.as_ref())?;
+    }
+    let expect = &case.expect;
+    status("expect.status", expect.status)?;
+    fields("expect.headers", &expect.headers, true)?;
+    fields("expect.trailers", &expect.trailers, true)?;
+    if let Some(Some(arriving)) = &expect.upstream {
+        fields("expect.upstream.headers", &arriving.headers, true)?;
+        fields("expect.upstream.trailers", &arriving.trailers, true)?;
+    }
+    Ok(())
+}
+
+fn wrong<T>(key: &str, problem: &str) -> Result<T, (String, String)> {
+    Err((key.to_owned(), problem.to_owned()))
+}
+
+fn status(key: &str, status: Option<u16>) -> Result<(), (String, String)> {
+    match status {
+        None | Some(200..=999) => Ok(()),
+        Some(status) => wrong(
+            key,
+            &format!("{status} is not the status of an answer: write one from 200 to 999"),
+        ),
+    }
+}
+
+fn fields_of(key: &str, given: Option<&Fields>) -> Result<(), (String, String)> {
+    given.map_or(Ok(()), |given| fields(key, given, false))
+}
+
+/// `null` stands for a field that is not there, which can only be expected.
+fn fields(key: &str, fields: &Fields, expected: bool) -> Result<(), (String, String)> {
+    for (name, value) in &fields.0 {
+        let key = format!("{key}.{name}");
+        if HeaderName::try_from(name.as_str()).is_err() {
+            return wrong(&key, "is no name of a field");
+        }
+        if value.is_null() && !expected {
+            return wrong(&key, "must be a text, or a list of texts");
+        }
+        let Some(texts) = texts(value) else {
+            let or_null = if expected {
+                ", or null for a field that is not there"
+            } else {
+                ""
+            };
+            return wrong(&key, &format!("must be a text, or a list of texts{or_null}"));
+        };
+        if texts.iter().any(|text| HeaderValue::try_from(text).is_err()) {
+            return wrong(&key, "has characters that a field cannot have");
+        }
+    }
+    Ok(())
+}
