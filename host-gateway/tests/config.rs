@@ -411,3 +411,37 @@ fn the_schema_knows_every_key() {
     }
     assert_eq!(schema["additionalProperties"], false);
 }
+
+/// The keys of a schema and of all that it is made of, with those of a plugin's entry apart.
+fn keys(schema: &serde_json::Value, of_plugins: bool, found: &mut Vec<(String, bool)>, all: &serde_json::Value) {
+    if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+        return keys(&all["$defs"][name], of_plugins || name == "PluginConfig", found, all);
+    }
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        found.push((key.clone(), of_plugins));
+        keys(inner, of_plugins, found, all);
+    }
+    for inner in [&schema["items"], &schema["additionalProperties"]] {
+        keys(inner, of_plugins, found, all);
+    }
+    for inner in schema["anyOf"].as_array().into_iter().flatten() {
+        keys(inner, of_plugins, found, all);
+    }
+}
+
+#[test]
+fn every_key_is_described() {
+    let schema: serde_json::Value = serde_json::from_str(&run(&["schema"], &folder()).stdout).unwrap();
+    let mut found = Vec::new();
+    keys(&schema, false, &mut found, &schema);
+    assert!(found.len() > 60, "{found:?}");
+    let page = |name: &str| std::fs::read_to_string(format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let pages = [page("gateway.md"), page("plugins.md")];
+    for (key, of_plugins) in found {
+        let row = format!("\n| `{key}` |");
+        assert!(
+            pages[usize::from(of_plugins)].contains(&row),
+            "`{key}` is in no table of its page"
+        );
+    }
+}

@@ -80,7 +80,10 @@ const NO_TOKEN: &str = "none";
 pub fn run(files: &PolicyFiles, cases: &Path) -> Result<bool, String> {
     let table: Table = document(cases)?;
     if table.cases.is_empty() {
-        return Err(format!("{}: cases: is empty: describe at least one request", cases.display()));
+        return Err(format!(
+            "{}: cases: is empty: describe at least one request",
+            cases.display()
+        ));
     }
     let (mut passed, mut failed) = (0_usize, 0_usize);
     for (index, case) in table.cases.iter().enumerate() {
