@@ -414,6 +414,9 @@ fn the_schema_knows_every_key() {
 
 /// The keys of a schema and of all that it is made of, with those of a plugin's entry apart.
 fn keys(schema: &serde_json::Value, of_plugins: bool, found: &mut Vec<(String, bool)>, all: &serde_json::Value) {
+    if !schema.is_object() {
+        return;
+    }
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
         return keys(&all["$defs"][name], of_plugins || name == "PluginConfig", found, all);
     }
