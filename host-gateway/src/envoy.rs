@@ -12,7 +12,7 @@ use crate::config::{
     Upgrade,
 };
 use crate::plugin::{Compat, FailurePolicy, Isolation, Limits, PluginConfig, PropertyEncoding};
-use crate::proxy::{AMBIGUOUS, RESPELLED, WELL_FORMED, may_be_respelled};
+use crate::proxy::{RESPELLED, WELL_FORMED, ambiguous, may_be_respelled};
 
 /// The bootstrap as JSON. The plugins' files are named by absolute paths.
 pub fn bootstrap(config: &Config, folder: &Path) -> Result<Value, String> {
@@ -299,10 +299,12 @@ fn ambiguous_entries(config: &Config) -> Vec<Value> {
     let respelled = config.routes.iter().any(|route| may_be_respelled(&route.prefix.value));
     let well_formed =
         json!({ "name": ":path", "string_match": { "safe_regex": { "regex": WELL_FORMED } }, "invert_match": true });
-    let mut matches = vec![
-        json!({ "prefix": "/", "headers": [well_formed] }),
-        json!({ "safe_regex": { "regex": AMBIGUOUS } }),
-    ];
+    let mut matches = vec![json!({ "prefix": "/", "headers": [well_formed] })];
+    matches.extend(
+        ambiguous()
+            .iter()
+            .map(|regex| json!({ "safe_regex": { "regex": regex } })),
+    );
     if respelled {
         matches.push(json!({ "safe_regex": { "regex": RESPELLED } }));
     }

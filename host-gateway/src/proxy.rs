@@ -25,7 +25,7 @@ use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::Mutex;
 
-pub use self::ambiguity::{AMBIGUOUS, RESPELLED, WELL_FORMED, is_respelled, is_unambiguous, may_be_respelled};
+pub use self::ambiguity::{RESPELLED, WELL_FORMED, ambiguous, is_respelled, is_unambiguous, may_be_respelled};
 use self::body::ClientBody;
 pub use self::body::{RequestBody, ResponseBody, UpstreamBody};
 pub use self::downstream::Downstream;

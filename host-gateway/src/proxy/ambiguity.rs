@@ -12,14 +12,26 @@ pub const WELL_FORMED: &str = concat!(
     r"|%(?:f0%[9ab]|f[1-3]%[89ab]|f4%8)[0-9a-f]%[89ab][0-9a-f]%[89ab][0-9a-f])*(?:\?\C*)?",
 );
 
-/// Of the well-formed paths, without their query, those that are ambiguous all the same.
-pub const AMBIGUOUS: &str = concat!(
+/// Of the well-formed paths, without their query, those that are ambiguous all the same. Several expressions, because Envoy
+/// takes none that compiles to more than a hundred instructions.
+pub fn ambiguous() -> Vec<String> {
+    let escaped = |character: &char| {
+        let mut bytes = [0; 4];
+        let bytes = character.encode_utf8(&mut bytes).bytes();
+        bytes.map(|byte| format!("%{byte:02x}")).collect::<String>()
+    };
     // Control characters; percent sign, semicolon, slashes; characters that need no escape.
-    r"(?i).*(?:%(?:[01][0-9a-f]|2[5d-f]|3[0-9b]|[46][1-9a-f]|[57][0-9a]|5[cf]|7[ef]|c2%[89][0-9a-f]",
-    // Characters that some servers fold to one of those.
-    r"|e2%(?:80%a[4-6]|81%84|88%9[56]|a7%b[58])|ef%(?:bc%(?:8[5ef]|9b|bc)|b9%(?:92|94|a[8a])))",
-    r"|//|(?:\.|%20)/).*|.*(?:\.|%20)",
-);
+    let plain = concat!(
+        r"(?i).*(?:%(?:[01][0-9a-f]|2[5d-f]|3[0-9b]|[46][1-9a-f]|[57][0-9a]|5[cf]|7[ef]|c2%[89][0-9a-f])",
+        r"|//|(?:\.|%20)/).*|.*(?:\.|%20)",
+    );
+    let lookalikes: Vec<char> = LOOKALIKES.chars().collect();
+    let lookalikes = lookalikes.chunks(7).map(|some| {
+        let some = some.iter().map(escaped).collect::<Vec<_>>();
+        format!("(?i).*(?:{}).*", some.join("|"))
+    });
+    std::iter::once(plain.to_owned()).chain(lookalikes).collect()
+}
 
 /// Where the prefix of a route has such characters: other spellings of them.
 pub const RESPELLED: &str = r".*%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f]|2[146-9A-C]|3[AD]|40).*";
@@ -81,18 +93,21 @@ fn decoded(path: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// Control characters, and what Unicode's compatibility forms (NFKC) or the code pages of Windows turn into `/`, `\`, `.`,
-/// `;` or `%`.
+/// What a normal form of Unicode (NFC, NFKC) or a code page of Windows turns into something with `/`, `\`, `.`, `;` or `%` in
+/// it, in this order.
+const LOOKALIKES: &str = concat!(
+    "\u{ff0f}\u{2044}\u{2215}\u{29f8}\u{2100}\u{2101}\u{2105}\u{2106}",
+    "\u{ff3c}\u{fe68}\u{2216}\u{29f5}\u{a5}\u{20a9}",
+    "\u{ff0e}\u{fe52}\u{2024}\u{2025}\u{2026}\u{fe30}\u{fe19}",
+    "\u{2488}\u{2489}\u{248a}\u{248b}\u{248c}\u{248d}\u{248e}\u{248f}\u{2490}\u{2491}",
+    "\u{2492}\u{2493}\u{2494}\u{2495}\u{2496}\u{2497}\u{2498}\u{2499}\u{249a}\u{249b}",
+    "\u{33c2}\u{33c7}\u{33d8}\u{1f100}",
+    "\u{37e}\u{ff1b}\u{fe54}\u{fe14}",
+    "\u{ff05}\u{fe6a}",
+);
+
 fn is_taken_for_another(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ff0f}' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff3c}' | '\u{fe68}' | '\u{2216}' | '\u{29f5}'
-        )
-        || matches!(
-            character,
-            '\u{ff0e}' | '\u{fe52}' | '\u{2024}'..='\u{2026}' | '\u{ff1b}' | '\u{fe54}' | '\u{ff05}' | '\u{fe6a}'
-        )
+    character.is_control() || (!character.is_ascii() && LOOKALIKES.contains(character))
 }
 
 #[cfg(test)]
@@ -156,6 +171,33 @@ mod tests {
             "",
         ] {
             assert!(!is_unambiguous(path), "{path}");
+        }
+    }
+
+    /// The gateway does not know its plugins, but the filter is the one that must not be walked around.
+    #[test]
+    fn gateway_and_filter_agree_about_every_character() {
+        let agree = |path: &str| {
+            let unambiguous = is_unambiguous(path);
+            match postern_access::path::canonical(path.as_bytes()) {
+                Err(error) => assert!(!unambiguous, "{path}: {error}"),
+                Ok(target) => assert!(unambiguous || target.rewritten().is_some(), "{path}"),
+            }
+        };
+        let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        for character in '\0'..=char::MAX {
+            let mut bytes = [0; 4];
+            agree(&format!("/a{}b", escaped(character.encode_utf8(&mut bytes).as_bytes())));
+        }
+        for pair in 0..=u16::MAX {
+            agree(&format!("/a{}", escaped(&pair.to_be_bytes())));
+        }
+        let mut paths = vec!["/".to_owned()];
+        while let Some(path) = paths.pop() {
+            agree(&path);
+            if path.len() < 6 {
+                paths.extend("/.%2eEfF50A;\\a:{".chars().map(|next| format!("{path}{next}")));
+            }
         }
     }
 

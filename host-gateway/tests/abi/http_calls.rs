@@ -216,8 +216,12 @@ fn trailers_go_both_ways() {
     });
 }
 
-/// Three calls or messages of 30000 bytes at each request, where 70000 may be under way.
-async fn greedy(three: &str, answer: impl Fn(&str) -> Option<String> + 'static) -> (Rc<Plugins>, Arc<PluginProcess>) {
+/// Calls or messages of 30000 bytes at each request, where so many bytes may be under way.
+async fn greedy(
+    three: &str,
+    most: u64,
+    answer: impl Fn(&str) -> Option<String> + 'static,
+) -> (Rc<Plugins>, Arc<PluginProcess>) {
     let wasm = guest(&format!(
         r#"{} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {three} (i32.const 0))
            (func (export "proxy_on_http_call_response") (param i32 i32) (param $headers i32) (param i32 i32)
@@ -225,7 +229,7 @@ async fn greedy(three: &str, answer: impl Fn(&str) -> Option<String> + 'static) 
         CALL.replace("{hello}", "(i32.const 0) (i32.const 30000)")
     ));
     let mut config = config(&wasm);
-    config.limits.call_bytes = ByteSize(70_000);
+    config.limits.call_bytes = ByteSize(most);
     let process = PluginProcess::new();
     let plugins = start(&[config], cluster("auth", answer).await, &process).unwrap();
     (plugins, process)
@@ -237,7 +241,7 @@ const THREE_CALLS: &str = "(call $show_trace) (call $report (call $call (i32.con
 #[test]
 fn calls_under_way_hold_so_many_bytes_together() {
     on_a_worker(async {
-        let (plugins, process) = greedy(THREE_CALLS, |_| ok("")).await;
+        let (plugins, process) = greedy(THREE_CALLS, 70_000, |_| ok("")).await;
         for _ in 0..2 {
             let head = go_on(open(&plugins).request_headers(get("/"), true).await);
             assert_eq!(values(&head.headers, "r"), ["00", "00", "10"]);
@@ -252,11 +256,11 @@ fn calls_under_way_hold_so_many_bytes_together() {
 #[test]
 fn an_answer_that_does_not_fit_any_more_is_a_failure() {
     on_a_worker(async {
-        let (plugins, _) = greedy(THREE_CALLS, |_| ok(&"a".repeat(40_000))).await;
+        let one = "(call $show_trace) (call $report (call $call (i32.const 1000)))";
+        let (plugins, _) = greedy(one, 35_000, |_| ok(&"a".repeat(40_000))).await;
         go_on(open(&plugins).request_headers(get("/"), true).await);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let head = go_on(open(&plugins).request_headers(get("/"), true).await);
-        // What was sent is held no more; of the two answers one fits.
         assert_eq!(values(&head.headers, "t"), ["f"]);
     });
 }
@@ -268,7 +272,7 @@ fn messages_of_grpc_streams_count_too() {
         let three = format!(
             "(call $report (call $grpc_stream {{auth}} {{a.B}} {{C}} {{}} (i32.const 1500))) {send} {send} {send}"
         );
-        let (plugins, _) = greedy(&three, |_| None).await;
+        let (plugins, _) = greedy(&three, 70_000, |_| None).await;
         let head = go_on(open(&plugins).request_headers(get("/"), true).await);
         assert_eq!(values(&head.headers, "r"), ["00", "00", "00", "10"]);
     });
