@@ -10,10 +10,11 @@
 use crate::confirmation::{Digest, sha256};
 
 /// How many buckets there are.
-const BUCKETS: usize = 256;
+const BUCKETS: usize = 4096;
 
-/// How many proofs a bucket remembers at a time: a million in all.
-const MOST: usize = 4096;
+/// How many proofs a bucket remembers at a time: a million in all. A proof costs a look at one bucket and a copy of it, which
+/// are 4 KiB at most.
+const MOST: usize = 256;
 
 /// How many of them may be of one key.
 const MOST_OF_KEY: usize = MOST / 16;
@@ -47,7 +48,7 @@ pub enum Remembered {
 impl UsedProof {
     /// The name of its bucket in the host's shared data.
     pub fn bucket(&self) -> String {
-        format!("postern.dpop.{:08x}.{:02x}", self.space, self.index())
+        format!("postern.dpop.{:08x}.{:03x}", self.space, self.index())
     }
 
     /// Looks for it in the bytes of its bucket. `now` in Unix milliseconds.
@@ -77,7 +78,8 @@ impl UsedProof {
     }
 
     fn index(&self) -> usize {
-        usize::from(self.id.to_le_bytes()[7])
+        let [.., low, high] = self.id.to_le_bytes();
+        usize::from(u16::from_le_bytes([low, high])) % BUCKETS
     }
 }
 
@@ -172,21 +174,22 @@ mod tests {
     fn a_bucket_is_bounded_and_a_full_one_lets_nobody_pass() {
         let proof = |id: u64| UsedProof {
             id,
-            key: u32::try_from(id / 256).unwrap_or(0),
+            key: u32::try_from(id / 16).unwrap_or(0),
             space: 7,
             until: u32::try_from(NOW / 1000).unwrap() + 60,
         };
         let mut bucket = Vec::new();
-        for id in 0..4096 {
+        for id in 0..256 {
             let Remembered::New(bytes) = proof(id).remember(&bucket, NOW) else {
                 panic!("{id}")
             };
             bucket = bytes;
         }
-        assert_eq!(proof(4096).remember(&bucket, NOW), Remembered::Full);
+        assert_eq!(bucket.len(), 4096, "what one proof costs at most");
+        assert_eq!(proof(256).remember(&bucket, NOW), Remembered::Full);
         assert_eq!(proof(7).remember(&bucket, NOW), Remembered::Already);
-        assert!(matches!(proof(4096).remember(&bucket, NOW + 61_000), Remembered::New(bytes) if bytes.len() == 16));
-        assert_eq!(proof(0x0300_0000_0000_0000).bucket(), "postern.dpop.00000007.03");
+        assert!(matches!(proof(256).remember(&bucket, NOW + 61_000), Remembered::New(bytes) if bytes.len() == 16));
+        assert_eq!(proof(0xa103_0000_0000_0000).bucket(), "postern.dpop.00000007.103");
     }
 
     #[test]
@@ -198,17 +201,17 @@ mod tests {
             until: u32::try_from(NOW / 1000).unwrap() + 60,
         };
         let mut bucket = Vec::new();
-        for id in 0..256 {
+        for id in 0..16 {
             let Remembered::New(bytes) = proof(1, id).remember(&bucket, NOW) else {
                 panic!("{id}")
             };
             bucket = bytes;
         }
-        assert_eq!(proof(1, 256).remember(&bucket, NOW), Remembered::Full);
+        assert_eq!(proof(1, 16).remember(&bucket, NOW), Remembered::Full);
         assert_eq!(proof(1, 0).remember(&bucket, NOW), Remembered::Already);
-        assert!(matches!(proof(2, 256).remember(&bucket, NOW), Remembered::New(_)));
+        assert!(matches!(proof(2, 16).remember(&bucket, NOW), Remembered::New(_)));
         assert!(matches!(
-            proof(1, 256).remember(&bucket, NOW + 61_000),
+            proof(1, 16).remember(&bucket, NOW + 61_000),
             Remembered::New(_)
         ));
     }
@@ -228,7 +231,7 @@ mod tests {
         assert!(matches!(proof(&chain, "a").remember(&bucket, NOW), Remembered::New(_)));
         assert_ne!(proof(&here, "a").bucket(), proof(&chain, "a").bucket());
         // Proofs that are in one bucket here are in many elsewhere.
-        let jtis = (0..5000).map(|n| n.to_string());
+        let jtis = (0..50_000).map(|n| n.to_string());
         let together = jtis.filter(|jti| proof(&here, jti).index() == 0);
         let mut there: Vec<_> = together.map(|jti| proof(&elsewhere, &jti).index()).collect();
         there.sort_unstable();
