@@ -14,7 +14,7 @@ use crate::vm::memory::Host;
 type Function = fn(&Host<'_>, &[u8]) -> Result<Vec<u8>, Failure>;
 
 /// All of them.
-const FUNCTIONS: [(&str, Function); 7] = [
+const FUNCTIONS: [(&str, Function); 8] = [
     // As Envoy has them.
     ("verify_signature", |_, arguments| {
         Ok(signature::verify_signature(arguments)?)
@@ -28,6 +28,7 @@ const FUNCTIONS: [(&str, Function); 7] = [
     ("verify_jws_signature", |_, arguments| {
         Ok(signature::verify_jws_signature(arguments)?)
     }),
+    ("has_cluster", |host, name| Ok(vec![has_cluster(host, name).into()])),
 ];
 
 /// `proxy_call_foreign_function(name, arguments, **result, *size)`. Guests ask at start whether a function exists;
@@ -59,6 +60,12 @@ pub(crate) fn call_foreign_function(
         (_, 0) => Ok(()),
         (result_out, size_out) => host.return_bytes(&result, result_out, size_out),
     }
+}
+
+/// Whether `proxy_http_call` would find a cluster of this name: a plugin can refuse its configuration, where a call would
+/// fail only later, and tells the same as a broken server.
+fn has_cluster(host: &Host<'_>, name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| host.state().clusters.contains(name))
 }
 
 /// Says of which type a property will be. Ours are bytes, which is how Envoy hands out every one of these types.

@@ -1,7 +1,10 @@
 //! Foreign functions: signatures, verified for the guest.
 
+use std::rc::Rc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use postern_gateway::cluster::Clusters;
 use postern_gateway::plugin::PluginProcess;
 
 use crate::harness::*;
@@ -78,6 +81,11 @@ fn arguments(name: &str, key: &[u8], signature: &[u8], text: &[u8]) -> Vec<u8> {
 
 /// Status and first byte of the result (8: right, 12: wrong with a reason, in hexadecimal) of a call with these arguments.
 async fn ask(function: &str, arguments: &[u8]) -> (String, String) {
+    ask_beside(no_clusters(), function, arguments).await
+}
+
+/// The same where there are clusters.
+async fn ask_beside(clusters: Rc<Clusters>, function: &str, arguments: &[u8]) -> (String, String) {
     let escaped: String = arguments.iter().map(|byte| format!("\\{byte:02x}")).collect();
     let wasm = guest(&format!(
         r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
@@ -85,7 +93,7 @@ async fn ask(function: &str, arguments: &[u8]) -> (String, String) {
              (if (i32.load (i32.const 2004)) (then (call $show_number (i32.load8_u (i32.load (i32.const 2000))))))
              (i32.const 0))"#
     ));
-    let plugins = start(&[config(&wasm)], no_clusters(), &PluginProcess::new()).unwrap();
+    let plugins = start(&[config(&wasm)], clusters, &PluginProcess::new()).unwrap();
     let headers = go_on(open(&plugins).request_headers(get("/"), true).await).headers;
     (values(&headers, "r").concat(), values(&headers, "n").concat())
 }
@@ -128,6 +136,22 @@ fn right_signatures_are_told_from_wrong_ones() {
         ] {
             let result = ask(function, &arguments(name, &rsa, &signature, TEXT)).await;
             assert_eq!(result, ("00".into(), "00000012".into()), "{function} {name}");
+        }
+    });
+}
+
+#[test]
+fn a_plugin_learns_whether_there_is_a_cluster() {
+    on_a_worker(async {
+        let clusters = cluster("up", |_| None).await;
+        for (name, known) in [
+            (b"up".as_slice(), "00000001"),
+            (b"Up", "00000000"),
+            (b"", "00000000"),
+            (b"\xff", "00000000"),
+        ] {
+            let answer = ask_beside(Rc::clone(&clusters), "has_cluster", name).await;
+            assert_eq!(answer, ("00".into(), known.into()), "{name:?}");
         }
     });
 }
