@@ -225,6 +225,18 @@ impl TryFrom<Written> for ClaimNames {
         if written.client.as_deref() == Some("") {
             return Err("`client` is empty; leave it out, if only the roles of the realm count");
         }
+        let single = [
+            &written.user_id,
+            &written.user_name,
+            &written.client_id,
+            &written.scope,
+            &written.token_id,
+        ];
+        let several =
+            |path: &ClaimPath| matches!(path, ClaimPath::Text(name) if name.split('.').any(|step| step == "*"));
+        if single.into_iter().flatten().any(several) {
+            return Err("`*` stands for several members, and goes with `authorities` only");
+        }
         let preset = match written.preset {
             Some(preset) => preset.names(written.client),
             None => Self::default(),

@@ -9,7 +9,7 @@ use crate::dpop::Dpop;
 use crate::forwarded::{Authorization, Unchecked};
 use crate::introspection::IntrospectionEndpoint;
 use crate::json;
-use crate::key_source::Jwks;
+use crate::key_source::{Jwks, KeysAt};
 
 /// The whole plugin configuration. Every part is optional where a default is safe; unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,40 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Every cluster of the host that is called, with the key that names it: `issuers[0].jwks.cluster`.
+    pub fn clusters(&self) -> impl Iterator<Item = (String, &str)> {
+        let servers = [
+            ("auth_server", &self.auth_server),
+            ("login_service", &self.login_service),
+        ];
+        let servers = servers
+            .into_iter()
+            .filter_map(|(key, server)| Some((format!("{key}.cluster"), server.as_ref()?.cluster.as_str())));
+        let issuers = self.issuers.iter().enumerate().flat_map(|(index, issuer)| {
+            let remote = match &issuer.jwks {
+                Some(Jwks::Remote(remote)) => Some(remote),
+                _ => None,
+            };
+            let elsewhere = remote.and_then(|remote| match &remote.at {
+                KeysAt::Discovery { keys, .. } => keys.as_ref(),
+                KeysAt::Uri(_) => None,
+            });
+            let named = [
+                ("jwks.cluster", remote.map(|remote| &remote.cluster)),
+                ("jwks.keys.cluster", elsewhere.map(|keys| &keys.cluster)),
+                (
+                    "introspection.cluster",
+                    issuer.introspection.as_ref().map(|asked| &asked.cluster),
+                ),
+            ];
+            let named = named.into_iter();
+            named.filter_map(move |(key, cluster)| Some((format!("issuers[{index}].{key}"), cluster?.as_str())))
+        });
+        servers.chain(issuers)
+    }
+}
+
 /// One of our servers, reached through a cluster of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -134,8 +168,10 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden_claims: Vec<String>,
     /// The users that its tokens name are not those of the login service, even where their ids are the same: they are
-    /// told to the upstream, but nobody is asked what they may do. Always so for an issuer of the configuration.
+    /// told to the upstream, but nobody is asked what they may do. Only for issuers of the feed: it is always so for one of
+    /// the configuration.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub foreign_users: bool,
 }
 

@@ -1,16 +1,16 @@
 //! What a configuration must not say, beyond its shape and its rules: names, secrets, times and issuers that could not do
 //! what they are there for.
 
-use crate::config::{Config, Issuer};
+use crate::config::{Config, Duration, Issuer};
+use crate::config_text::{ConfigError, at};
 use crate::jwk::JwkError;
 use crate::key_source::{Jwks, KeysAt, Url};
-use crate::policy::{ConfigError, at};
 
 /// The shortest secret for explanations, in characters.
 const MIN_SECRET: usize = 16;
 
-/// Everything but `public` and `rules`, which are checked as they are compiled.
-pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
+/// Everything but `public` and `rules`, which are checked as they are compiled. Names of headers are in lower case then.
+pub(crate) fn check(config: &mut Config) -> Result<(), ConfigError> {
     check_headers(config)?;
     check_token_names(config)?;
     check_servers(config)?;
@@ -26,6 +26,7 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
             message: message.into(),
         });
     }
+    check_times(config)?;
     check_dpop(config)?;
     check_prefixes(config)?;
     check_names(config)?;
@@ -36,8 +37,9 @@ fn wrong<T>(key: impl Into<String>, message: impl Into<String>) -> Result<T, Con
     Err(at(|| key.into(), message.into()))
 }
 
-/// Headers that belong to HTTP itself or to the way a request is checked: none of them can say who is calling.
-const TAKEN: [&str; 15] = [
+/// Headers that belong to HTTP itself, to the way a request came or to how it is checked: none of them can say who is
+/// calling.
+const TAKEN: [&str; 24] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -45,27 +47,36 @@ const TAKEN: [&str; 15] = [
     "cookie",
     "dpop",
     "expect",
+    "forwarded",
     "host",
+    "http2-settings",
     "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
     "proxy-connection",
+    "set-cookie",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
 ];
 
 /// Each header that the filter reads or writes has a name, and one of its own.
-fn check_headers(config: &Config) -> Result<(), ConfigError> {
-    let forward = &config.forward;
+fn check_headers(config: &mut Config) -> Result<(), ConfigError> {
+    let forward = &mut config.forward;
     let named = [
-        ("token.header", config.token.header.as_deref()),
-        ("forward.user_id", forward.user_id.as_deref()),
-        ("forward.user_name", forward.user_name.as_deref()),
-        ("forward.client_id", forward.client_id.as_deref()),
-        ("forward.authorities", forward.authorities.as_deref()),
-        ("forward.scope", forward.scope.as_deref()),
-        ("debug.header", config.debug.as_ref().map(|debug| debug.header.as_str())),
+        ("token.header", config.token.header.as_mut()),
+        ("forward.user_id", forward.user_id.as_mut()),
+        ("forward.user_name", forward.user_name.as_mut()),
+        ("forward.client_id", forward.client_id.as_mut()),
+        ("forward.authorities", forward.authorities.as_mut()),
+        ("forward.scope", forward.scope.as_mut()),
+        ("debug.header", config.debug.as_mut().map(|debug| &mut debug.header)),
     ];
     let mut seen: Vec<(&str, String)> = Vec::new();
     for (key, name) in named {
@@ -93,6 +104,7 @@ fn check_headers(config: &Config) -> Result<(), ConfigError> {
             );
         }
         seen.push((key, folded));
+        name.make_ascii_lowercase();
     }
     Ok(())
 }
@@ -129,13 +141,6 @@ fn check_servers(config: &Config) -> Result<(), ConfigError> {
         if let Err((part, message)) = checked {
             return wrong(format!("{key}.{part}"), message);
         }
-    }
-    let followed = config.auth_server.is_some() || config.login_service.is_some();
-    if followed && config.max_stale.millis < 1000 {
-        return wrong(
-            "max_stale",
-            "at least 1s: no feed is heard of more often, and everything would be refused",
-        );
     }
     Ok(())
 }
@@ -182,13 +187,43 @@ fn check_debug(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Lengths of time with which the filter would refuse everything, keep everybody waiting or believe what is long over.
+fn check_times(config: &Config) -> Result<(), ConfigError> {
+    const SECOND: u64 = 1000;
+    const MINUTE: u64 = 60 * SECOND;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let within = |key: &str, given: Duration, least: u64, most: u64, message: &str| {
+        if (least..=most).contains(&given.millis) {
+            Ok(())
+        } else {
+            Err(at(|| key.into(), message))
+        }
+    };
+    within(
+        "max_stale",
+        config.max_stale,
+        SECOND,
+        DAY,
+        "a lost feed is relied on for 1s to 24h",
+    )?;
+    within("hold", config.hold, 0, MINUTE, "a request waits for 60s at most")?;
+    within(
+        "leeway",
+        config.leeway,
+        0,
+        HOUR,
+        "clocks are an hour apart at most (`1h`)",
+    )
+}
+
 fn check_dpop(config: &Config) -> Result<(), ConfigError> {
     if let Some(dpop) = &config.dpop {
         if !(1000..=300_000).contains(&dpop.max_age.millis) {
             return wrong("dpop.max_age", "a proof is good for 1s to 5m");
         }
-        if dpop.nonce_lifetime.millis < 1000 {
-            return wrong("dpop.nonce_lifetime", "a nonce is good for 1s at least");
+        if !(1000..=86_400_000).contains(&dpop.nonce_lifetime.millis) {
+            return wrong("dpop.nonce_lifetime", "a nonce is good for 1s to 24h");
         }
         if dpop.nonce_secret.as_ref().is_some_and(|secret| secret.len() < 32) {
             return wrong("dpop.nonce_secret", "it needs 32 characters at least, and random ones");
@@ -226,6 +261,10 @@ fn check_issuer(issuer: &Issuer) -> Result<(), (&'static str, String)> {
     {
         let message = format!("`{both}` is required, too; no token could be good");
         return Err(("forbidden_claims", message));
+    }
+    if issuer.foreign_users {
+        let message = "users of an issuer of the configuration are never those of the login service; leave it out";
+        return Err(("foreign_users", message.into()));
     }
     match &issuer.jwks {
         Some(Jwks::Inline { inline }) => {

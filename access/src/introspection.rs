@@ -1,8 +1,9 @@
-//! Tokens that only the auth server itself can tell good from bad: opaque ones, and living JWTs of the system before ours,
-//! whose key is gone. They are asked about by `POST /oauth2/introspect` (RFC 7662), and the identity is remembered as that
-//! of a JWT that was verified here.
+//! Tokens that only their server can tell good from bad: opaque ones, of our auth server or of an issuer of the
+//! configuration, and living JWTs of the system before ours, whose key is gone. That server is asked (RFC 7662), by a plain
+//! or a signed answer (RFC 9701), and the identity is remembered as that of a JWT that was verified here: until it expires,
+//! and what another issuer said no longer than its `max_age`.
 //!
-//! A question costs the auth server work, and any client can cause one. So there are only so many at a time, one for each
+//! A question costs the server work, and any client can cause one. So there are only so many at a time, one for each
 //! token however many requests bring it, and none about what cannot be such a token or was refused a moment ago.
 
 use std::fmt;
@@ -64,7 +65,7 @@ fn a_minute() -> Duration {
 }
 
 /// Who is asked about a token. A token is asked about in one place only: the others have no business to see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Asked {
     /// Our auth server.
     AuthServer,
@@ -73,7 +74,7 @@ pub enum Asked {
 }
 
 /// A token of which nothing is known yet. Its text is not for logs: `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UnknownToken {
     text: Rc<str>,
     asked: Asked,
@@ -229,7 +230,7 @@ impl Introspections {
 
     /// Opens a question, unless it is open.
     pub(crate) fn want(&mut self, token: &UnknownToken) {
-        if !self.room(token.asked) || self.open.iter().any(|open| open.question.token == *token) {
+        if !self.room(token.asked) || self.is_open(token) {
             return;
         }
         self.numbered = self.numbered.wrapping_add(1);
@@ -241,6 +242,11 @@ impl Introspections {
             sent: false,
             not_before: 0,
         });
+    }
+
+    /// Whether the question about this token is open.
+    pub(crate) fn is_open(&self, token: &UnknownToken) -> bool {
+        self.open.iter().any(|open| open.question.token == *token)
     }
 
     /// Whether a question has not been sent yet, of those that are put off, or of the others.

@@ -1,6 +1,7 @@
 //! Where an issuer's verifying keys are: in place, at a URL, or where its discovery document says.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::Duration;
@@ -77,11 +78,7 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     discovery: Option<String>,
     /// Where the keys are, if the discovery document sends us to another host.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "json::optional"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "elsewhere")]
     keys: Option<ElsewhereKeys>,
     /// After how long they are fetched again (`"5m"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +86,17 @@ struct Written {
     /// How long they are good while the issuer cannot be reached (`"24h"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_stale: Option<Duration>,
+}
+
+/// `keys` is what a key set is called too.
+fn elsewhere<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ElsewhereKeys>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Array(_) => Err(D::Error::custom(
+            "a key set in place stands under `inline`: write `{ \"inline\": { \"keys\": [ … ] } }`",
+        )),
+        value => serde_json::from_value(value).map(Some).map_err(D::Error::custom),
+    }
 }
 
 /// How old a set may grow before it is fetched again.

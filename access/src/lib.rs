@@ -19,6 +19,7 @@ pub mod claim_names;
 pub mod claims;
 pub mod config;
 mod config_check;
+pub mod config_text;
 pub mod confirmation;
 pub mod counters;
 pub mod denial;

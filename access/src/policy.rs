@@ -14,11 +14,12 @@ use crate::challenge;
 use crate::claims::{Claims, ClaimsError};
 use crate::config::{Config, Mode, Unmatched};
 use crate::config_check;
+use crate::config_text;
+pub use crate::config_text::ConfigError;
 use crate::denial::{Answer, Denial, Unavailable};
 use crate::dpop::{self, Dpop, ProofError, Scheme};
 use crate::forwarded::{Authorization, Unchecked};
 use crate::introspection::{self, AnswerError, Asked, Found as Answered, Question, Reading, UnknownToken};
-use crate::json::Object;
 use crate::jwk::Key;
 use crate::jws::{JwsError, NoKey, Unverified};
 use crate::path;
@@ -54,6 +55,8 @@ pub struct Trace {
     pub principal: Option<Rc<Principal>>,
     pub(crate) caller: Option<Caller>,
     pub(crate) rewritten: Option<String>,
+    /// A proof that was good, whatever came after it.
+    pub(crate) proof: Option<UsedProof>,
     pub(crate) shadow: bool,
 }
 
@@ -102,7 +105,7 @@ pub enum Shadowed {
 }
 
 /// What a decision waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Need {
     /// The first snapshots of the feeds.
     Snapshots,
@@ -164,16 +167,6 @@ pub enum TokenError {
     NotBound,
 }
 
-/// What is wrong with a configuration, and where: `rules[3].path: …`.
-#[derive(Debug, thiserror::Error)]
-#[error("plugin configuration: {key}: {message}")]
-pub struct ConfigError {
-    /// The key's path.
-    pub key: String,
-    /// A sentence.
-    pub message: String,
-}
-
 /// How long a refused token is remembered, in milliseconds: a client that repeats a forgery costs a lookup.
 const REMEMBER_BAD: u64 = 10_000;
 
@@ -186,17 +179,8 @@ impl Policy {
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         match streamed::read(json) {
             Some((config, table)) => Self::compile_with(config, table),
-            None => Self::compile(Self::read_config(json)?),
+            None => Self::compile(config_text::read(json)?),
         }
-    }
-
-    /// Reads a configuration: its shape, not yet what it says.
-    pub fn read_config(json: &[u8]) -> Result<Config, ConfigError> {
-        // What knows the key of an error takes longer: where that matters, [`streamed`] has tried before, and there is one.
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let Object(config) = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
-        deserializer.end().map_err(|error| at(|| ".".into(), error))?;
-        Ok(config)
     }
 
     /// Compiles a configuration.
@@ -211,7 +195,7 @@ impl Policy {
         let tokens = config.forward.authorization.unchecked();
         table.add_all_public(std::mem::take(&mut config.public), tokens)?;
         let compared = table.compared().map(str::to_owned).collect();
-        config_check::check(&config)?;
+        config_check::check(&mut config)?;
         Ok(Self {
             reader: Reader::new(&config),
             dpop: config.dpop.clone().unwrap_or_default(),
@@ -271,7 +255,8 @@ impl Policy {
                     Refused::Deny(denial) => Shadowed::Denial(denial),
                     Refused::Need(need) => Shadowed::Need(need),
                 }),
-                proof: None,
+                // It is used up by this request too: the upstream is told whose it is.
+                proof: trace.proof.take(),
                 public: None,
             }),
             Err(Refused::Deny(denial)) => Decision::Deny(denial),
@@ -323,7 +308,7 @@ impl Policy {
         if state.revocations.revoked(&principal.marks, principal.claims.issued_at) {
             return Err(bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)));
         }
-        let proof = self.check_sender(request, method, &target.path, token, dpop, &principal, state, now)?;
+        trace.proof = self.check_sender(request, method, &target.path, token, dpop, &principal, state, now)?;
         let caller = state.caller(&principal).map_err(|unknown| match unknown {
             NoCaller::Changed(user) => Refused::Need(Need::Authorities(user)),
             NoCaller::Gone => bad_token(TokenError::Revoked, &String::from_utf8_lossy(token)),
@@ -360,7 +345,7 @@ impl Policy {
             caller: trace.caller.take(),
             rewritten: trace.rewritten.take(),
             shadowed: None,
-            proof,
+            proof: trace.proof.take(),
             public: None,
         })
     }
@@ -681,26 +666,4 @@ fn bad_token(reason: TokenError, presented: &str) -> Refused {
         reason,
         presented: presented.into(),
     })
-}
-
-/// The host hands the configuration over in a form of its own, so a line and column in it would only mislead.
-fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigError {
-    let message = error.inner().to_string();
-    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-    at(|| error.path().to_string(), message)
-}
-
-pub(crate) fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigError {
-    // Whatever stands in the configuration, an error is one line.
-    let one_line = |text: String| {
-        if text.contains(char::is_control) {
-            text.escape_debug().to_string()
-        } else {
-            text
-        }
-    };
-    ConfigError {
-        key: one_line(key()),
-        message: one_line(error.to_string()),
-    }
 }

@@ -7,10 +7,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::config::{Mode, Public, Rule};
+use crate::config_text::{ConfigError, at};
 use crate::forwarded::Unchecked;
 use crate::host::HostPattern;
 use crate::permission::{ClaimCondition, Conditions, Expected};
-use crate::policy::{ConfigError, at};
 use crate::route::{Pattern, Routes};
 
 /// Which of `public` and `rules` speaks of a request.

@@ -1525,7 +1525,7 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"{"auth_server":{"cluster":"a","authority":"a"},"max_stale":"0s"}"#,
-            "plugin configuration: max_stale: at least 1s",
+            "plugin configuration: max_stale: a lost feed is relied on for 1s to 24h",
         ),
         (
             r#"{"public":["/a\nb"]}"#,

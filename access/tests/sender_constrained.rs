@@ -407,6 +407,43 @@ fn a_proof_is_good_once_also_when_another_worker_saw_it() {
     assert_eq!(world.state.remember(&second, NOW + 60_000), Remembered::Already);
 }
 
+/// Whatever would have become of the request: the upstream is told who called, so the proof is used up.
+#[test]
+fn a_proof_is_used_up_in_shadow_mode_too() {
+    let shadow = json!({ "path": "/reports", "scopes": ["reports"], "mode": "shadow" });
+    for (whole, rules) in [
+        (false, json!([shadow])),
+        (true, json!([{ "path": "/reports", "scopes": ["reports"] }])),
+        (true, json!([])),
+    ] {
+        let mut world = World::new(|config| {
+            config["rules"] = rules.clone();
+            config["mode"] = json!(if whole { "shadow" } else { "enforce" });
+        });
+        let token = bound_to(&jwk(CLIENT));
+        let authorization = format!("DPoP {token}");
+        let proof = proof(&token, |_, claims| {
+            claims["htu"] = json!("https://api.example.com/reports")
+        });
+        let headers = [
+            (":method", "GET"),
+            (":path", "/reports"),
+            (":scheme", "https"),
+            (":authority", "api.example.com"),
+            ("authorization", &authorization),
+            ("dpop", &proof),
+        ];
+        let request = world
+            .policy
+            .read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let Decision::Allow(allowed) = world.policy.decide(&request, &mut world.state, NOW) else {
+            panic!("{rules}")
+        };
+        assert!(allowed.shadowed.is_some() && allowed.caller.is_some(), "{rules}");
+        assert!(allowed.proof.is_some(), "{rules}");
+    }
+}
+
 #[test]
 fn a_nonce_is_asked_for_where_configured() {
     let mut world = World::new(|config| config["dpop"] = json!({ "nonce": true }));

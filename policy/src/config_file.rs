@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use postern_access::config::Config;
-use postern_access::policy::Policy;
+use postern_access::config_text;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub fn plugin_json(file: &Path, plugin: Option<&str>) -> Result<String, String> 
 /// The same, read.
 pub fn plugin_config(file: &Path, plugin: Option<&str>) -> Result<Config, String> {
     let json = plugin_json(file, plugin)?;
-    Policy::read_config(json.as_bytes()).map_err(|error| format!("{}: {error}", file.display()))
+    config_text::read(json.as_bytes()).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// A JSON or YAML document.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use postern_access::config::{Config, Expiry, Mode, Public, Rule, Unmatched};
+use postern_access::config_text;
 use postern_access::key_source::{Jwks, KeysAt, RemoteJwks};
 use postern_access::policy::{Decider, Policy, Trace};
 use postern_access::route::{Pattern, Segment};
@@ -93,7 +94,7 @@ fn without_unknown_keys(json: &str) -> (Option<Config>, Vec<Finding>) {
     let mut findings = Vec::new();
     let mut text = json.to_owned();
     loop {
-        let error = match Policy::read_config(text.as_bytes()) {
+        let error = match config_text::read(text.as_bytes()) {
             Ok(config) => return (Some(config), findings),
             Err(error) => error,
         };

@@ -1,0 +1,240 @@
+//! Configurations that are refused, and the line that says why; and what a configuration promises whatever names it gives.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use postern_access::policy::Policy;
+
+fn error(json: &str) -> String {
+    match Policy::parse(json.as_bytes()) {
+        Ok(_) => panic!("{json} is taken"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A name for each key that names a header, and what is said of it.
+#[test]
+fn names_of_headers() {
+    let keys = [
+        ("forward.user_id", r#"{"forward":{"user_id":NAME}}"#),
+        ("forward.user_name", r#"{"forward":{"user_name":NAME}}"#),
+        ("forward.client_id", r#"{"forward":{"client_id":NAME}}"#),
+        ("forward.authorities", r#"{"forward":{"authorities":NAME}}"#),
+        ("forward.scope", r#"{"forward":{"scope":NAME}}"#),
+        ("token.header", r#"{"token":{"header":NAME}}"#),
+        (
+            "debug.header",
+            r#"{"debug":{"header":NAME,"secret":"0123456789abcdef"}}"#,
+        ),
+    ];
+    let no_name = [
+        "",
+        ":path",
+        ":authority",
+        "x a",
+        "x:a",
+        "x\\na",
+        "ä",
+        "x\\u0000",
+        "x\\\"",
+        "x,a",
+        "(x)",
+    ];
+    let taken = [
+        "host",
+        "Host",
+        "cookie",
+        "Set-Cookie",
+        "dpop",
+        "DPoP",
+        "connection",
+        "content-length",
+        "content_length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "expect",
+        "content-type",
+        "content-encoding",
+        "forwarded",
+        "x-forwarded-for",
+        "X-Forwarded-Proto",
+        "x-forwarded-host",
+    ];
+    for (key, json) in keys {
+        let said = |name: &str| error(&json.replace("NAME", &format!("\"{name}\"")));
+        for name in no_name {
+            let found = said(name);
+            let begin = format!("plugin configuration: {key}: `");
+            assert!(found.starts_with(&begin), "{name}: {found}");
+            assert!(found.contains("` is not the name of a header"), "{name}: {found}");
+        }
+        for name in taken {
+            let expected = format!("plugin configuration: {key}: `{name}` has another meaning already");
+            assert!(said(name).starts_with(&expected), "{}", said(name));
+        }
+        for own in ["x-own", "X-Own", "x_own", "x-forwarded-user", "user"] {
+            let json = json.replace("NAME", &format!("\"{own}\""));
+            Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"));
+        }
+        if key != "token.header" {
+            let expected = format!("plugin configuration: {key}: `Authorization` has another meaning already");
+            assert!(said("Authorization").starts_with(&expected));
+        }
+    }
+}
+
+#[test]
+fn other_values_that_could_not_do_what_they_are_there_for() {
+    for (json, expected) in [
+        // Two headers of one name.
+        (
+            r#"{"token":{"header":"x-user-id"}}"#,
+            "forward.user_id: `x-user-id` is that of `token.header` already",
+        ),
+        (
+            r#"{"token":{"header":"X_User_Id"}}"#,
+            "forward.user_id: `x-user-id` is that of `token.header` already",
+        ),
+        (
+            r#"{"forward":{"user_id":"x-a","user_name":"x_A"}}"#,
+            "forward.user_name: `x_A` is that of `forward.user_id` already",
+        ),
+        (
+            r#"{"debug":{"header":"x-scope","secret":"0123456789abcdef"}}"#,
+            "debug.header: `x-scope` is that of `forward.scope` already",
+        ),
+        (r#"{"token":{"cookie":""}}"#, "token.cookie: `` is no name"),
+        (r#"{"token":{"cookie":"a b"}}"#, "token.cookie: `a b` is no name"),
+        (r#"{"token":{"cookie":"a=b"}}"#, "token.cookie: `a=b` is no name"),
+        (r#"{"token":{"query":""}}"#, "token.query: `` is no name"),
+        (r#"{"token":{"query":"a&b"}}"#, "token.query: `a&b` is no name"),
+        (r#"{"token":{"query":"a%62"}}"#, "token.query: `a%62` is no name"),
+        // Times.
+        (
+            r#"{"max_stale":"0s"}"#,
+            "max_stale: a lost feed is relied on for 1s to 24h",
+        ),
+        (
+            r#"{"max_stale":"999ms"}"#,
+            "max_stale: a lost feed is relied on for 1s to 24h",
+        ),
+        (
+            r#"{"max_stale":"25h"}"#,
+            "max_stale: a lost feed is relied on for 1s to 24h",
+        ),
+        (r#"{"hold":"10h"}"#, "hold: a request waits for 60s at most"),
+        (r#"{"hold":"61s"}"#, "hold: a request waits for 60s at most"),
+        (r#"{"leeway":"61m"}"#, "leeway: clocks are an hour apart at most"),
+        (
+            r#"{"dpop":{"nonce_lifetime":"100000h"}}"#,
+            "dpop.nonce_lifetime: a nonce is good for 1s to 24h",
+        ),
+        // Issuers.
+        (
+            r#"{"issuers":[{"issuer":"a","jwks":{"keys":[]}}]}"#,
+            "issuers[0].jwks.keys: a key set in place stands under `inline`",
+        ),
+        (
+            r#"{"issuers":[{"issuer":"a","jwks":{"keys":[{"kty":"oct","k":"x"}]}}]}"#,
+            "issuers[0].jwks.keys: a key set in place stands under `inline`",
+        ),
+        (
+            r#"{"issuers":[{"introspection":{"cluster":"a","uri":"https://a/i"},"foreign_users":true}]}"#,
+            "issuers[0].foreign_users: users of an issuer of the configuration are never",
+        ),
+        (
+            r#"{"issuers":[{"introspection":{"cluster":"a","uri":"https://a/i"},"claims":{"user_id":"a.*.b"}}]}"#,
+            "issuers[0].claims: `*` stands for several members",
+        ),
+        (
+            r#"{"issuers":[{"introspection":{"cluster":"a","uri":"https://a/i"},"claims":{"token_id":"*"}}]}"#,
+            "issuers[0].claims: `*` stands for several members",
+        ),
+        // What is no object.
+        ("[]", ".: invalid type"),
+        (" \n[ null ]", ".: invalid type"),
+        ("\"\"", ".: invalid type"),
+        ("5", ".: invalid type"),
+    ] {
+        let found = error(json);
+        let expected = format!("plugin configuration: {expected}");
+        assert!(found.starts_with(&expected), "{json}\n  {found}");
+        assert!(!found.contains('\n'), "{found}");
+    }
+    for json in [
+        r#"{"max_stale":"1s","hold":"0s","leeway":"1h"}"#,
+        r#"{"max_stale":"24h","hold":"60s","dpop":{"nonce_lifetime":"24h"}}"#,
+        r#"{"token":{"header":null,"cookie":"__Host-t","query":"access_token"}}"#,
+        r#"{"issuers":[{"introspection":{"cluster":"a","uri":"https://a/i"},"claims":{"user_id":["a","*","b"],"authorities":["a.*.b"]}}]}"#,
+    ] {
+        Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"));
+    }
+}
+
+/// On a public path too: nobody but us says who calls, wherever tokens stand.
+#[test]
+fn identity_headers_of_a_client_are_taken_off_whatever_else_is_configured() {
+    for token in [
+        r#"{"header":"authorization"}"#,
+        r#"{"header":"X-Token"}"#,
+        r#"{"header":"x-user","cookie":"x-user-id"}"#,
+        r#"{"header":null,"query":"x-user-id"}"#,
+    ] {
+        let json =
+            format!(r#"{{"public":["/**"],"token":{token},"forward":{{"user_id":"X-User-Id","scope":"My_Scope"}}}}"#);
+        let policy = Policy::parse(json.as_bytes()).unwrap();
+        let names = [
+            "x-user-id",
+            "x_user_id",
+            "X-User-ID",
+            "x-user-name",
+            "my_scope",
+            "my-scope",
+            "x-other",
+        ];
+        let headers = names.iter().map(|name| (name.as_bytes(), b"root".as_slice()));
+        let request = policy.read(headers);
+        let taken: Vec<_> = request
+            .spoofed
+            .iter()
+            .map(|name| std::str::from_utf8(name).unwrap())
+            .collect();
+        assert_eq!(taken, &names[..6], "{token}");
+        assert_eq!(policy.config().forward.user_id.as_deref(), Some("x-user-id"));
+    }
+}
+
+#[test]
+fn clusters_are_known_by_the_keys_that_name_them() {
+    let json = r#"{
+        "auth_server": { "cluster": "a", "authority": "x" }, "login_service": { "cluster": "b", "authority": "x" },
+        "issuers": [
+            { "issuer": "1", "jwks": { "cluster": "c", "uri": "https://x/k" } },
+            { "issuer": "2", "jwks": { "cluster": "d", "discovery": "https://x", "keys": { "cluster": "e", "authority": "y" } },
+              "introspection": { "cluster": "f", "uri": "https://x/i", "prefix": "p" } },
+            { "issuer": "3", "jwks": { "inline": { "keys": [ { "kty": "oct", "alg": "HS256",
+              "k": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" } ] } } }
+        ]
+    }"#;
+    let policy = Policy::parse(json.as_bytes()).unwrap();
+    let found: Vec<_> = policy
+        .config()
+        .clusters()
+        .map(|(key, name)| format!("{key}={name}"))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "auth_server.cluster=a",
+            "login_service.cluster=b",
+            "issuers[0].jwks.cluster=c",
+            "issuers[1].jwks.cluster=d",
+            "issuers[1].jwks.keys.cluster=e",
+            "issuers[1].introspection.cluster=f"
+        ]
+    );
+}
