@@ -263,6 +263,30 @@ fn lint_finds_rows_of_the_permission_table_that_are_never_asked() {
     assert!(!ran.out.contains("ROLE_B"), "{}", ran.out);
 }
 
+/// What people begin with must not be what they are warned of.
+#[test]
+fn every_shipped_configuration_lints_clean() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let documented = ["docs", "demo", "envoy"].map(|folder| format!("{root}/{folder}"));
+    let shipped: Vec<_> = documented
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| matches!(file.extension().and_then(|name| name.to_str()), Some("yaml" | "json")))
+        .filter(|file| std::fs::read_to_string(file).unwrap().contains("postern_filter"))
+        .collect();
+    assert!(!shipped.is_empty());
+    for file in shipped {
+        let ran = run(&["lint", file.to_str().unwrap()]);
+        assert!(
+            ran.code == 0 && ran.out.ends_with("nothing to remark\n"),
+            "{}: {}",
+            file.display(),
+            ran.out
+        );
+    }
+}
+
 #[test]
 fn explain_prints_each_step() {
     let plugin = file("plugin.json", &config().to_string());

@@ -90,9 +90,9 @@ pub fn plugin() -> String {
   "auth_server":   { "cluster": "auth-server", "authority": "auth-server", "credentials": "gateway:secret" },
   "login_service": { "cluster": "login-service", "authority": "login-service", "credentials": "gateway:secret" },
   "public": [ "/login/**", "/sso/**", "/uaa/**", "/authorization-server/**", "/oauth2/**", "/.well-known/**" ],
-  "rules":  [ { "path": "/login/feed/**", "deny": true }, { "path": "/login/metrics", "deny": true },
+  "rules":  [ { "path": "/login/feed/**", "deny": true }, { "path": "/login/metrics/**", "deny": true },
               { "path": "/login/health/**", "deny": true }, { "path": "/login/oauth2/**", "deny": true },
-              { "path": "/oauth2/introspect", "deny": true },
+              { "path": "/oauth2/introspect/**", "deny": true },
               { "path": "/demo/echo" }, { "path": "/service/demo/echo" },
               { "path": "/demo/data" }, { "path": "/service/demo/data" } ],
   "errors": "spring"
