@@ -52,3 +52,4 @@ pub mod state;
 mod streamed;
 mod table;
 pub mod token_cache;
+pub mod waiting;

@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) revocations: Revocations,
     pub(crate) permissions: Routes<Conditions>,
     changed_users: HashMap<Box<str>, ChangedUser, foldhash::fast::FixedState>,
+    /// How many users the last full snapshot named.
+    changed_users_at_first: usize,
     /// How many changes of users were seen.
     changes: u64,
     /// Who a token speaks of that was found good.
@@ -109,6 +111,10 @@ pub enum FeedError {
 /// How long a login may take, in seconds: a token issued this soon after a change may still carry what was asked before.
 const LOGIN: u64 = 10;
 
+/// When so many changed users are known, and twice as many as the last full snapshot named, another one is asked for: they
+/// would only ever become more. Until it is there, all of them count.
+const CHANGED_USERS: usize = 10_000;
+
 /// How much memory the good tokens seen lately may take, in bytes.
 const TOKEN_BUDGET: usize = 8 * 1024 * 1024;
 
@@ -134,6 +140,7 @@ impl State {
             revocations: Revocations::new(seed),
             permissions: Routes::default(),
             changed_users: HashMap::default(),
+            changed_users_at_first: 0,
             changes: 0,
             tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, seed.rotate_left(32)),
             refused: TokenCache::new(REFUSED_BUDGET, REFUSED, seed.rotate_left(16)),
@@ -253,7 +260,7 @@ impl State {
             errors.extend(permission::add(&mut self.permissions, row).err());
         }
         if full {
-            self.changed_users.clear();
+            self.changed_users = HashMap::default();
         }
         for (user, at, active) in document.changed_users {
             self.changes = self.changes.wrapping_add(1);
@@ -266,6 +273,13 @@ impl State {
             self.changed_users.insert(user.into(), changed);
         }
         advance(&mut self.permission_feed, document.version, true, now);
+        // How long a change matters, only the login service knows: it leaves older ones out of a full snapshot.
+        let most = self.changed_users_at_first.saturating_mul(2).max(CHANGED_USERS);
+        if full {
+            self.changed_users_at_first = self.changed_users.len();
+        } else if self.changed_users.len() >= most {
+            self.forget_permission_version();
+        }
         Ok(errors)
     }
 
@@ -395,6 +409,11 @@ impl State {
     /// A request waits for what the auth server says of a token.
     pub fn want_introspection(&mut self, token: &UnknownToken) {
         self.introspections.want(token);
+    }
+
+    /// Whether the question about a token is open: one that was forgotten is to be asked again.
+    pub fn asks_about(&self, token: &UnknownToken) -> bool {
+        self.introspections.is_open(token)
     }
 
     /// Whether there are questions to send.

@@ -7,8 +7,8 @@
 //! request still goes through the crate.
 //!
 //! What is told of a stream's end in other filters is not needed: a stream that waits and is gone is noticed when it
-//! would be resumed, and before many wait ([`crate::gate::Gate::wait`]). Root contexts that are gone are looked for on the
-//! ticks of the others.
+//! would be resumed, and before many wait ([`postern_access::waiting::Waiting::forget_gone`]). Root contexts that are gone
+//! are looked for on the ticks of the others.
 
 #![expect(
     unsafe_code,

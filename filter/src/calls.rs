@@ -1,5 +1,7 @@
 //! The HTTP calls of the root context. A call in flight is a value that says what its answer is for.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -114,14 +116,38 @@ fn head<'a>(
 
 fn dispatch(cluster: &str, headers: Vec<(&str, &str)>, body: Option<&[u8]>, timeout: Duration) -> Option<u32> {
     match hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout) {
-        Ok(id) => Some(id),
+        Ok(id) => {
+            refused_in_a_row(cluster, false);
+            Some(id)
+        }
         Err(status) => {
-            log::warn!(
-                "a call to cluster {cluster} could not be made: {status:?}; is the cluster configured in the host?"
-            );
+            let refused = refused_in_a_row(cluster, true);
+            // The first time, the second, the fourth…: what stays wrong is not to fill the log.
+            if refused.is_power_of_two() {
+                log::warn!(
+                    "a call to cluster {cluster} could not be made ({refused} in a row): {status:?}; is the cluster configured \
+                     in the host?"
+                );
+            }
             None
         }
     }
+}
+
+/// Counts the calls to a cluster that the host refused, one after another.
+fn refused_in_a_row(cluster: &str, refused: bool) -> u32 {
+    thread_local! {
+        static REFUSED: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    REFUSED.with_borrow_mut(|counts| {
+        if !refused {
+            counts.remove(cluster);
+            return 0;
+        }
+        let count = counts.entry(cluster.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    })
 }
 
 /// A value for a query string or a form.

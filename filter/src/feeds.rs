@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use postern_access::config::Server;
+use postern_access::denial::Unavailable;
+use postern_access::policy::Need;
 use postern_access::state::FeedError;
 
 use crate::calls::{self, Call};
@@ -112,7 +114,10 @@ fn feed_path(path: &str, version: Option<&str>, wait: u64) -> String {
 pub fn tokens_answered(gate: &mut Gate, status: Option<u16>, body: &[u8], now: u64) {
     let failed = match status {
         Some(200) => match gate.state.apply_tokens(body, now) {
-            Ok(()) => None,
+            Ok(()) => {
+                snapshot_came(gate, now);
+                None
+            }
             Err(error) => {
                 gate.state.forget_token_version();
                 Some(describe(&error))
@@ -132,6 +137,7 @@ pub fn permissions_answered(gate: &mut Gate, status: Option<u16>, body: &[u8], n
     let failed = match status {
         Some(200) => match gate.state.apply_permissions(body, now) {
             Ok(refused) => {
+                snapshot_came(gate, now);
                 for error in refused {
                     log::warn!("a row of the permission table is left out, its path stays refused: {error}");
                 }
@@ -149,6 +155,13 @@ pub fn permissions_answered(gate: &mut Gate, status: Option<u16>, body: &[u8], n
         status => Some(no_answer(status)),
     };
     settle(&mut gate.permission_poll, "permissions", failed, now);
+}
+
+/// With the last of the first snapshots, those are decided about who waited for them.
+fn snapshot_came(gate: &mut Gate, now: u64) {
+    if gate.state.available(now) != Err(Unavailable::NoSnapshot) {
+        gate.waiting.answered(&Need::Snapshots);
+    }
 }
 
 fn settle(poll: &mut Poll, feed: &str, failed: Option<String>, now: u64) {

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use postern_access::policy::{Need, Policy};
 use postern_access::shared_answers::Slots;
 use postern_access::state::State;
+use postern_access::waiting::{Stream, Waiting};
 use proxy_wasm::hostcalls;
 
 use crate::calls::{Call, Credentials};
@@ -26,14 +27,10 @@ pub struct Gate {
     pub permission_poll: Poll,
     /// The calls under way, by the host's call id.
     pub calls: BTreeMap<u32, Call>,
-    /// Paused streams by context id.
-    pub waiting: BTreeMap<u32, Waiting>,
-    /// When so many wait, those that have ended meanwhile are looked for: [`CROWD`] at first.
-    pub crowd: usize,
+    /// The paused streams.
+    pub waiting: Waiting,
     /// Users to look up; the root context makes the calls, as an answer must outlive the stream that asked first.
     pub wanted: Vec<String>,
-    /// How often keys of an issuer came: who waits for keys is decided about once after each time.
-    pub fetches: u64,
     /// The auth server did not answer the last question about a token.
     pub introspection_failing: bool,
     /// Where the VMs of this host share what they are told of opaque tokens; `None`: the host keeps nothing for all.
@@ -45,34 +42,11 @@ pub struct Gate {
     pub swept_at: u64,
 }
 
-/// A paused stream.
-pub struct Waiting {
-    /// What it waits for.
-    pub need: Need,
-    /// Since when, in Unix milliseconds.
-    pub since: u64,
-    /// [`Gate::fetches`] when it was decided about the last time.
-    pub fetches: u64,
-}
-
 impl Gate {
     /// Notes that a stream waits, and sees to it that what it waits for is asked for soon.
-    pub fn wait(&mut self, context_id: u32, need: Need, now: u64) {
+    pub fn wait(&mut self, need: Need, stream: Stream) {
         self.want(&need);
-        let since = self.waiting.get(&context_id).map_or(now, |waiting| waiting.since);
-        let fetches = self.fetches;
-        self.waiting.insert(context_id, Waiting { need, since, fetches });
-    }
-
-    /// Forgets streams that have ended while they waited, when twice as many wait as did the last time. Leaves the effective
-    /// context at one of them.
-    pub fn forget_gone(&mut self) {
-        if self.waiting.len() < self.crowd {
-            return;
-        }
-        self.waiting
-            .retain(|context_id, _| hostcalls::set_effective_context(*context_id).is_ok());
-        self.crowd = self.waiting.len().saturating_mul(2).max(CROWD);
+        self.waiting.put(need, stream);
     }
 
     /// Sees to it that this is asked for soon.
@@ -94,17 +68,10 @@ impl Gate {
         }
     }
 
-    /// Whether so many streams wait for a key of this issuer already that one more is refused: any client can invent key ids.
-    pub fn crowded(&self, need: &Need) -> bool {
-        let waits = |waiting: &&Waiting| waiting.need == *need;
-        matches!(need, Need::Keys(_)) && self.waiting.values().filter(waits).count() >= MOST_WAITING
-    }
-
     /// How soon the root context must run again, in milliseconds.
     pub fn next_tick(&self) -> u64 {
-        let keys_came = |waiting: &Waiting| matches!(waiting.need, Need::Keys(_)) && waiting.fetches != self.fetches;
         if self.swept_at == 0
-            || self.waiting.values().any(keys_came)
+            || self.waiting.in_arrears()
             || !self.wanted.is_empty()
             || self.state.introspections_wanted()
         {
@@ -127,13 +94,7 @@ impl Gate {
     }
 }
 
-/// How many streams of a VM may wait for keys of one issuer.
-const MOST_WAITING: usize = 512;
-
-/// So many may wait before anybody looks whether they are still there.
-pub const CROWD: usize = 1000;
-
-/// A call must be made that a stream asked for.
+/// A call must be made that a stream asked for, or it is a waiting stream's turn.
 const SOON: u64 = 1;
 /// Another VM has the answer soon.
 pub const AGAIN: u64 = 4;

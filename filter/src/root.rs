@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_access::config::Config;
 use postern_access::confirmation::sha256;
 use postern_access::forwarded::Authorization;
 use postern_access::introspection::{Asked, Question};
@@ -12,6 +13,7 @@ use postern_access::policy::{Need, Policy};
 use postern_access::shared_answers::Slots;
 use postern_access::signed_answer;
 use postern_access::state::State;
+use postern_access::waiting::Waiting;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, RootContext};
 use proxy_wasm::types::{BufferType, MapType};
@@ -21,7 +23,8 @@ use crate::answers::{self, Look};
 use crate::callbacks;
 use crate::calls::{self, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
-use crate::gate::{AGAIN, CROWD, Gate, Shared, now};
+use crate::foreign_functions;
+use crate::gate::{AGAIN, Gate, Shared, now};
 use crate::metrics::Metrics;
 use crate::proofs;
 use crate::signatures;
@@ -72,12 +75,9 @@ impl RootContext for Root {
         feeds::follow(&mut gate, now);
         fetch_keys(&mut gate, now);
         look_up_users(&mut gate);
-        let Introspected { answered, failed } = introspect(&mut gate, now);
+        introspect(&mut gate, now);
         if !gate.waiting.is_empty() {
-            // A question about a token is always answered; a flood of them is not to be gone through at every tick.
-            settle_waiting(&mut gate, &failed, now, |need| {
-                !matches!(need, Need::Introspection(_)) || answered.contains(need)
-            });
+            settle_waiting(&mut gate, now);
             self.own_context();
         }
         if now >= gate.swept_at.saturating_add(SWEEP) {
@@ -102,38 +102,19 @@ impl Context for Root {
             .ok()
             .flatten()
             .unwrap_or_default();
-        // What a question about a token was for; anything else may concern everybody who waits.
-        let asked = match &call {
-            Call::Introspection(question) => Some(question.need()),
-            _ => None,
-        };
-        let failed = match call {
+        match call {
             Call::TokenFeed => {
                 feeds::tokens_answered(&mut gate, status, &body, now);
-                None
+                forgotten_questions(&mut gate);
             }
-            Call::PermissionFeed => {
-                feeds::permissions_answered(&mut gate, status, &body, now);
-                None
-            }
+            Call::PermissionFeed => feeds::permissions_answered(&mut gate, status, &body, now),
             Call::Keys(index) => keys_answered(&mut gate, index, status, &body, now),
             Call::Discovery(index) => keys_discovered(&mut gate, index, status, &body, now),
-            Call::Authorities { user, change } => match authorities(status, &body) {
-                Some(names) => {
-                    gate.state.set_authorities(&user, change, names);
-                    None
-                }
-                None => {
-                    log::warn!("the login service did not say what a changed user may do; refusing that user for now");
-                    Some(Need::Authorities(user))
-                }
-            },
+            Call::Authorities { user, change } => authorities_answered(&mut gate, user, change, status, &body),
             Call::Introspection(question) => introspected(&mut gate, &question, status, &body, now),
-        };
+        }
         feeds::follow(&mut gate, now);
-        settle_waiting(&mut gate, failed.as_slice(), now, |need| {
-            asked.as_ref().is_none_or(|asked| asked == need)
-        });
+        settle_waiting(&mut gate, now);
         self.own_context();
         gate.set_tick();
     }
@@ -151,6 +132,7 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     // Of a hundred thousand rules, the text takes as much room as what is made of them.
     drop(json);
     let config = policy.config();
+    known_clusters(config)?;
     let mut state = State::new(config, seed()).map_err(|error| format!("plugin configuration: issuers: {error}"))?;
     signatures::adopt_natives(&mut state);
     let drawn = secret();
@@ -170,10 +152,8 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
         token_poll: Poll::new(config.auth_server.as_ref()),
         permission_poll: Poll::new(config.login_service.as_ref()),
         calls: Default::default(),
-        waiting: Default::default(),
-        crowd: CROWD,
+        waiting: Waiting::new(config.hold.millis),
         wanted: Vec::new(),
-        fetches: 0,
         introspection_failing: false,
         answers,
         metrics: Metrics::define(&policy),
@@ -184,6 +164,19 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
     // Calls cannot be made while the host is still starting: the first tick makes them.
     gate.set_tick();
     Ok(Rc::new(RefCell::new(gate)))
+}
+
+/// A cluster that does not exist would make every request wait in vain.
+fn known_clusters(config: &Config) -> Result<(), String> {
+    let unknown = config
+        .clusters()
+        .find(|(_, cluster)| foreign_functions::has_cluster(cluster) == Some(false));
+    match unknown {
+        Some((key, cluster)) => Err(format!(
+            "plugin configuration: {key}: the host has no cluster `{cluster}`; add it, or write the name of one that it has"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The one random number of a VM: it keys the hash tables.
@@ -205,8 +198,8 @@ fn fetch_keys(gate: &mut Gate, now: u64) {
     }
 }
 
-/// Asks for an issuer's keys, or first where they are. `false`: the host would not make the call.
-fn request_keys(gate: &mut Gate, index: usize, now: u64) -> bool {
+/// Asks for an issuer's keys, or first where they are.
+fn request_keys(gate: &mut Gate, index: usize, now: u64) {
     let made = gate.state.keys_request(index, now).and_then(|request| {
         let call = if request.discovery {
             Call::Discovery(index)
@@ -218,38 +211,33 @@ fn request_keys(gate: &mut Gate, index: usize, now: u64) -> bool {
     match made {
         Some((id, call)) => {
             gate.calls.insert(id, call);
-            true
         }
-        None => {
-            gate.state.keys_failed(index, now);
-            false
-        }
+        // The host would not make the call.
+        None => keys_failed(gate, index, now),
     }
 }
 
-/// What is not to be had, if the answer says nothing.
-fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) -> Option<Need> {
+fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) {
     let taken = match status {
         Some(200) => gate.state.set_keys(index, body, now).map_err(|error| error.to_string()),
         status => Err(no_answer(status)),
     };
     match taken {
         Ok(unusable) => {
-            gate.fetches = gate.fetches.wrapping_add(1);
+            gate.waiting.answered(&Need::Keys(index));
             if let Some(why) = unusable {
                 let name = issuer_name(gate, index);
                 log::warn!(
                     "issuer {index} of the configuration ({name}) has no keys now, and its tokens are refused: {why}"
                 );
             }
-            None
         }
-        Err(why) => Some(keys_missing(gate, index, &why, now)),
+        Err(why) => keys_missing(gate, index, &why, now),
     }
 }
 
-/// The same for the document that says where the keys are; if it says so, they are asked for at once.
-fn keys_discovered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) -> Option<Need> {
+/// The document came that says where the keys are; if it says so, they are asked for at once.
+fn keys_discovered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) {
     let taken = match status {
         Some(200) => gate
             .state
@@ -258,16 +246,20 @@ fn keys_discovered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u
         status => Err(no_answer(status)),
     };
     match taken {
-        Ok(()) => (!request_keys(gate, index, now)).then_some(Need::Keys(index)),
-        Err(why) => Some(keys_missing(gate, index, &why, now)),
+        Ok(()) => request_keys(gate, index, now),
+        Err(why) => keys_missing(gate, index, &why, now),
     }
 }
 
-fn keys_missing(gate: &mut Gate, index: usize, why: &str, now: u64) -> Need {
+fn keys_missing(gate: &mut Gate, index: usize, why: &str, now: u64) {
     let name = issuer_name(gate, index);
     log::warn!("the keys of issuer {index} of the configuration ({name}) could not be fetched: {why}");
+    keys_failed(gate, index, now);
+}
+
+fn keys_failed(gate: &mut Gate, index: usize, now: u64) {
     gate.state.keys_failed(index, now);
-    Need::Keys(index)
+    gate.waiting.lost(&Need::Keys(index));
 }
 
 fn issuer_name(gate: &Gate, index: usize) -> &str {
@@ -283,12 +275,29 @@ fn look_up_users(gate: &mut Gate) {
     for user in wanted {
         // Without a change there is nothing to look up any more.
         let Some(change) = gate.state.change_of(&user) else {
+            gate.waiting.answered(&Need::Authorities(user));
             continue;
         };
         let path = format!("/getAllPermissionByUserId?userId={}", calls::query_value(&user));
         let authorization = gate.credentials.login_service.as_deref();
-        if let Some(id) = calls::get(&server.cluster, &server.authority, &path, authorization, CALL_TIMEOUT) {
-            gate.calls.insert(id, Call::Authorities { user, change });
+        match calls::get(&server.cluster, &server.authority, &path, authorization, CALL_TIMEOUT) {
+            Some(id) => {
+                gate.calls.insert(id, Call::Authorities { user, change });
+            }
+            None => gate.waiting.lost(&Need::Authorities(user)),
+        }
+    }
+}
+
+fn authorities_answered(gate: &mut Gate, user: String, change: u64, status: Option<u16>, body: &[u8]) {
+    match authorities(status, body) {
+        Some(names) => {
+            gate.state.set_authorities(&user, change, names);
+            gate.waiting.answered(&Need::Authorities(user));
+        }
+        None => {
+            log::warn!("the login service did not say what a changed user may do; refusing that user for now");
+            gate.waiting.lost(&Need::Authorities(user));
         }
     }
 }
@@ -304,18 +313,8 @@ fn authorities(status: Option<u16>, body: &[u8]) -> Option<Vec<String>> {
         .collect()
 }
 
-/// What became of questions that were due.
-#[derive(Default)]
-struct Introspected {
-    /// Another VM has been told.
-    answered: Vec<Need>,
-    /// The host would not make the call, or the answer says nothing.
-    failed: Vec<Need>,
-}
-
 /// Asks the auth server about tokens that only it can tell good from bad (RFC 7662 section 2.1), unless another VM does.
-fn introspect(gate: &mut Gate, now: u64) -> Introspected {
-    let mut became = Introspected::default();
+fn introspect(gate: &mut Gate, now: u64) {
     for question in gate.state.introspections_due(now) {
         match answers::look(gate.answers.as_ref(), question.token(), now) {
             Look::Ask => {}
@@ -324,13 +323,10 @@ fn introspect(gate: &mut Gate, now: u64) -> Introspected {
                 continue;
             }
             Look::Answered(body, at) => {
-                let taken = gate.policy.introspected(&question, &body, &mut gate.state, at);
-                let list = if taken.is_ok() {
-                    &mut became.answered
-                } else {
-                    &mut became.failed
-                };
-                list.push(question.need());
+                match gate.policy.introspected(&question, &body, &mut gate.state, at) {
+                    Ok(()) => gate.waiting.answered(&question.need()),
+                    Err(_) => gate.waiting.lost(&question.need()),
+                }
                 continue;
             }
         }
@@ -346,11 +342,17 @@ fn introspect(gate: &mut Gate, now: u64) -> Introspected {
             None => {
                 gate.state.introspection_failed(&question);
                 answers::share(gate.answers.as_ref(), question.token(), None, now);
-                became.failed.push(question.need());
+                gate.waiting.lost(&question.need());
             }
         }
     }
-    became
+}
+
+/// A document of the feed can make us forget what was being asked. Who waits for that is to ask anew.
+fn forgotten_questions(gate: &mut Gate) {
+    let state = &gate.state;
+    gate.waiting
+        .answered_all(|need| matches!(need, Need::Introspection(token) if !state.asks_about(token)));
 }
 
 /// Sends one question to whom it is for. `None`: the host would not make the call.
@@ -380,8 +382,7 @@ fn ask(gate: &Gate, question: &Question, form: &str) -> Option<u32> {
     calls::post(cluster, url, form, authorization, accept, CALL_TIMEOUT)
 }
 
-/// What is not to be had, if the answer says nothing.
-fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body: &[u8], now: u64) -> Option<Need> {
+fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body: &[u8], now: u64) {
     let taken = match status {
         Some(200) => gate
             .policy
@@ -398,7 +399,7 @@ fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body:
     match taken {
         Ok(()) => {
             gate.introspection_failing = false;
-            None
+            gate.waiting.answered(&question.need());
         }
         Err(why) => {
             // Once per outage, not once per token.
@@ -406,7 +407,7 @@ fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body:
                 log::warn!("nobody could be asked about an opaque token: {why}; refusing such tokens for now");
             }
             gate.introspection_failing = true;
-            Some(question.need())
+            gate.waiting.lost(&question.need());
         }
     }
 }

@@ -7,10 +7,11 @@ use postern_access::denial::Denial;
 use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
 use postern_access::report::{self, Verdict};
 use postern_access::request::{Debugging, Request};
+use postern_access::waiting::{Portion, Stream, Turn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, MapType};
 
-use crate::gate::{Gate, Shared, Waiting, clock, millis};
+use crate::gate::{Gate, Shared, clock, millis};
 use crate::headers::Headers;
 use crate::proofs;
 
@@ -22,74 +23,68 @@ pub fn request_headers(gate: Option<&Shared>, context_id: u32) -> Action {
     };
     let mut gate = gate.borrow_mut();
     let began = clock();
-    match check(&mut gate, began, millis(began), &[]) {
+    let now = millis(began);
+    let stream = Stream {
+        id: context_id,
+        since: now,
+        decider: None,
+    };
+    match check(&mut gate, stream, began, now) {
         Outcome::Passed => Action::Continue,
         Outcome::Refused => Action::Pause,
-        Outcome::Waits(need, now) => {
-            gate.forget_gone();
+        Outcome::Waits(need, stream) => {
+            gate.waiting.forget_gone(is_there);
             let _ = hostcalls::set_effective_context(context_id);
-            gate.wait(context_id, need, now);
+            gate.wait(need, stream);
             gate.set_tick();
             Action::Pause
         }
     }
 }
 
-/// Decides again for the streams that wait for what is `concerned`, and for those that have waited too long. `failed`: what
-/// turned out not to be had; who waits for it is refused.
+/// Decides again for the streams that wait for what has come, and refuses those that have waited too long or in vain: as
+/// many as one entry may take; the others' turn comes with the next ones.
 ///
 /// Leaves the effective context at the last stream; the caller sets its own again.
-pub fn settle_waiting(gate: &mut Gate, failed: &[Need], now: u64, concerned: impl Fn(&Need) -> bool) {
-    let hold = gate.policy.config().hold.millis;
-    let late = |waiting: &Waiting| now > waiting.since.saturating_add(hold);
-    let fetches = gate.fetches;
-    let mut room = BATCH;
-    let mut due = |waiting: &Waiting| {
-        let verifies = matches!(waiting.need, Need::Keys(_) | Need::Snapshots);
-        // Who waits for keys is decided about when some have come since.
-        let idle = matches!(waiting.need, Need::Keys(_)) && waiting.fetches == fetches;
-        let due = late(waiting) || failed.contains(&waiting.need) || (concerned(&waiting.need) && !idle);
-        let now = due && (!verifies || room > 0 || failed.contains(&waiting.need));
-        room = room.saturating_sub(usize::from(now && verifies));
-        now
-    };
-    let due: Vec<_> = gate.waiting.extract_if(.., |_, waiting| due(waiting)).collect();
-    for (context_id, waiting) in due {
-        if hostcalls::set_effective_context(context_id).is_err() {
+pub fn settle_waiting(gate: &mut Gate, now: u64) {
+    let mut portion = Portion::default();
+    while let Some(turn) = gate.waiting.next(&mut portion, now) {
+        let (Turn::Decide(stream) | Turn::Refuse(stream, _)) = &turn;
+        if !is_there(stream.id) {
+            portion.was_gone(&turn);
             continue;
         }
-        let given_up = if late(&waiting) {
-            std::slice::from_ref(&waiting.need)
-        } else {
-            failed
-        };
-        match check(gate, None, now, given_up) {
-            // The stream may be gone already; then there is nothing to resume.
-            Outcome::Passed => {
-                let _ = hostcalls::resume_http_request();
-            }
-            Outcome::Refused => {}
-            Outcome::Waits(need, _) => gate.wait(context_id, need, waiting.since),
+        match turn {
+            Turn::Refuse(stream, need) => give_up(gate, stream, &need, now),
+            Turn::Decide(stream) => match check(gate, stream, None, now) {
+                // The stream may be gone already; then there is nothing to resume.
+                Outcome::Passed => {
+                    let _ = hostcalls::resume_http_request();
+                }
+                Outcome::Refused => {}
+                Outcome::Waits(need, stream) => gate.wait(need, stream),
+            },
         }
     }
 }
 
-/// Of how many streams the tokens are verified in one entry: a host may end one that takes too long. The others' turn comes
-/// with the next tick.
-const BATCH: usize = 8;
+/// Whether a stream has not ended. Leaves the effective context there.
+fn is_there(context_id: u32) -> bool {
+    hostcalls::set_effective_context(context_id).is_ok()
+}
 
 enum Outcome {
     /// Decided and prepared for the upstream.
     Passed,
     /// A local response was sent.
     Refused,
-    /// Not decided: paused since then.
-    Waits(Need, u64),
+    /// Not decided.
+    Waits(Need, Stream),
 }
 
 /// Decides for the request in the effective context, and acts on it. `began`: the host's clock when the request came; not
 /// known of one that has waited.
-fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) -> Outcome {
+fn check(gate: &mut Gate, stream: Stream, began: Option<Duration>, now: u64) -> Outcome {
     let Some(headers) = Headers::of_request() else {
         refuse_without_gate();
         return Outcome::Refused;
@@ -119,13 +114,10 @@ fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) 
         }
     }
     let decision = match decision {
-        Decision::Need(need) if given_up.contains(&need) || gate.crowded(&need) => Decision::Deny(need.unavailable()),
+        Decision::Need(need) if is_crowded(gate, stream, &need, now) => Decision::Deny(need.unavailable()),
         decision => decision,
     };
     let micros = time(gate, &request, began);
-    let explain = |gate: &Gate, verdict: &Verdict<'_>| {
-        (request.debugging != Debugging::No).then(|| report::explanation(&gate.policy, verdict, &trace, micros))
-    };
     match decision {
         Decision::Allow(allowed) => {
             let verdict = match &allowed.shadowed {
@@ -140,26 +132,62 @@ fn check(gate: &mut Gate, began: Option<Duration>, now: u64, given_up: &[Need]) 
             gate.metrics.counters.count(&verdict, &trace);
             report(gate, &request, &verdict, &trace, now);
             if request.debugging == Debugging::Probe {
-                probed(gate, explain(gate, &verdict).as_deref());
+                probed(gate, explain(gate, &request, &verdict, &trace, micros).as_deref());
                 return Outcome::Refused;
             }
             prepare(gate, &request, &allowed);
             Outcome::Passed
         }
         Decision::Deny(denial) => {
-            let verdict = Verdict::Refused(&denial);
-            gate.metrics.counters.count(&verdict, &trace);
-            report(gate, &request, &verdict, &trace, now);
-            answer(gate, &denial, now, &request, explain(gate, &verdict).as_deref());
+            refuse(gate, &request, &denial, &trace, micros, now);
             Outcome::Refused
         }
         Decision::Need(need) => {
             if began.is_some() {
                 gate.metrics.counters.count(&Verdict::Held, &trace);
             }
-            Outcome::Waits(need, now)
+            let decider = trace.decider;
+            Outcome::Waits(need, Stream { decider, ..stream })
         }
     }
+}
+
+/// Whether so many wait for this already that one more is refused: any client can cause that.
+fn is_crowded(gate: &mut Gate, stream: Stream, need: &Need, now: u64) -> bool {
+    let full = gate.waiting.is_full(need, now, is_there);
+    let _ = hostcalls::set_effective_context(stream.id);
+    full
+}
+
+/// Refuses the request in the effective context, as it waited in vain. Nothing is decided: many are refused at a time.
+fn give_up(gate: &mut Gate, stream: Stream, need: &Need, now: u64) {
+    let Some(headers) = Headers::of_request() else {
+        refuse_without_gate();
+        return;
+    };
+    let request = gate.policy.read(headers.iter());
+    let mut trace = Trace::default();
+    trace.decider = stream.decider;
+    refuse(gate, &request, &need.unavailable(), &trace, None, now);
+}
+
+fn refuse(gate: &mut Gate, request: &Request<'_>, denial: &Denial, trace: &Trace, micros: Option<u64>, now: u64) {
+    let verdict = Verdict::Refused(denial);
+    gate.metrics.counters.count(&verdict, trace);
+    report(gate, request, &verdict, trace, now);
+    let explanation = explain(gate, request, &verdict, trace, micros);
+    answer(gate, denial, now, request, explanation.as_deref());
+}
+
+/// What the holder of the debug secret is told.
+fn explain(
+    gate: &Gate,
+    request: &Request<'_>,
+    verdict: &Verdict<'_>,
+    trace: &Trace,
+    micros: Option<u64>,
+) -> Option<String> {
+    (request.debugging != Debugging::No).then(|| report::explanation(&gate.policy, verdict, trace, micros))
 }
 
 /// Times a decision now and then, and every one that explains itself: the clock is a host call.

@@ -66,6 +66,41 @@ fn started(kind: HostKind, provider: &FakeIssuer, upstream: &EchoUpstream, dpop:
     host
 }
 
+/// A rule that only reports would refuse for another reason; whoever replays the proof is not told to be its owner.
+#[test]
+fn a_proof_is_good_once_under_a_rule_in_shadow_mode_too() {
+    compare_hosts(|kind| {
+        let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());
+        let jwks = json!({ "cluster": "auth-server", "uri": format!("{ISSUER}/keys") });
+        let issuer = json!({ "issuer": ISSUER, "jwks": jwks });
+        let rules = json!([
+            { "path": "/demo/test", "any_authority": ["nobody"], "mode": "shadow" }, { "path": "/demo/any" }
+        ]);
+        let host = start(
+            kind,
+            &provider,
+            &upstream,
+            issuer,
+            json!({ "dpop": {}, "rules": rules }),
+        );
+        let visit = Visit::new(Servers::shared(), &host);
+        let plain = KEYS[0].token("first", &json!({ "authorities": ["clerk"] }));
+        visit.wait(Duration::from_secs(20), 200, &Request::get("/demo/any").bearer(&plain));
+        let token = bound_token();
+        let stolen = call(&token, &proof(&CLIENT, &token, |_| {}));
+        let before = upstream.heads().len();
+        for _ in 0..8 {
+            assert_eq!(visit.status(&stolen), 200);
+        }
+        let told: Vec<_> = upstream.heads()[before..]
+            .iter()
+            .map(|head| head.contains("x-user-id: ada"))
+            .collect();
+        assert_eq!(told, [true, false, false, false, false, false, false, false]);
+        visit.seen()
+    });
+}
+
 fn challenge(answer: &Response) -> &str {
     answer.header("www-authenticate").unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The whole path on real programs. Each scenario runs on host-gateway and on Envoy, and what a client sees must be the
 //! same on both.
 
-#![allow(clippy::panic, reason = "a test may panic")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod architecture;
 mod calls;
@@ -10,15 +10,18 @@ mod client_certificates;
 mod closed_by_default;
 mod contracts;
 mod cors;
+mod crowds;
 mod curl;
 mod dpop;
 mod feeds;
+mod forged;
 mod holes;
 mod identity_headers;
 mod imported_tokens;
 mod issuers;
 mod key_rotation;
 mod logout;
+mod mistakes;
 mod one_vm;
 mod opaque_tokens;
 mod operators;
@@ -36,3 +39,4 @@ mod single_sign_on;
 mod streaming;
 mod trap;
 mod upgrades;
+mod warm;

@@ -143,7 +143,7 @@ fn shadow_mode_as_a_whole_lets_everything_pass_at_once() {
             },
             ..servers.stack.clone()
         };
-        let changes = [("mode", json!("shadow")), ("hold", json!("1h"))];
+        let changes = [("mode", json!("shadow")), ("hold", json!("60s"))];
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &changes));
         let visit = Visit::new(servers, &host);
         let token = visit.log_in(&visit.user("all-shadow", &[])).access;

@@ -1,0 +1,64 @@
+//! Mistakes in the configuration of the filter: `postern-gateway check` finds them, and says where.
+
+use std::{fs, process::Command};
+
+use postern_e2e::servers::{folder, workspace};
+use serde_json::{Value, json};
+
+/// What `check` says of a `gateway.yaml` whose filter is configured so.
+fn check(configuration: &Value) -> (bool, String) {
+    let (workspace, folder) = (workspace(), folder("mistakes"));
+    let file = folder.join("gateway.yaml");
+    let text = json!({
+        "listeners": [ { "address": "127.0.0.1:0" } ],
+        "routes": [ { "prefix": "/", "cluster": "up" } ],
+        "clusters": { "up": { "endpoints": [ "127.0.0.1:9" ] } },
+        "plugins": [ { "name": "auth", "wasm": workspace.filter(), "configuration": configuration } ],
+    });
+    fs::write(&file, text.to_string()).expect("a folder of its own");
+    let mut command = Command::new(workspace.program("postern-gateway"));
+    let ran = command
+        .arg("check")
+        .arg("--config")
+        .arg(&file)
+        .output()
+        .expect("it runs");
+    (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+}
+
+#[test]
+fn a_cluster_that_does_not_exist_is_found_before_anybody_waits_for_it() {
+    let server = |cluster: &str| json!({ "cluster": cluster, "authority": "auth-server" });
+    for (configuration, key) in [
+        (json!({ "auth_server": server("upp") }), "auth_server.cluster"),
+        (
+            json!({ "auth_server": server("up"), "login_service": server("upp") }),
+            "login_service.cluster",
+        ),
+        (
+            json!({ "issuers": [ { "issuer": "https://id", "jwks": { "cluster": "upp", "uri": "https://id/keys" } } ] }),
+            "issuers[0].jwks.cluster",
+        ),
+        (
+            json!({ "issuers": [ { "introspection": { "cluster": "upp", "uri": "https://id/introspect" } } ] }),
+            "issuers[0].introspection.cluster",
+        ),
+    ] {
+        let (good, said) = check(&configuration);
+        assert!(!good, "{configuration} is taken");
+        let line = format!("plugin configuration: {key}: the host has no cluster `upp`");
+        assert!(said.contains(&line), "no {line} in {said}");
+    }
+    let (good, said) = check(&json!({ "auth_server": server("up"), "login_service": server("up") }));
+    assert!(good, "{said}");
+}
+
+#[test]
+fn a_header_that_means_something_else_cannot_say_who_calls() {
+    for name in [":path", "host", "x a", "content-length", ""] {
+        let (good, said) = check(&json!({ "forward": { "user_id": name } }));
+        assert!(!good, "{name} is taken");
+        let line = format!("plugin configuration: forward.user_id: `{name}`");
+        assert!(said.contains(&line), "no {line} in {said}");
+    }
+}
