@@ -275,6 +275,11 @@ impl Introspections {
             .collect()
     }
 
+    /// Whether a question is open and was not forgotten meanwhile.
+    pub(crate) fn still_asks(&self, question: &Question) -> bool {
+        self.open.iter().any(|open| open.question.number == question.number)
+    }
+
     /// Closes a question. `false`: it had been forgotten.
     pub(crate) fn close(&mut self, question: &Question) -> bool {
         let before = self.open.len();

@@ -67,10 +67,12 @@ impl Slots {
         }
     }
 
-    /// The slot of a token.
-    pub fn of(&self, token: &str) -> Slot {
-        let hash = sha256(&[&self.secret, token.as_bytes()].concat());
-        let [place, id @ ..] = hash;
+    /// The slot of a token. `version`: that of the token feed, as far as it is known here. What was answered before
+    /// something changed (an import makes tokens good that were not) does not count for who has been told of it.
+    pub fn of(&self, token: &str, version: Option<&str>) -> Slot {
+        let token = sha256(&[&self.secret, token.as_bytes()].concat());
+        let [place, ..] = token;
+        let id = sha256(&[&token, version.unwrap_or_default().as_bytes()].concat());
         let (id, _) = id.split_first_chunk().unwrap_or((&[0; 16], &[]));
         Slot {
             key: format!("postern.answers.{:08x}.{:02x}", self.plugin, place % SLOTS),
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn one_asks_and_the_others_take_the_answer() {
         let slots = Slots::new(b"secret", b"plugin", b"{}");
-        let slot = slots.of("token");
+        let slot = slots.of("token", Some("1"));
         assert_eq!(slot.read(b"", NOW), Found::Nothing);
         let claim = slot.claim(NOW);
         assert_eq!(slot.read(&claim, NOW + 1999), Found::Asked);
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_a_vm_that_is_gone_lapses() {
-        let slot = Slots::new(b"secret", b"plugin", b"{}").of("token");
+        let slot = Slots::new(b"secret", b"plugin", b"{}").of("token", Some("1"));
         let claim = slot.claim(NOW);
         assert_eq!(slot.read(&claim, NOW + 2000), Found::Nothing);
         // So does one from the future, after the clock was set back.
@@ -155,8 +157,8 @@ mod tests {
     #[test]
     fn what_is_said_of_another_token_or_to_another_configuration_does_not_count() {
         let slots = Slots::new(b"secret", b"plugin", b"{}");
-        let slot = slots.of("token");
-        let same_place = (0..).map(|n| slots.of(&format!("other-{n}")));
+        let slot = slots.of("token", Some("1"));
+        let same_place = (0..).map(|n| slots.of(&format!("other-{n}"), Some("1")));
         let other = same_place.into_iter().find(|other| other.key == slot.key).unwrap();
         assert_eq!(slot.read(&other.claim(NOW), NOW), Found::Taken);
         assert_eq!(slot.read(&other.answer(b"{}", NOW).unwrap(), NOW), Found::Nothing);
@@ -165,9 +167,12 @@ mod tests {
             Slots::new(b"secret", b"chain", b"{}"),
             Slots::new(b"other", b"plugin", b"{}"),
         ] {
-            let answer = elsewhere.of("token").answer(b"{}", NOW).unwrap();
+            let answer = elsewhere.of("token", Some("1")).answer(b"{}", NOW).unwrap();
             assert_eq!(slot.read(&answer, NOW), Found::Nothing);
         }
+        // An import has made it good meanwhile.
+        let before = slots.of("token", Some("0")).answer(b"{}", NOW).unwrap();
+        assert_ne!(slot.read(&before, NOW), Found::Answer(b"{}", NOW));
         for garbage in [&b"-"[..], &[0; 24], &slot.claim(NOW)[..24]] {
             assert_eq!(slot.read(garbage, NOW), Found::Nothing);
         }
@@ -178,7 +183,7 @@ mod tests {
     fn there_are_only_so_many_slots() {
         let keys = |configuration: &[u8]| {
             let slots = Slots::new(b"secret", b"plugin", configuration);
-            let tokens = (0..5000).map(move |n| slots.of(&n.to_string()).key);
+            let tokens = (0..5000).map(move |n| slots.of(&n.to_string(), None).key);
             tokens.collect::<std::collections::BTreeSet<_>>()
         };
         assert_eq!(keys(b"{}").len(), usize::from(SLOTS));

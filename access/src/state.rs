@@ -437,6 +437,11 @@ impl State {
         self.introspections.due(now)
     }
 
+    /// Whether an answer to this question still counts: it was sent, and nothing has changed since that makes it old.
+    pub fn still_asks(&self, question: &Question) -> bool {
+        self.introspections.still_asks(question)
+    }
+
     /// The auth server did not answer a question.
     pub fn introspection_failed(&mut self, question: &Question) {
         self.introspections.close(question);

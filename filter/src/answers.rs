@@ -1,9 +1,10 @@
 //! Questions about tokens that another VM of this host is asking already: its answer will do.
 
-use postern_access::shared_answers::{Found, Slots};
+use postern_access::shared_answers::{Found, Slot};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
+use crate::gate::Gate;
 use crate::proofs::ABSENT;
 
 /// What to do about a question.
@@ -17,8 +18,8 @@ pub enum Look {
 }
 
 /// Looks whether somebody asks about a token, and claims it if nobody does. Without shared data everybody asks.
-pub fn look(slots: Option<&Slots>, token: &str, now: u64) -> Look {
-    let Some(slot) = slots.map(|slots| slots.of(token)) else {
+pub fn look(gate: &Gate, token: &str, now: u64) -> Look {
+    let Some(slot) = slot(gate, token) else {
         return Look::Ask;
     };
     let Ok((bytes, cas)) = hostcalls::get_shared_data(slot.key()) else {
@@ -40,8 +41,8 @@ pub fn look(slots: Option<&Slots>, token: &str, now: u64) -> Look {
 
 /// The answer to a question of this VM, for those who wait for it elsewhere; `None`: there is none, and the next one may
 /// ask. What another VM wrote meanwhile stays.
-pub fn share(slots: Option<&Slots>, token: &str, answer: Option<&[u8]>, now: u64) {
-    let Some(slot) = slots.map(|slots| slots.of(token)) else {
+pub fn share(gate: &Gate, token: &str, answer: Option<&[u8]>, now: u64) {
+    let Some(slot) = slot(gate, token) else {
         return;
     };
     let Ok((Some(bytes), cas)) = hostcalls::get_shared_data(slot.key()) else {
@@ -52,4 +53,9 @@ pub fn share(slots: Option<&Slots>, token: &str, answer: Option<&[u8]>, now: u64
         // Hosts have no way to remove a value, and an empty one looks like none.
         let _ = hostcalls::set_shared_data(slot.key(), Some(entry.as_deref().unwrap_or(b"-")), cas);
     }
+}
+
+fn slot(gate: &Gate, token: &str) -> Option<Slot> {
+    let slots = gate.answers.as_ref()?;
+    Some(slots.of(token, gate.state.token_version()))
 }

@@ -316,7 +316,7 @@ fn authorities(status: Option<u16>, body: &[u8]) -> Option<Vec<String>> {
 /// Asks the auth server about tokens that only it can tell good from bad (RFC 7662 section 2.1), unless another VM does.
 fn introspect(gate: &mut Gate, now: u64) {
     for question in gate.state.introspections_due(now) {
-        match answers::look(gate.answers.as_ref(), question.token(), now) {
+        match answers::look(gate, question.token(), now) {
             Look::Ask => {}
             Look::Later => {
                 gate.state.put_introspection_off(&question, now.saturating_add(AGAIN));
@@ -341,7 +341,7 @@ fn introspect(gate: &mut Gate, now: u64) {
             }
             None => {
                 gate.state.introspection_failed(&question);
-                answers::share(gate.answers.as_ref(), question.token(), None, now);
+                answers::share(gate, question.token(), None, now);
                 gate.waiting.lost(&question.need());
             }
         }
@@ -383,6 +383,7 @@ fn ask(gate: &Gate, question: &Question, form: &str) -> Option<u32> {
 }
 
 fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body: &[u8], now: u64) {
+    let counts = gate.state.still_asks(question);
     let taken = match status {
         Some(200) => gate
             .policy
@@ -394,8 +395,9 @@ fn introspected(gate: &mut Gate, question: &Question, status: Option<u16>, body:
         }
     };
     // Before anything else is done with it: others wait for it too.
-    let answer = taken.is_ok().then_some(body);
-    answers::share(gate.answers.as_ref(), question.token(), answer, now);
+    if counts {
+        answers::share(gate, question.token(), taken.is_ok().then_some(body), now);
+    }
     match taken {
         Ok(()) => {
             gate.introspection_failing = false;
