@@ -1,9 +1,15 @@
-//! Mistakes in the configuration of the filter: `postern-gateway check` finds them, and says where.
+//! Mistakes in the configuration of the filter: `postern-gateway check` finds them, and says where; Envoy can find some only
+//! later.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, thread, time::Duration};
 
-use postern_e2e::servers::{folder, workspace};
+use postern_e2e::{
+    client::Request,
+    host::{Host, filter_plugin, kinds},
+    servers::{Servers, folder, workspace},
+};
 use serde_json::{Value, json};
+use xtask::stack::{HostKind, Stack};
 
 /// What `check` says of a `gateway.yaml` whose filter is configured so.
 fn check(configuration: &Value) -> (bool, String) {
@@ -60,5 +66,47 @@ fn a_header_that_means_something_else_cannot_say_who_calls() {
         assert!(!good, "{name} is taken");
         let line = format!("plugin configuration: forward.user_id: `{name}`");
         assert!(said.contains(&line), "no {line} in {said}");
+    }
+}
+
+/// Replaces text wherever it stands in a document.
+fn replace(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::String(text) => *text = text.replace(from, to),
+        Value::Array(values) => values.iter_mut().for_each(|value| replace(value, from, to)),
+        Value::Object(members) => members.values_mut().for_each(|value| replace(value, from, to)),
+        _ => {}
+    }
+}
+
+/// Clusters of Envoy may still come, so it starts; what does not change is told less and less often.
+#[test]
+fn a_cluster_that_envoy_does_not_have_is_told_now_and_then() {
+    if !kinds().contains(&HostKind::Envoy) {
+        return;
+    }
+    let stack = Stack {
+        folder: folder("no-cluster"),
+        ..Servers::shared().stack.clone()
+    };
+    let plugin = filter_plugin(&stack, &[("hold", json!("100ms"))]);
+    let host = Host::start_envoy(&stack, &plugin, |bootstrap| {
+        let server = r#""cluster":"login-service""#;
+        assert!(bootstrap.to_string().contains(&server.replace('"', "\\\"")));
+        replace(bootstrap, server, r#""cluster":"login-servise""#);
+    });
+    let call = Request::get("/demo/test").bearer("a.b.c");
+    assert_eq!(call.send(host.port).status, 503);
+    let told = |times: usize| format!("a call to cluster login-servise could not be made ({times} in a row)");
+    let log = || fs::read_to_string(&host.log).unwrap_or_default();
+    for _ in 0..600 {
+        if log().contains(&told(8)) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let log = log();
+    for times in 1..=8 {
+        assert_eq!(log.contains(&told(times)), times.is_power_of_two(), "{times}: {log}");
     }
 }
