@@ -324,6 +324,21 @@ fn what_a_plugin_refuses_is_one_line_with_its_reason() {
 }
 
 #[test]
+fn a_service_that_has_nothing_to_do_is_a_warning() {
+    let folder = folder();
+    let wasm = r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 0))
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))"#;
+    std::fs::write(folder.join("http.wasm"), wat::parse_str(wasm).unwrap()).unwrap();
+    let config = format!("{GOOD}plugins: [ {{ name: idle, wasm: http.wasm, service: true }} ]\n");
+    std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    let finished = run(&["check", "--config", "gateway.yaml"], &folder);
+    assert!(finished.status.success(), "{}", finished.stderr);
+    let expected = "the plugin only has callbacks for requests, and sees none with `service: true`: it does nothing";
+    assert!(finished.stderr.contains(expected), "{}", finished.stderr);
+}
+
+#[test]
 fn a_hundred_thousand_rules_are_a_configuration() {
     let folder = folder();
     std::fs::write(folder.join("refusing.wasm"), wat::parse_str(REFUSING).unwrap()).unwrap();

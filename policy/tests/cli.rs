@@ -400,6 +400,14 @@ cases:
     let ran = cases("Allow");
     assert_eq!(ran.code, 2);
     assert!(ran.err.contains("cases[0]: expect: `Allow` is neither"), "{}", ran.err);
+    let none = file("none.yaml", "cases: []");
+    let ran = run(&["test", "--config", plugin.to_str().unwrap(), none.to_str().unwrap()]);
+    assert!(
+        ran.err
+            .contains("none.yaml: cases: is empty: describe at least one request"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]

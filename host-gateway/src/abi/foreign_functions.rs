@@ -2,6 +2,7 @@
 
 mod compression;
 mod filter_state;
+mod keys;
 mod message;
 mod signature;
 mod spki;
