@@ -3,7 +3,11 @@
 //! cargo-fuzz asks for the same flags; by itself it wants a nightly compiler, for sanitizers that code without `unsafe` has
 //! no use for.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,7 +16,8 @@ use crate::{
     workspace::{Workspace, succeed},
 };
 
-/// What is fuzzed; each is a file in `access/fuzz/targets/`, with seeds in `access/fuzz/seeds/`.
+/// What is fuzzed; each is a file in `access/fuzz/targets/`, with seeds in `access/fuzz/seeds/`, and what long runs found in
+/// `access/fuzz/corpus.tar.gz` (few of them reach everything: `-set_cover_merge=1`).
 const TARGETS: &[&str] = &["path", "route", "jws", "snapshot", "config"];
 
 /// Edge coverage, comparisons that guide the mutations, and no optimisation that hides either.
@@ -47,11 +52,12 @@ pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result
     build.arg(&manifest).arg("--target-dir").arg(&folder);
     // With a target named, the flags do not reach build scripts and macros.
     succeed(build.env("RUSTFLAGS", FLAGS))?;
+    let kept = unpack_corpus(workspace, &folder)?;
     for target in targets {
         let mut fuzz = Command::new(folder.join(&host).join("release").join(target));
         // What is found goes into the first folder that is named: never into the seeds.
         match runs {
-            // From the seeds alone and always with the same choices: the same code gives the same answer.
+            // From what is in the repository alone and always with the same choices: the same code gives the same answer.
             Some(runs) => {
                 progress.step(format_args!("fuzzing {target}, {runs} inputs"));
                 let scratch = folder.join("scratch").join(target);
@@ -68,6 +74,7 @@ pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result
             }
         }
         fuzz.arg(workspace.root.join("access/fuzz/seeds").join(target))
+            .arg(kept.join(target))
             .arg(format!("-artifact_prefix={}/{target}-", folder.display()))
             .args([
                 "-print_final_stats=1",
@@ -78,6 +85,18 @@ pub fn run(workspace: &Workspace, progress: &Progress, words: &[&str]) -> Result
         succeed(&mut fuzz)?;
     }
     Ok(())
+}
+
+/// What long runs found, a folder for each target. Returns where they are.
+fn unpack_corpus(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
+    let kept = folder.join("kept");
+    // Nothing there: nothing to remove.
+    let _absent = fs::remove_dir_all(&kept);
+    create(&kept)?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xzf").arg(workspace.root.join("access/fuzz/corpus.tar.gz"));
+    succeed(tar.arg("-C").arg(&kept))?;
+    Ok(kept)
 }
 
 fn create(folder: &Path) -> Result<()> {
