@@ -26,7 +26,7 @@ use crate::dpop::now;
     clippy::arithmetic_side_effects,
     reason = "the tests of the other crate may panic"
 )]
-mod table;
+pub mod table;
 
 /// What the code of this tree says now: 200 or the status of the refusal.
 fn expected(policy: &Policy, state: &mut State, token: &str) -> u16 {

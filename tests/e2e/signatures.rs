@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use jsonwebtoken::Algorithm;
 use postern_e2e::{
     client::Request,
     foreign_issuer::{forge, jwks, sign},
@@ -13,22 +12,7 @@ use postern_e2e::{
 use serde_json::json;
 use xtask::stack::{HostKind, Stack};
 
-use crate::calls::assert_invalid_token;
-
-const ALGORITHMS: [Algorithm; 12] = [
-    Algorithm::HS256,
-    Algorithm::HS384,
-    Algorithm::HS512,
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
+use crate::{calls::assert_invalid_token, forged::table::ALGORITHMS};
 
 #[test]
 fn good_ones_pass_and_forged_ones_do_not() {
