@@ -101,7 +101,7 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// The filter in our gateway, and in Envoy with the bootstrap that our gateway prints.
+/// The filter in our gateway, and in Envoy as our gateway says.
 fn with_filter(bench: &Bench, name: &str, kind: Kind, configuration: &Value) -> Result<[Subject; 2]> {
     let plugin = json!({ "name": "auth", "wasm": bench.tools.filter, "configuration": configuration });
     in_both(bench, name, kind, &[plugin])
@@ -123,10 +123,10 @@ fn in_both(bench: &Bench, name: &str, kind: Kind, plugins: &[Value]) -> Result<[
     let in_gateway = gateway_subject(bench, &format!("host-gateway + {name}"), kind, plugins)?;
     let (name, port) = (format!("Envoy + {name}"), ports::free());
     let file = bench.write(&format!("{}.yaml", file_name(&name)), &gateway(bench, plugins, port)?)?;
-    let bootstrap = printed_bootstrap(bench, &file)?;
+    let printed = printed_bootstrap(bench, &file)?;
     let in_envoy = Subject {
         guards: in_gateway.guards,
-        ..envoy_subject(bench, &name, kind, &bootstrap, port)?
+        ..envoy_subject(bench, &name, kind, &with_filters_of(bench, &printed, port)?, port)?
     };
     Ok([in_gateway, in_envoy])
 }
@@ -149,12 +149,12 @@ fn envoy_alone(bench: &Bench, name: &str, tokens: Kind, filters: &[Value]) -> Re
     let port = ports::free();
     Ok(Subject {
         guards: !filters.is_empty(),
-        ..envoy_subject(bench, name, tokens, &envoy(bench, filters, port).to_string(), port)?
+        ..envoy_subject(bench, name, tokens, &envoy(bench, filters, &[], port), port)?
     })
 }
 
-fn envoy_subject(bench: &Bench, name: &str, tokens: Kind, bootstrap: &str, port: u16) -> Result<Subject> {
-    let file = bench.write(&format!("{}.json", file_name(name)), bootstrap)?;
+fn envoy_subject(bench: &Bench, name: &str, tokens: Kind, bootstrap: &Value, port: u16) -> Result<Subject> {
+    let file = bench.write(&format!("{}.json", file_name(name)), &bootstrap.to_string())?;
     let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];
     let mut command = vec![bench.tools.envoy.display().to_string(), "-c".into(), file];
     command.extend(flags.map(str::to_owned));
@@ -230,7 +230,7 @@ fn gateway(bench: &Bench, plugins: &[Value], port: u16) -> Result<String> {
 }
 
 /// The bootstrap that our own gateway prints: what somebody runs who moves to Envoy with the same file.
-fn printed_bootstrap(bench: &Bench, gateway_yaml: &str) -> Result<String> {
+fn printed_bootstrap(bench: &Bench, gateway_yaml: &str) -> Result<Value> {
     let output = Command::new(&bench.tools.gateway)
         .args(["envoy", "--config", gateway_yaml])
         .output()
@@ -241,12 +241,28 @@ fn printed_bootstrap(bench: &Bench, gateway_yaml: &str) -> Result<String> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    String::from_utf8(output.stdout).context("the bootstrap is not UTF-8")
+    serde_json::from_slice(&output.stdout).context("the bootstrap is not JSON")
 }
 
-/// Envoy with these HTTP filters, and nothing else that would cost.
-fn envoy(bench: &Bench, filters: &[Value], port: u16) -> Value {
-    let router = json!({ "name": "envoy.filters.http.router",
+/// The plugins of a printed bootstrap, and the servers that they ask, in an Envoy like that of all others: time limits,
+/// retries and forwarded addresses are on for everybody or for nobody.
+fn with_filters_of(bench: &Bench, printed: &Value, port: u16) -> Result<Value> {
+    let filters = printed
+        .pointer("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters")
+        .and_then(Value::as_array);
+    let clusters = printed.pointer("/static_resources/clusters").and_then(Value::as_array);
+    let (filters, clusters) = filters.zip(clusters).context("the bootstrap has no plugins")?;
+    let but = |list: &[Value], name: &str| -> Vec<Value> {
+        list.iter().filter(|entry| entry["name"] != name).cloned().collect()
+    };
+    Ok(envoy(bench, &but(filters, ROUTER), &but(clusters, "up"), port))
+}
+
+const ROUTER: &str = "envoy.filters.http.router";
+
+/// Envoy with these HTTP filters and these clusters beside the upstream, and nothing else that would cost.
+fn envoy(bench: &Bench, filters: &[Value], clusters: &[Value], port: u16) -> Value {
+    let router = json!({ "name": ROUTER,
         "typed_config": { "@type": typed("filters.http.router.v3.Router") } });
     let http_filters = [filters, &[router]].concat();
     let connection_manager = json!({
@@ -256,14 +272,16 @@ fn envoy(bench: &Bench, filters: &[Value], port: u16) -> Value {
             "routes": [ { "match": { "prefix": "/" }, "route": { "cluster": "up", "timeout": "0s" } } ] } ] },
         "http_filters": http_filters,
     });
+    let upstream = json!({ "name": "up", "type": "STATIC", "connect_timeout": "2s",
+        "load_assignment": { "cluster_name": "up",
+            "endpoints": [ { "lb_endpoints": [ { "endpoint": { "address": address(bench.upstream_port) } } ] } ] },
+        "circuit_breakers": { "thresholds": [
+            { "max_connections": 10000, "max_pending_requests": 10000, "max_requests": 10000 } ] } });
+    let clusters = [clusters, &[upstream]].concat();
     json!({ "static_resources": {
         "listeners": [ { "name": "l", "address": address(port),
             "filter_chains": [ { "filters": [ { "name": "hcm", "typed_config": connection_manager } ] } ] } ],
-        "clusters": [ { "name": "up", "type": "STATIC", "connect_timeout": "2s",
-            "load_assignment": { "cluster_name": "up",
-                "endpoints": [ { "lb_endpoints": [ { "endpoint": { "address": address(bench.upstream_port) } } ] } ] },
-            "circuit_breakers": { "thresholds": [
-                { "max_connections": 10000, "max_pending_requests": 10000, "max_requests": 10000 } ] } } ],
+        "clusters": clusters,
     } })
 }
 
