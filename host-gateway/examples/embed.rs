@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The plugin may call the cluster `directory`; we answer, from wherever we like.
         let clusters = Clusters::answered_by(["directory"], |cluster, request: Request<Bytes>| {
             println!("call to {cluster}: {} {}", request.method(), request.uri());
-            Box::pin(async { Some(Response::new(Bytes::from("an answer"))) })
+            Box::pin(async { Ok(Response::new(Bytes::from("an answer"))) })
         });
         let plugins = Plugins::start(&[module], clusters, process.clone())?;
         exchange(&plugins).await

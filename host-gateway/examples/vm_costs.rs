@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use postern_gateway::cluster::Clusters;
+use postern_gateway::cluster::{CallError, Clusters};
 use postern_gateway::plugin::{
     CodeCache, Connection, Loading, PluginConfig, PluginModule, PluginProcess, Plugins, Verdict,
 };
@@ -84,7 +84,7 @@ fn starts(module: &Arc<PluginModule>) -> Result<(Duration, u64), Failed> {
     let (mut times, mut held) = (Vec::new(), Vec::new());
     let before = resident_kib()?;
     for _ in 0..VMS {
-        let clusters = Clusters::answered_by([""; 0], |_, _| Box::pin(async { None }));
+        let clusters = Clusters::answered_by([""; 0], |_, _| Box::pin(async { Err(CallError::UnknownCluster) }));
         let (plugins, time) = timed(|| Ok(Plugins::start(modules, clusters, Arc::clone(&process))?))?;
         times.push(time);
         held.push(plugins);
@@ -96,7 +96,7 @@ fn starts(module: &Arc<PluginModule>) -> Result<(Duration, u64), Failed> {
 
 /// From a request that traps to the answer of the next one, the median.
 async fn trap_to_service(module: Arc<PluginModule>) -> Result<Duration, Failed> {
-    let clusters = Clusters::answered_by([""; 0], |_, _| Box::pin(async { None }));
+    let clusters = Clusters::answered_by([""; 0], |_, _| Box::pin(async { Err(CallError::UnknownCluster) }));
     let plugins = Plugins::start(&[module], clusters, PluginProcess::new())?;
     let mut times = Vec::new();
     for _ in 0..9 {

@@ -36,8 +36,8 @@ use tokio::time::Instant;
 use wasmtime::{Memory, TypedFunc};
 
 use crate::cluster::Clusters;
-use crate::plugin::PropertyEncoding;
 use crate::plugin::process::PluginProcess;
+use crate::plugin::{Compat, PropertyEncoding};
 use crate::vm::deadline::Running;
 use crate::vm::limits::{Limits, Share};
 use crate::vm::stats::PluginStats;
@@ -59,6 +59,7 @@ pub(crate) struct Identity {
     pub(crate) vm_configuration: Bytes,
     pub(crate) configuration: Bytes,
     pub(crate) properties: PropertyEncoding,
+    pub(crate) compat: Compat,
     /// `NAME=value` each.
     pub(crate) environment: Vec<String>,
     pub(crate) abi: AbiVersion,

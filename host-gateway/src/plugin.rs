@@ -130,12 +130,12 @@ pub enum Isolation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compat {
-    /// While the plugin pauses at a head, the body waits.
+    /// While the plugin pauses at a head, the body waits. A call that nobody answers is answered by the gateway.
     #[default]
     Envoy,
-    /// While the plugin pauses at a head, its body callback sees the body.
+    /// While the plugin pauses at a head, its body callback sees the body. A call that nobody answers has no headers.
     Spec,
-    /// As `envoy`, with `properties: text`.
+    /// As Kong has it: with `properties: text`, and `:dispatch_status` of calls.
     Nginx,
 }
 
@@ -239,7 +239,6 @@ pub struct PluginModule {
     pub(crate) isolation: Isolation,
     /// It sees no requests.
     service: bool,
-    pub(crate) compat: Compat,
     /// Calls in both directions are written to the log.
     pub(crate) trace: bool,
     file: PathBuf,
@@ -307,6 +306,7 @@ impl PluginModule {
                 Compat::Nginx => PropertyEncoding::Text,
                 Compat::Envoy | Compat::Spec => config.properties,
             },
+            compat: config.compat,
             environment: config
                 .environment
                 .iter()
@@ -323,7 +323,6 @@ impl PluginModule {
             reload_backoff: config.reload_backoff.0,
             isolation: config.isolation,
             service: config.service,
-            compat: config.compat,
             trace: loading.traced.contains(&config.name),
             file,
             route: None,
@@ -375,7 +374,7 @@ impl PluginModule {
             && self.failure == other.failure
             && self.reload_backoff == other.reload_backoff
             && self.isolation == other.isolation
-            && self.compat == other.compat
+            && self.identity.compat == other.identity.compat
             && self.guest.allowed == other.guest.allowed
     }
 

@@ -129,13 +129,18 @@ cases:
     expect: { status: 200, upstream: {}, calls: 1 }
   - name: waits in vain
     request: { path: /ask }
-    calls: [ { cluster: auth, failed: true } ]
+    calls: [ { cluster: auth, failed: broken } ]
     expect: { status: 503, upstream: null }
+  # This one only looks whether there are headers.
+  - name: takes for an answer what the host says in the place of an upstream
+    request: { path: /ask }
+    calls: [ { cluster: auth, failed: unreachable } ]
+    expect: { status: 200, upstream: {} }
 "#,
     );
     assert_eq!(
         finished.stdout.lines().last(),
-        Some("4 cases, all as expected"),
+        Some("5 cases, all as expected"),
         "{}{}",
         finished.stdout,
         finished.stderr
@@ -155,7 +160,7 @@ cases:
     expect: { status: 200, headers: { content-type: text/html }, body: yes, upstream: { path: /no }, calls: 2 }
   - name: nobody answers
     request: { path: /ask }
-    expect: { status: 503 }
+    expect: { status: 200 }
 "#,
     );
     assert_eq!(finished.status.code(), Some(1));
@@ -198,7 +203,7 @@ fn a_mistake_in_the_cases_names_its_place() {
             "error: cases.yaml:1:10: cases[0].upstream.status: 101 is not the status of an answer: write one from 200 to 999",
         ),
         (
-            "cases: [ { name: x, calls: [ { cluster: a, failed: true, status: 200 } ] } ]",
+            "cases: [ { name: x, calls: [ { cluster: a, failed: reset, status: 200 } ] } ]",
             "error: cases.yaml:1:10: cases[0].calls[0].failed: a call that fails has no `status`, `headers` or `body`",
         ),
         (

@@ -13,6 +13,7 @@ mod cors;
 mod crowds;
 mod curl;
 mod dpop;
+mod failed_calls;
 mod feeds;
 mod forged;
 mod holes;

@@ -13,6 +13,9 @@ use super::fields::{self, Fields};
 use super::grpc_calls::GrpcEvent;
 use super::pairs::{self, Pair};
 use super::types::MapType;
+use crate::cluster::CallError;
+use crate::error::UpstreamError;
+use crate::plugin::Compat;
 use crate::vm::memory::Host;
 
 /// What a timeout of zero means: Envoy waits without end; a call that nobody can cancel should not.
@@ -28,6 +31,8 @@ pub(crate) struct HttpCall {
     /// With its body and trailers.
     pub(crate) request: Request<(Bytes, HeaderMap)>,
     pub(crate) timeout: Duration,
+    /// How the guest is told of a failure.
+    pub(crate) compat: Compat,
     /// For its fields, and for what comes of the answer; the body counts for itself.
     pub(crate) charge: Charge,
 }
@@ -41,7 +46,8 @@ pub(crate) enum CallAnswer {
         body: Bytes,
         trailers: Option<HeaderMap>,
     },
-    Failed,
+    /// Nobody answered, or not to the end.
+    Failed(CallError),
 }
 
 impl CallAnswer {
@@ -53,7 +59,7 @@ impl CallAnswer {
                 body.len() as u32,
                 trailers.as_ref().map_or(0, |map| map.len() as u32),
             ),
-            Self::Failed => (0, 0, 0),
+            Self::Failed(_) => (0, 0, 0),
         }
     }
 
@@ -70,13 +76,24 @@ impl CallAnswer {
     pub(crate) fn body(&self) -> Option<&[u8]> {
         match self {
             Self::Answered { body, .. } => Some(body),
-            Self::Failed => None,
+            Self::Failed(_) => None,
+        }
+    }
+
+    /// How the call ended, as Kong shows it among the headers.
+    pub(crate) fn dispatch_status(&self) -> &'static str {
+        match self {
+            Self::Answered { .. } => "ok",
+            Self::Failed(CallError::Upstream(UpstreamError::Timeout | UpstreamError::ConnectTimeout)) => "timeout",
+            Self::Failed(CallError::Upstream(UpstreamError::Protocol)) => "reader failure",
+            Self::Failed(CallError::Upstream(_) | CallError::Incomplete) => "broken connection",
+            Self::Failed(_) => "internal failure",
         }
     }
 }
 
 /// `proxy_http_call(cluster, headers, body, trailers, timeout_ms, *call_id)`. The call belongs to the root context; it
-/// is sent after the callback has returned. Trailers are read and left out: HTTP/1.1 upstreams rarely take them.
+/// is sent after the callback has returned.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own signature")]
 pub(crate) fn http_call(
     host: &mut Host<'_>,
@@ -126,6 +143,7 @@ pub(crate) fn http_call(
         cluster,
         request,
         timeout,
+        compat: state.identity.compat,
         charge,
     });
     host.state_mut().orders.push(Order::HttpCall(call));
@@ -144,7 +162,7 @@ fn charge(host: &Host<'_>, body: &[u8], fields: usize) -> Option<(Bytes, Charge)
 pub(crate) fn get_status(host: &mut Host<'_>, code_out: u32, data_out: u32, size_out: u32) -> Answer {
     let (answer, event) = (host.state().answer.clone(), host.state().grpc_event.clone());
     let (code, message) = match (answer.as_deref(), event.as_deref()) {
-        (Some(CallAnswer::Failed), _) => (Status::BrokenConnection as u32, "reset"),
+        (Some(CallAnswer::Failed(_)), _) => (Status::BrokenConnection as u32, "reset"),
         (None, Some(GrpcEvent::Close { status, message })) => (*status, message.as_str()),
         _ => (0, ""),
     };

@@ -2,8 +2,10 @@
 
 use super::failure::{Answer, Failure, Status};
 use super::fields::{Fields, FieldsMut};
+use super::http_calls::CallAnswer;
 use super::pairs;
 use super::types::{AbiVersion, MapType};
+use crate::plugin::Compat;
 use crate::vm::memory::Host;
 
 /// `proxy_get_header_map_size(map, *size)`: bytes of the serialized map.
@@ -46,6 +48,9 @@ pub(crate) fn get_header_map_value(
     let map = MapType::try_from(map)?;
     with_fields(host, map, |host, fields| {
         let name = host.read(name, name_size)?;
+        if let Some(status) = dispatch_status(host, map, name) {
+            return host.return_bytes(status.as_bytes(), data_out, size_out);
+        }
         match fields.and_then(|fields| fields.first(name)) {
             Some(value) => host.return_bytes(value, data_out, size_out),
             // Before 0.2.0 a miss could not be told from an empty value.
@@ -53,6 +58,14 @@ pub(crate) fn get_header_map_value(
             None => Err(Status::NotFound.into()),
         }
     })
+}
+
+/// Kong has how a call ended beside the fields of its answer, and not among them.
+fn dispatch_status(host: &Host<'_>, map: MapType, name: &[u8]) -> Option<&'static str> {
+    let asked = map == MapType::HttpCallResponseHeaders && name == b":dispatch_status";
+    let state = host.state();
+    (asked && state.identity.compat == Compat::Nginx)
+        .then(|| state.answer.as_deref().map(CallAnswer::dispatch_status))?
 }
 
 /// `proxy_add_header_map_value(map, name, name_size, value, value_size)`.

@@ -1,5 +1,6 @@
 //! Whole calls to a cluster, for plugins: a request with its body, a response with its body.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ pub enum CallError {
     Target,
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    #[error("the response ended before its end")]
+    #[error("the response did not come to its end")]
     Incomplete,
     #[error("the answer is larger than {} MiB", LARGEST_RESPONSE >> 20)]
     TooLarge,
@@ -43,9 +44,7 @@ impl Clusters {
     ) -> Result<(response::Parts, Bytes, Option<HeaderMap>), CallError> {
         if let Some(elsewhere) = &self.elsewhere {
             let answer = tokio::time::timeout(timeout, elsewhere.call(cluster, request.map(|(body, _)| body))).await;
-            let answer = answer
-                .map_err(|_| UpstreamError::Timeout)?
-                .ok_or(UpstreamError::Connect)?;
+            let answer = answer.map_err(|_| UpstreamError::Timeout)??;
             let (head, body) = answer.into_parts();
             if !room(body.len()) {
                 return Err(CallError::NoRoom);
@@ -78,8 +77,10 @@ impl Clusters {
                 RequestBody::Trailed(body, Some(trailers))
             }
         };
+        let begun = Cell::new(false);
         let call = async {
             let answer = cluster.send(head, body, 0).await?;
+            begun.set(true);
             let fields = answer.head.headers.iter();
             if !room(fields.map(|(name, value)| name.as_str().len() + value.len()).sum()) {
                 return Err(CallError::NoRoom);
@@ -89,6 +90,7 @@ impl Clusters {
         };
         match tokio::time::timeout(timeout, call).await {
             Ok(result) => result,
+            Err(_) if begun.get() => Err(CallError::Incomplete),
             Err(_) => Err(CallError::Upstream(UpstreamError::Timeout)),
         }
     }

@@ -6,8 +6,10 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http::{Request, Response};
 
-/// The answer to a call; `None`: there is none, and the plugin is told that the call failed.
-pub type Answering = Pin<Box<dyn Future<Output = Option<Response<Bytes>>>>>;
+use super::CallError;
+
+/// The answer to a call, or how it failed.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Bytes>, CallError>>>>;
 
 /// Takes the name of a cluster and what is asked of it.
 type Answerer = dyn Fn(&str, Request<Bytes>) -> Answering;

@@ -17,8 +17,9 @@ use serde_saphyr::Spanned;
 use tokio::task::LocalSet;
 
 use super::{Loading, PluginConfig, PluginModule, PluginProcess, Plugins};
-use crate::cluster::Clusters;
+use crate::cluster::{CallError, Clusters};
 use crate::config::{self, Source};
+use crate::error::UpstreamError;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -81,13 +82,37 @@ struct Call {
     /// Only calls of this path, with its query.
     #[serde(default)]
     path: Option<String>,
-    /// The call fails: nobody answers.
-    #[serde(default)]
-    failed: bool,
+    /// Nobody answers, or not to the end.
+    failed: Option<CallEnd>,
     /// 200, if it is not given.
     status: Option<u16>,
     headers: Option<Fields>,
     body: Option<String>,
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CallEnd {
+    /// No connection.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The connection ends before an answer.
+    Reset,
+    /// The answer begins and breaks off.
+    Broken,
+}
+
+impl From<CallEnd> for CallError {
+    fn from(end: CallEnd) -> Self {
+        match end {
+            CallEnd::Unreachable => UpstreamError::Connect.into(),
+            CallEnd::Timeout => UpstreamError::Timeout.into(),
+            CallEnd::Reset => UpstreamError::Reset.into(),
+            CallEnd::Broken => Self::Incomplete,
+        }
+    }
 }
 
 /// A body as one text, or as the parts in which it arrives.
@@ -256,7 +281,7 @@ async fn run(case: &Case, clusters: &[String], module: &std::sync::Arc<PluginMod
 
 /// The answers that are left, and what was asked.
 struct Calls {
-    left: Vec<(String, Option<String>, Option<Response<Bytes>>)>,
+    left: Vec<(String, Option<String>, Result<Response<Bytes>, CallError>)>,
     made: usize,
     unanswered: Vec<String>,
 }
@@ -265,13 +290,13 @@ impl Calls {
     fn of(case: &Case) -> Result<Self, String> {
         let mut left = Vec::new();
         for call in &case.calls {
-            let answer = if call.failed {
-                None
+            let answer = if let Some(end) = call.failed {
+                Err(end.into())
             } else {
                 let mut answer = Response::new(Bytes::from(call.body.clone().unwrap_or_default()));
                 *answer.status_mut() = status(call.status.unwrap_or(default_status()), &case.name)?;
                 *answer.headers_mut() = call.headers.clone().unwrap_or_default().map(&case.name)?;
-                Some(answer)
+                Ok(answer)
             };
             left.push((call.cluster.clone(), call.path.clone(), answer));
         }
@@ -282,7 +307,7 @@ impl Calls {
         })
     }
 
-    fn answer(&mut self, cluster: &str, request: &http::Request<Bytes>) -> Option<Response<Bytes>> {
+    fn answer(&mut self, cluster: &str, request: &http::Request<Bytes>) -> Result<Response<Bytes>, CallError> {
         self.made += 1;
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
         let fits = |(named, wanted, _): &(String, Option<String>, _)| {
@@ -293,7 +318,7 @@ impl Calls {
             None => {
                 self.unanswered
                     .push(format!("{} {path} to {cluster}", request.method()));
-                None
+                Err(UpstreamError::Connect.into())
             }
         }
     }

@@ -84,7 +84,7 @@ impl PluginStream {
             Direction::Request => module.guest.callbacks.request_body,
             Direction::Response => module.guest.callbacks.response_body,
         };
-        wanted && module.compat == Compat::Spec
+        wanted && module.identity.compat == Compat::Spec
     }
 
     /// A part of a body passes the plugins in `order`.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_gateway::plugin::{ByteSize, PluginProcess, Plugins};
+use postern_gateway::plugin::{ByteSize, Compat, PluginProcess, Plugins};
 
 use crate::harness::*;
 
@@ -86,15 +86,58 @@ const TRACE_END: &str = "(call $trace (i32.add (i32.const 48) (i32.gt_u (local.g
 #[test]
 fn a_failed_call_is_told_once() {
     on_a_worker(async {
-        for (timeout, answer) in [(30, None), (1000, Some("not HTTP\r\n\r\n".to_owned()))] {
-            let wasm = calls(timeout, &format!("{TRACE_END} {RESUME}"));
-            let plugins = with_cluster(&wasm, move |_| answer.clone()).await;
-            go_on(open(&plugins).request_headers(get("/"), true).await);
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            // 11: broken connection
-            let head = go_on(open(&plugins).request_headers(get("/"), true).await);
-            assert_eq!(values(&head.headers, "t"), ["0l"]);
+        let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
+        for (timeout, answer, began) in [
+            (30, None, false),
+            (1000, Some("not HTTP\r\n\r\n".to_owned()), false),
+            (1000, Some(half.to_owned()), true),
+        ] {
+            for compat in [Compat::Envoy, Compat::Spec] {
+                let mut config = config(&calls(timeout, &format!("{TRACE_END} {RESUME}")));
+                config.compat = compat;
+                let given = answer.clone();
+                let clusters = cluster("auth", move |_| given.clone()).await;
+                let plugins = start(&[config], clusters, &PluginProcess::new()).unwrap();
+                go_on(open(&plugins).request_headers(get("/"), true).await);
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                // Envoy answers in the place of an upstream that says nothing. 11: broken connection
+                let expected = if compat == Compat::Envoy && !began { "1a" } else { "0l" };
+                let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+                assert_eq!(values(&head.headers, "t"), [expected], "{answer:?} {compat:?}");
+            }
         }
+    });
+}
+
+/// What a guest reads of a call that nobody answers: `:status` or another name, and the body.
+async fn unanswered(compat: Compat, name: &str) -> Vec<String> {
+    let wasm = calls(
+        30,
+        &format!(
+            r#"(drop (call $set_effective_context (global.get $stream)))
+               (if (i32.eqz (call $get_header_map_value (i32.const 6) {{{name}}} (i32.const 2000) (i32.const 2004)))
+                 (then (call $show)))
+               (if (i32.eqz (call $get_buffer_bytes (i32.const 4) (i32.const 0) (i32.const 99) (i32.const 2000) (i32.const 2004)))
+                 (then (call $show)))
+               {RESUME}"#
+        ),
+    );
+    let mut config = config(&wasm);
+    config.compat = compat;
+    let plugins = start(&[config], cluster("auth", |_| None).await, &PluginProcess::new()).unwrap();
+    let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+    values(&head.headers, "v")
+}
+
+#[test]
+fn how_a_call_failed_is_shown_as_the_host_shows_it_that_the_plugin_was_written_for() {
+    on_a_worker(async {
+        let late = ["504", "upstream request timeout"];
+        assert_eq!(unanswered(Compat::Envoy, ":status").await, late);
+        assert_eq!(unanswered(Compat::Envoy, ":dispatch_status").await, late[1..]);
+        assert_eq!(unanswered(Compat::Spec, ":status").await, [""; 0]);
+        assert_eq!(unanswered(Compat::Nginx, ":status").await, [""; 0]);
+        assert_eq!(unanswered(Compat::Nginx, ":dispatch_status").await, ["timeout"]);
     });
 }
 

@@ -26,7 +26,7 @@ pub(super) fn check(case: &Case) -> Result<(), (String, String)> {
     fields_of("upstream.trailers", case.upstream.trailers.as_ref())?;
     for (index, call) in case.calls.iter().enumerate() {
         let key = |name: &str| format!("calls[{index}].{name}");
-        if call.failed && (call.status.is_some() || call.headers.is_some() || call.body.is_some()) {
+        if call.failed.is_some() && (call.status.is_some() || call.headers.is_some() || call.body.is_some()) {
             return wrong(
                 &key("failed"),
                 "a call that fails has no `status`, `headers` or `body`: leave one or the other out",
