@@ -63,7 +63,7 @@ impl Failure {
         let (status, text) = match self {
             Failure::Host | Failure::Body | Failure::Ambiguous => (StatusCode::BAD_REQUEST, "Bad Request"),
             Failure::Trace => (StatusCode::METHOD_NOT_ALLOWED, "TRACE is not supported"),
-            Failure::Upgrade => (StatusCode::NOT_IMPLEMENTED, "protocol upgrades are not supported"),
+            Failure::Upgrade => (StatusCode::FORBIDDEN, ""),
             Failure::Tunnel => (StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported"),
             Failure::NoRoute => (StatusCode::NOT_FOUND, ""),
             Failure::UnusableRequest => (StatusCode::INTERNAL_SERVER_ERROR, ""),

@@ -481,6 +481,11 @@ impl Early {
                 tracing::debug!(reason = %failure, "answered without an upstream");
                 let (status, text) = failure.answer();
                 head.status = status;
+                if failure == Failure::Upgrade {
+                    // What follows may be in the other protocol.
+                    let close = HeaderValue::from_static("close");
+                    head.headers.insert(header::CONNECTION, close);
+                }
                 text
             }
             Early::Local(local) => {

@@ -126,7 +126,7 @@ fn requests_that_cannot_be_forwarded_are_refused() {
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-            501,
+            403,
         ),
         ("TRACE / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t\r\n\r\n", 405),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),

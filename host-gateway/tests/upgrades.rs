@@ -155,8 +155,10 @@ fn much_passes_although_nobody_reads_at_first() {
 fn nothing_changes_the_protocol_unless_it_is_allowed() {
     let upstream = echo();
     let refused = |gateway: &Gateway, request: &str| {
-        let answer = gateway.connect().send(request).receive();
-        assert_eq!(answer.status(), 501, "{request}");
+        let mut client = gateway.connect();
+        let answer = client.send(request).receive();
+        assert_eq!(answer.status(), 403, "{request}");
+        assert!(client.is_closed(), "{request}");
     };
     let without = gateway(&upstream, "", &plugin(""));
     refused(&without, HANDSHAKE);

@@ -85,7 +85,7 @@ fn what_a_plugin_is_told_of_a_failed_call() {
         // Those with an answer first: after a failure without one, Envoy's status of calls stays what it was.
         let seen: Vec<_> = clusters
             .iter()
-            .map(|(name, _)| Request::get(&format!("/{name}")).send(host.port).text())
+            .map(|(name, _)| Request::get(format!("/{name}")).send(host.port).text())
             .collect();
         let failure = "upstream connect error or disconnect/reset before headers. reset reason: ";
         for (told, (status, text)) in seen.iter().zip([

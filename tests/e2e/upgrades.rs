@@ -130,3 +130,54 @@ fn a_websocket_passes_the_plugins_where_its_route_allows_it() {
         seen
     });
 }
+
+#[test]
+fn a_protocol_that_the_route_does_not_allow_is_refused() {
+    let upstream = chat_upstream();
+    compare_hosts(|kind| {
+        let stack = &Servers::shared().stack;
+        let wasm = folder("refused-upgrades").join("upgrade.wasm");
+        let guest = wat::parse_str(include_str!("../guests/upgrade.wat")).expect("the guest is good WAT");
+        fs::write(&wasm, guest).expect("the folder can be written");
+        let host = Host::start_on(stack, kind, |port, admin| {
+            json!({
+                "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
+                "admin": { "address": format!("127.0.0.1:{admin}") },
+                "routes": [
+                    { "prefix": "/", "cluster": "chat" },
+                    { "prefix": "/chat", "cluster": "chat", "upgrades": ["websocket"] },
+                ],
+                "clusters": { "chat": { "endpoints": [ format!("127.0.0.1:{upstream}") ] } },
+                "plugins": [ { "name": "guest", "wasm": wasm } ],
+            })
+            .to_string()
+        });
+        let asked = |request: &str| {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, host.port)).expect("the host listens");
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .expect("a timeout can be set");
+            write!(stream, "{request}\r\n\r\n").expect("the request can be sent");
+            read_head(&mut BufReader::new(stream))
+        };
+        [
+            "GET / websocket",
+            "GET / other",
+            "GET /chat other",
+            "GET /refuse websocket",
+        ]
+        .iter()
+        .map(|request| {
+            let (line, protocol) = request.rsplit_once(' ').expect("a protocol is named");
+            let head = asked(&format!(
+                "{line} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {protocol}"
+            ));
+            // The plugin, which would add `x-end`, is not asked; what follows may be in the other protocol.
+            let fields = ["connection", "content-length", "x-end"].map(|name| field(&head, name));
+            assert_eq!(fields, [Some("close".to_owned()), Some("0".to_owned()), None], "{head}");
+            head.lines().next().unwrap_or_default().to_owned()
+        })
+        .inspect(|status| assert_eq!(status, "http/1.1 403 forbidden"))
+        .collect()
+    });
+}

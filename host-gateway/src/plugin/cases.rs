@@ -281,9 +281,16 @@ async fn run(case: &Case, clusters: &[String], module: &std::sync::Arc<PluginMod
 
 /// The answers that are left, and what was asked.
 struct Calls {
-    left: Vec<(String, Option<String>, Result<Response<Bytes>, CallError>)>,
+    left: Vec<Ready>,
     made: usize,
     unanswered: Vec<String>,
+}
+
+/// An answer for the first call to the cluster, and of the path if there is one.
+struct Ready {
+    cluster: String,
+    path: Option<String>,
+    answer: Result<Response<Bytes>, CallError>,
 }
 
 impl Calls {
@@ -298,7 +305,11 @@ impl Calls {
                 *answer.headers_mut() = call.headers.clone().unwrap_or_default().map(&case.name)?;
                 Ok(answer)
             };
-            left.push((call.cluster.clone(), call.path.clone(), answer));
+            left.push(Ready {
+                cluster: call.cluster.clone(),
+                path: call.path.clone(),
+                answer,
+            });
         }
         Ok(Self {
             left,
@@ -310,11 +321,10 @@ impl Calls {
     fn answer(&mut self, cluster: &str, request: &http::Request<Bytes>) -> Result<Response<Bytes>, CallError> {
         self.made += 1;
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-        let fits = |(named, wanted, _): &(String, Option<String>, _)| {
-            named == cluster && wanted.as_deref().is_none_or(|wanted| wanted == path)
-        };
+        let fits =
+            |ready: &Ready| ready.cluster == cluster && ready.path.as_deref().is_none_or(|wanted| wanted == path);
         match self.left.iter().position(fits) {
-            Some(place) => self.left.remove(place).2,
+            Some(place) => self.left.remove(place).answer,
             None => {
                 self.unanswered
                     .push(format!("{} {path} to {cluster}", request.method()));
