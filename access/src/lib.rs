@@ -45,6 +45,7 @@ pub mod request;
 pub mod revocation;
 pub mod route;
 pub mod shared_answers;
+pub mod shared_keys;
 pub mod signature;
 pub mod signed_answer;
 pub mod snapshot;

@@ -5,12 +5,16 @@
 //! looked for: the request waits for a fetch that began after it came, which all such requests share, and only a key that
 //! this fetch did not bring is unknown. Fetches are at least a second apart, and further while they bring none of the keys
 //! that are waited for.
+//!
+//! Of the VMs of a host one fetches, and the others take what it got ([`crate::shared_keys`]): to each of them it is as if
+//! it had fetched itself.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::json;
 use crate::jwk::{self, Algorithm, JwkError, Key};
 use crate::key_source::{KeysAt, RemoteJwks, Url, discovered, discovery_uri};
+use crate::shared_keys::{Now, Place, SharedSet};
 use crate::state::FeedError;
 
 /// The shortest time between two fetches, in milliseconds.
@@ -28,6 +32,9 @@ const MOST_MISSED: usize = 256;
 
 /// How long an address from a discovery document is used before the document is asked for again, in milliseconds.
 const DISCOVERY_AGE: u64 = 3_600_000;
+
+/// After how long a VM looks again whether another one has fetched, in milliseconds.
+const LOOK_AGAIN: u64 = 20;
 
 /// What a token says of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +64,15 @@ pub(crate) struct RemoteKeys {
     keys: Option<Vec<Key>>,
     /// The document that the keys were read from: the same again changes nothing.
     document: Vec<u8>,
-    /// Unix milliseconds of the last fetch that brought keys.
+    /// When the last fetch that brought keys had brought them (Unix milliseconds), and when it began.
     fetched_at: u64,
+    began_at: u64,
     /// The address that the discovery document named, and when.
     discovered: Option<(String, u64)>,
-    /// A fetch is under way.
-    fetching: bool,
+    /// A fetch is under way, since then (Unix milliseconds).
+    fetching: Option<u64>,
+    /// Another VM was seen to fetch: what comes of it concerns us.
+    follows: bool,
     /// No fetch before this time.
     not_before: u64,
     pause: u64,
@@ -88,7 +98,20 @@ pub(crate) enum Arrived {
 #[derive(Debug)]
 struct Missed {
     key: NamedKey,
+    /// When the first token came that named it, in Unix milliseconds.
+    since: u64,
     state: Search,
+}
+
+/// What to do, now that a fetch is due here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Fetch.
+    Fetch,
+    /// Another VM fetches, or has just done so: it is due again soon.
+    Wait,
+    /// Another VM has fetched in vain.
+    Failed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +132,10 @@ impl RemoteKeys {
             keys: None,
             document: Vec::new(),
             fetched_at: 0,
+            began_at: 0,
             discovered: None,
-            fetching: false,
+            fetching: None,
+            follows: false,
             not_before: 0,
             pause: LEAST_PAUSE,
             wanted: false,
@@ -152,7 +177,8 @@ impl RemoteKeys {
         let known = self.missed.iter().any(|missed| missed.key == key);
         if !known && self.missed.len() < MOST_MISSED {
             let state = Search::Wanted;
-            self.missed.push(Missed { key, state });
+            let since = now;
+            self.missed.push(Missed { key, since, state });
         }
     }
 
@@ -160,10 +186,10 @@ impl RemoteKeys {
     pub(crate) fn begin(&mut self, now: u64) -> bool {
         let aged = now >= self.fetched_at.saturating_add(self.source.max_age.millis);
         let due = self.keys.is_none() || self.wanted || aged;
-        if self.fetching || !due || now < self.not_before {
+        if self.fetching.is_some() || !due || now < self.not_before {
             return false;
         }
-        self.fetching = true;
+        self.fetching = Some(now);
         self.awaited = std::mem::take(&mut self.wanted);
         for missed in &mut self.missed {
             if missed.state == Search::Wanted {
@@ -212,57 +238,161 @@ impl RemoteKeys {
         Ok(())
     }
 
+    /// What is to be done in place of the fetch that has just begun, by what other VMs do. Anything but [`Step::Fetch`] ends
+    /// it.
+    pub(crate) fn step(&mut self, turn: Now, now: u64) -> Step {
+        let follows = std::mem::take(&mut self.follows);
+        match turn {
+            Now::Nothing => Step::Fetch,
+            Now::Fetching => {
+                self.put_off(now.saturating_add(LOOK_AGAIN));
+                self.follows = true;
+                Step::Wait
+            }
+            Now::Ended {
+                rest_until,
+                failed: true,
+                ..
+            } if follows => {
+                self.failed(now);
+                self.not_before = rest_until;
+                Step::Failed
+            }
+            Now::Ended { rest_until, .. } => {
+                self.put_off(rest_until);
+                Step::Wait
+            }
+        }
+    }
+
+    /// The fetch that has begun is not made before that time.
+    pub(crate) fn put_off(&mut self, until: u64) {
+        self.fetching = None;
+        self.want_again();
+        self.wanted |= self.awaited;
+        self.not_before = until;
+    }
+
+    /// Whether a fetch that began then, of another VM, brought a set that is newer than ours.
+    pub(crate) fn is_news(&self, began: u64) -> bool {
+        began > self.began_at
+    }
+
+    /// Takes the set that another VM fetched, as if the fetch that has just begun here had brought it; `None`: it says
+    /// nothing to us. `turn`: how long that VM rests.
+    pub(crate) fn take(&mut self, set: &SharedSet<'_>, turn: Now, now: u64) -> Option<Arrived> {
+        // One of the future is from before the clock was set back: how old it is, nobody knows.
+        let known_age = set.at <= now.saturating_add(LEAST_PAUSE);
+        let good_until = set.at.saturating_add(self.source.max_stale.millis);
+        if !self.is_news(set.began) || !known_age || now > good_until {
+            return None;
+        }
+        if let KeysAt::Discovery { .. } = self.source.at {
+            let (document, discovered_at) = set.discovery?;
+            self.discovered(document, discovered_at.min(now)).ok()?;
+        }
+        let arrived = self.replace(set.document).ok()?;
+        self.fetched_at = set.at.min(now);
+        self.began_at = set.began;
+        self.found(|missed| missed.since < set.began, now);
+        self.follows = false;
+        self.ended(false, self.fetched_at);
+        // The VMs slow down together.
+        if let Now::Ended { pause, rest_until, .. } = turn {
+            self.pause = pause.clamp(LEAST_PAUSE, MOST_PAUSE);
+            self.not_before = rest_until;
+        }
+        Some(arrived)
+    }
+
     /// A key set came, and replaces the one before, also if none of its keys can be used: so an issuer withdraws its last
     /// key. After an error, when it was no key set, call [`RemoteKeys::failed`].
     pub(crate) fn arrived(&mut self, document: &[u8], now: u64) -> Result<Arrived, FeedError> {
         let first = self.keys.is_none();
-        let arrived = if first || self.document != document {
-            let (keys, unusable) = match public_keys(document) {
-                Ok(keys) => (keys, None),
-                Err(FeedError::Keys(none @ JwkError::NoKey(_))) => (Vec::new(), Some(none)),
-                Err(error) => return Err(error),
-            };
-            // Some issuers write their keys in another order each time.
-            let same = self.keys.as_ref().is_some_and(|known| jwk::same_keys(known, &keys));
-            self.keys = Some(keys);
-            self.document = document.to_vec();
-            match (same, unusable) {
-                (true, _) => Arrived::Same,
-                (false, None) => Arrived::Changed,
-                (false, Some(none)) => Arrived::Unusable(none),
-            }
-        } else {
-            Arrived::Same
-        };
+        let arrived = self.replace(document)?;
         self.fetched_at = now;
+        self.began_at = self.fetching.unwrap_or(now);
+        let found = self.found(|_| true, now);
+        self.ended(self.awaited && !first && !found, now);
+        Ok(arrived)
+    }
+
+    fn replace(&mut self, document: &[u8]) -> Result<Arrived, FeedError> {
+        if self.keys.is_some() && self.document == document {
+            return Ok(Arrived::Same);
+        }
+        let (keys, unusable) = match public_keys(document) {
+            Ok(keys) => (keys, None),
+            Err(FeedError::Keys(none @ JwkError::NoKey(_))) => (Vec::new(), Some(none)),
+            Err(error) => return Err(error),
+        };
+        // Some issuers write their keys in another order each time.
+        let same = self.keys.as_ref().is_some_and(|known| jwk::same_keys(known, &keys));
+        self.keys = Some(keys);
+        self.document = document.to_vec();
+        Ok(match (same, unusable) {
+            (true, _) => Arrived::Same,
+            (false, None) => Arrived::Changed,
+            (false, Some(none)) => Arrived::Unusable(none),
+        })
+    }
+
+    /// Of the keys that were looked for, those in the set are there now, and those are unknown for which the fetch began
+    /// late enough. Whether one was there.
+    fn found(&mut self, late_enough: impl Fn(&Missed) -> bool, at: u64) -> bool {
         let keys = self.keys.as_deref().unwrap_or_default();
         let looked_for = self.missed.len();
         self.missed
             .retain(|missed| missed.state != Search::Fetching || !keys.iter().any(|key| missed.key.is(key)));
         let found = self.missed.len() < looked_for;
         for missed in &mut self.missed {
-            if missed.state == Search::Fetching {
-                missed.state = Search::Unknown(now.saturating_add(UNKNOWN));
+            if missed.state == Search::Fetching && late_enough(missed) {
+                missed.state = Search::Unknown(at.saturating_add(UNKNOWN));
             }
         }
-        self.ended(self.awaited && !first && !found, now);
-        Ok(arrived)
+        self.want_again();
+        found
+    }
+
+    fn want_again(&mut self) {
+        for missed in &mut self.missed {
+            if missed.state == Search::Fetching {
+                missed.state = Search::Wanted;
+            }
+        }
+    }
+
+    /// What other VMs are to take the set from, and when its fetch began; `None`: there is none, or it is too long.
+    pub(crate) fn shared(&self, place: &Place) -> Option<(u64, Vec<u8>)> {
+        self.keys.as_ref()?;
+        let discovery = self.discovered.as_ref().map(|(uri, at)| {
+            let document = json!({ "issuer": self.issuer, "jwks_uri": uri });
+            (document.to_string(), *at)
+        });
+        let entry = place.write(&SharedSet {
+            began: self.began_at,
+            at: self.fetched_at,
+            discovery: discovery.as_ref().map(|(document, at)| (document.as_bytes(), *at)),
+            document: &self.document,
+        })?;
+        Some((self.began_at, entry))
+    }
+
+    /// How long nothing is fetched after a fetch, in milliseconds.
+    pub(crate) fn pause(&self) -> u64 {
+        self.pause
     }
 
     /// The fetch brought nothing; the keys from before stay.
     pub(crate) fn failed(&mut self, now: u64) {
         // The issuer may have moved its keys.
         self.discovered = None;
-        for missed in &mut self.missed {
-            if missed.state == Search::Fetching {
-                missed.state = Search::Wanted;
-            }
-        }
+        self.want_again();
         self.ended(true, now);
     }
 
     fn ended(&mut self, in_vain: bool, now: u64) {
-        self.fetching = false;
+        self.fetching = None;
         // Without any keys everybody waits.
         let most = if self.keys.is_some() {
             MOST_PAUSE
@@ -301,13 +431,14 @@ fn public_keys(document: &[u8]) -> Result<Vec<Key>, FeedError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
+mod hosts;
 
+#[cfg(test)]
+mod tests {
     use super::*;
     use crate::config::Duration;
 
-    fn keys(ids: &[&str]) -> Vec<u8> {
+    pub(super) fn keys(ids: &[&str]) -> Vec<u8> {
         let key = |id: &&str| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": POINT });
         json!({ "keys": ids.iter().map(key).collect::<Vec<_>>() })
             .to_string()
@@ -315,16 +446,16 @@ mod tests {
     }
 
     /// RFC 8037 appendix A.2.
-    const POINT: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    pub(super) const POINT: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
-    fn named(id: &str) -> NamedKey {
+    pub(super) fn named(id: &str) -> NamedKey {
         NamedKey {
             algorithm: Algorithm::EdDSA,
             id: Some(id.into()),
         }
     }
 
-    fn remote(at: KeysAt) -> RemoteKeys {
+    pub(super) fn remote(at: KeysAt) -> RemoteKeys {
         let source = RemoteJwks {
             cluster: "id".into(),
             at,
@@ -334,7 +465,7 @@ mod tests {
         RemoteKeys::new(&source, Some("https://id"))
     }
 
-    fn at_uri() -> RemoteKeys {
+    pub(super) fn at_uri() -> RemoteKeys {
         remote(KeysAt::Uri("https://id/keys".into()))
     }
 

@@ -15,10 +15,11 @@ use crate::key_source::{DiscoveryError, Jwks};
 use crate::permission::{self, Conditions};
 use crate::policy::TokenError;
 use crate::principal::{Authorities, Caller, Principal};
-use crate::remote_keys::{Arrived, KeysRequest, NamedKey, RemoteKeys};
+use crate::remote_keys::{Arrived, KeysRequest, NamedKey, RemoteKeys, Step};
 use crate::replay::{Remembered, UsedProof, UsedProofs};
 use crate::revocation::Revocations;
 use crate::route::{PatternError, Routes};
+use crate::shared_keys::{Now, Place, SharedSet, Turn};
 use crate::signature::{Native, Verifier};
 use crate::snapshot::{Introspection, PermissionFeed, TokenFeed};
 use crate::token_cache::TokenCache;
@@ -355,6 +356,45 @@ impl State {
             Arrived::Unusable(none) => Some(none),
             Arrived::Same | Arrived::Changed => None,
         })
+    }
+
+    /// Whether a key set whose fetch began then (Unix milliseconds) is newer than the one that is here.
+    pub fn keys_are_news(&self, index: usize, began: u64) -> bool {
+        self.remote_keys(index).is_some_and(|keys| keys.is_news(began))
+    }
+
+    /// Takes the key set that another VM of the host fetched, in place of a fetch that is due; false: it says nothing to us.
+    pub fn take_keys(&mut self, index: usize, set: &SharedSet<'_>, turn: Turn, now: u64) -> bool {
+        let arrived = self
+            .remote_keys_mut(index)
+            .and_then(|keys| keys.take(set, turn.now, now));
+        if matches!(arrived, Some(Arrived::Changed | Arrived::Unusable(_))) {
+            self.forget_tokens_of(index);
+        }
+        arrived.is_some()
+    }
+
+    /// What is to be done about a fetch that is due, by what other VMs of the host do.
+    pub fn keys_step(&mut self, index: usize, turn: Turn, now: u64) -> Step {
+        let keys = self.remote_keys_mut(index);
+        keys.map_or(Step::Wait, |keys| keys.step(turn.now, now))
+    }
+
+    /// A fetch is not made, as another VM of the host was a moment faster.
+    pub fn keys_elsewhere(&mut self, index: usize, now: u64) {
+        if let Some(keys) = self.remote_keys_mut(index) {
+            keys.step(Now::Fetching, now);
+        }
+    }
+
+    /// An issuer's keys as other VMs of the host take them, and when their fetch began; `None`: there are none to be shared.
+    pub fn shared_keys(&self, index: usize, place: &Place) -> Option<(u64, Vec<u8>)> {
+        self.remote_keys(index)?.shared(place)
+    }
+
+    /// How long nothing is fetched after a fetch that has just ended, in milliseconds.
+    pub fn keys_pause(&self, index: usize) -> u64 {
+        self.remote_keys(index).map_or(0, RemoteKeys::pause)
     }
 
     /// A remote key set did not come; the old keys stay.

@@ -11,6 +11,9 @@ use postern_access::introspection::Question;
 use postern_access::key_source::Url;
 use proxy_wasm::hostcalls;
 
+/// How long a fetch of keys, a lookup of a user or a question about a token may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What a call is for.
 pub enum Call {
     TokenFeed,

@@ -13,6 +13,7 @@ use proxy_wasm::hostcalls;
 
 use crate::calls::{Call, Credentials};
 use crate::feeds::Poll;
+use crate::keys::Fetches;
 use crate::metrics::Metrics;
 
 /// Shared within the one thread of a VM.
@@ -35,6 +36,8 @@ pub struct Gate {
     pub introspection_failing: bool,
     /// Where the VMs of this host share what they are told of opaque tokens; `None`: the host keeps nothing for all.
     pub answers: Option<Slots>,
+    /// How it goes with the keys of each issuer of the configuration.
+    pub keys: Vec<Fetches>,
     pub metrics: Metrics,
     /// The tick period that the host was told last, in milliseconds.
     pub tick: u64,

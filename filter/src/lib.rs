@@ -7,6 +7,7 @@
 //! | `stream` | one request: its headers → `check` → continue, pause or local response |
 //! | `gate` | what both share: policy, state, streams that wait |
 //! | `feeds` | following the two feeds by long polls |
+//! | `keys` | the keys of issuers: fetched here, or by another VM of this host |
 //! | `answers` | what another VM of this host has just been told of a token |
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
 //! | `proofs` | DPoP proofs that were used, and the client's certificate: what the host knows of a sender |
@@ -24,6 +25,7 @@ mod feeds;
 mod foreign_functions;
 mod gate;
 mod headers;
+mod keys;
 mod metrics;
 mod proofs;
 mod root;

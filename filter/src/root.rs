@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use postern_access::config::Config;
 use postern_access::confirmation::sha256;
@@ -21,10 +20,11 @@ use serde_json::Value;
 
 use crate::answers::{self, Look};
 use crate::callbacks;
-use crate::calls::{self, Call, Credentials};
+use crate::calls::{self, CALL_TIMEOUT, Call, Credentials};
 use crate::feeds::{self, Poll, no_answer};
 use crate::foreign_functions;
 use crate::gate::{AGAIN, Gate, Shared, now};
+use crate::keys::{self, Fetches};
 use crate::metrics::Metrics;
 use crate::proofs;
 use crate::signatures;
@@ -73,7 +73,7 @@ impl RootContext for Root {
         let mut gate = gate.borrow_mut();
         let now = now();
         feeds::follow(&mut gate, now);
-        fetch_keys(&mut gate, now);
+        keys::fetch(&mut gate, now);
         look_up_users(&mut gate);
         introspect(&mut gate, now);
         if !gate.waiting.is_empty() {
@@ -108,8 +108,8 @@ impl Context for Root {
                 forgotten_questions(&mut gate);
             }
             Call::PermissionFeed => feeds::permissions_answered(&mut gate, status, &body, now),
-            Call::Keys(index) => keys_answered(&mut gate, index, status, &body, now),
-            Call::Discovery(index) => keys_discovered(&mut gate, index, status, &body, now),
+            Call::Keys(index) => keys::answered(&mut gate, index, status, &body, now),
+            Call::Discovery(index) => keys::discovered(&mut gate, index, status, &body, now),
             Call::Authorities { user, change } => authorities_answered(&mut gate, user, change, status, &body),
             Call::Introspection(question) => introspected(&mut gate, &question, status, &body, now),
         }
@@ -122,9 +122,6 @@ impl Context for Root {
 
 /// Between two sweeps of expired entries, in milliseconds.
 const SWEEP: u64 = 30_000;
-
-/// How long a fetch of keys, a lookup of a user or a question about a token may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn configure(json: Vec<u8>) -> Result<Shared, String> {
     let policy = Policy::parse(&json).map_err(|error| error.to_string())?;
@@ -156,6 +153,7 @@ fn configure(json: Vec<u8>) -> Result<Shared, String> {
         wanted: Vec::new(),
         introspection_failing: false,
         answers,
+        keys: Fetches::of(config, shared.as_deref()),
         metrics: Metrics::define(&policy),
         tick: 0,
         swept_at: 0,
@@ -190,81 +188,6 @@ fn secret() -> Vec<u8> {
     use std::hash::BuildHasher;
     let random = std::collections::hash_map::RandomState::new();
     (0..4).flat_map(|n| random.hash_one(n).to_le_bytes()).collect()
-}
-
-fn fetch_keys(gate: &mut Gate, now: u64) {
-    for index in gate.state.keys_due(now) {
-        request_keys(gate, index, now);
-    }
-}
-
-/// Asks for an issuer's keys, or first where they are.
-fn request_keys(gate: &mut Gate, index: usize, now: u64) {
-    let made = gate.state.keys_request(index, now).and_then(|request| {
-        let call = if request.discovery {
-            Call::Discovery(index)
-        } else {
-            Call::Keys(index)
-        };
-        Some((calls::fetch(&request.cluster, &request.uri, CALL_TIMEOUT)?, call))
-    });
-    match made {
-        Some((id, call)) => {
-            gate.calls.insert(id, call);
-        }
-        // The host would not make the call.
-        None => keys_failed(gate, index, now),
-    }
-}
-
-fn keys_answered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) {
-    let taken = match status {
-        Some(200) => gate.state.set_keys(index, body, now).map_err(|error| error.to_string()),
-        status => Err(no_answer(status)),
-    };
-    match taken {
-        Ok(unusable) => {
-            gate.waiting.answered(&Need::Keys(index));
-            if let Some(why) = unusable {
-                let name = issuer_name(gate, index);
-                log::warn!(
-                    "issuer {index} of the configuration ({name}) has no keys now, and its tokens are refused: {why}"
-                );
-            }
-        }
-        Err(why) => keys_missing(gate, index, &why, now),
-    }
-}
-
-/// The document came that says where the keys are; if it says so, they are asked for at once.
-fn keys_discovered(gate: &mut Gate, index: usize, status: Option<u16>, body: &[u8], now: u64) {
-    let taken = match status {
-        Some(200) => gate
-            .state
-            .keys_discovered(index, body, now)
-            .map_err(|error| error.to_string()),
-        status => Err(no_answer(status)),
-    };
-    match taken {
-        Ok(()) => request_keys(gate, index, now),
-        Err(why) => keys_missing(gate, index, &why, now),
-    }
-}
-
-fn keys_missing(gate: &mut Gate, index: usize, why: &str, now: u64) {
-    let name = issuer_name(gate, index);
-    log::warn!("the keys of issuer {index} of the configuration ({name}) could not be fetched: {why}");
-    keys_failed(gate, index, now);
-}
-
-fn keys_failed(gate: &mut Gate, index: usize, now: u64) {
-    gate.state.keys_failed(index, now);
-    gate.waiting.lost(&Need::Keys(index));
-}
-
-fn issuer_name(gate: &Gate, index: usize) -> &str {
-    let issuer = gate.policy.config().issuers.get(index);
-    issuer.and_then(|issuer| issuer.issuer.as_deref()).unwrap_or_default()
 }
 
 fn look_up_users(gate: &mut Gate) {

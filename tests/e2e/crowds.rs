@@ -106,7 +106,6 @@ fn call(token: &str) -> Request {
     Request::get("/x").bearer(token)
 }
 
-/// A host with one worker, so that everybody is in one VM.
 fn start(kind: HostKind, upstream: &EchoUpstream) -> Host {
     let servers = Servers::shared();
     let stack = Stack {
@@ -114,23 +113,9 @@ fn start(kind: HostKind, upstream: &EchoUpstream) -> Host {
         ..servers.stack.clone()
     };
     let server = json!({ "cluster": "servers", "authority": "servers" });
-    let asked = start_servers();
-    Host::start_on(&stack, kind, |port, admin| {
-        json!({
-            "workers": 1,
-            "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
-            "admin": { "address": format!("127.0.0.1:{admin}") },
-            "routes": [ { "prefix": "/", "cluster": "up" } ],
-            "clusters": {
-                "up": { "endpoints": [ format!("127.0.0.1:{}", upstream.port) ] },
-                "servers": { "endpoints": [ format!("127.0.0.1:{asked}") ] }
-            },
-            "plugins": [ { "name": "auth", "wasm": stack.workspace.filter(), "configuration": {
-                "auth_server": server, "login_service": server, "unmatched": "authenticated"
-            } } ],
-        })
-        .to_string()
-    })
+    let clusters = [("up", upstream.port), ("servers", start_servers())];
+    let configuration = json!({ "auth_server": server, "login_service": server, "unmatched": "authenticated" });
+    Host::start_with_one_vm(&stack, kind, &clusters, &configuration)
 }
 
 /// Sends the same request very often, and meanwhile those of somebody else, who must not notice.

@@ -1,10 +1,10 @@
 //! An issuer beside the auth server: found by discovery, rotating its keys, down for a while, or not who it says.
 
-use std::{net::TcpListener, time::Duration};
+use std::{fs, net::TcpListener, thread, time::Duration};
 
 use postern_e2e::{
     client::{Request, at_once},
-    host::{Host, filter_plugin},
+    host::{Host, filter_plugin, kinds},
     issuer::{FakeIssuer, ISSUER, KEYS},
     servers::{Servers, folder},
     upstream::EchoUpstream,
@@ -13,9 +13,7 @@ use postern_e2e::{
 use serde_json::{Value, json};
 use xtask::stack::{HostKind, Plugin, ServerPorts, Stack};
 
-/// A host has two workers, each with a VM of its own.
-const VMS: usize = 2;
-
+const DISCOVERY: &str = "/.well-known/openid-configuration";
 const KEY_SET: &str = "/keys";
 
 /// A host between an issuer, which it reaches by the cluster `auth-server`, and an echo. `changes`: beside the issuers.
@@ -92,15 +90,24 @@ fn a_rotation_refuses_nobody() {
         assert_eq!(visit.send(&call(&KEYS[0].token("first", &elsewhere))).status, 401);
         assert_eq!(visit.send(&call(&KEYS[0].token("first", &json!({})))).status, 403);
 
+        // Both workers have the keys, which one of them fetched.
+        let calls = (100..148).map(|n| call(&KEYS[0].token("first", &clerk(n))));
+        for answer in at_once(host.port, calls.collect()) {
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        assert_eq!((provider.requests(DISCOVERY), provider.requests(KEY_SET)), (1, 1));
+
         // Right after the rotation many come at once with the new key, each with a token of its own.
-        let before = provider.requests(KEY_SET);
         provider.behave(|provider| provider.keys = KEYS.to_vec());
         let calls = (0..48).map(|n| call(&KEYS[1].token("second", &clerk(n))));
         for answer in at_once(host.port, calls.collect()) {
             assert_eq!(answer.status, 200, "{answer:?}");
         }
-        let fetches = provider.requests(KEY_SET) - before;
-        assert!((1..=2 * VMS).contains(&fetches), "{fetches} fetches for one rotation");
+        assert_eq!(
+            (provider.requests(DISCOVERY), provider.requests(KEY_SET)),
+            (1, 2),
+            "one more for the rotation"
+        );
         assert_eq!(visit.send(&old).status, 200);
 
         // The old key goes away. Who names it is refused once the set has been fetched again.
@@ -132,10 +139,7 @@ fn invented_keys_flood_nobody_and_disturb_nobody() {
             }
         }
         let fetches = provider.requests(KEY_SET) - before;
-        assert!(
-            (1..=10 * VMS).contains(&fetches),
-            "{fetches} fetches for 192 invented keys"
-        );
+        assert!((1..=10).contains(&fetches), "{fetches} fetches for 192 invented keys");
         visit.seen()
     });
 }
@@ -179,6 +183,47 @@ fn a_discovery_document_of_somebody_else_is_not_believed() {
         visit.wait(Duration::from_secs(20), 200, &good);
         visit.seen()
     });
+}
+
+#[test]
+fn an_outage_is_told_now_and_then_and_its_end_once() {
+    for kind in kinds() {
+        let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());
+        provider.behave(|provider| provider.down = true);
+        let stack = Stack {
+            folder: folder("outage"),
+            ..Servers::shared().stack.clone()
+        };
+        let configuration = json!({
+            "issuers": [ { "issuer": ISSUER, "jwks": { "cluster": "id", "discovery": ISSUER } } ],
+            "unmatched": "authenticated", "hold": "300ms"
+        });
+        let clusters = [("up", upstream.port), ("id", provider.port)];
+        let host = Host::start_with_one_vm(&stack, kind, &clusters, &configuration);
+        let visit = Visit::new(Servers::shared(), &host);
+        let good = call(&KEYS[0].token("first", &clerk(0)));
+        assert_eq!(visit.send(&good).status, 503);
+
+        let log = || fs::read_to_string(&host.log).unwrap_or_default();
+        let told = |times: usize| {
+            let line = format!(
+                "the keys of issuer 0 of the configuration ({ISSUER}) could not be fetched ({times} in a row): the server \
+                 answered 503"
+            );
+            log().matches(&line).count()
+        };
+        for _ in 0..600 {
+            if told(4) == 1 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!([1, 2, 3, 4, 5].map(told), [1, 1, 0, 1, 0], "{}", log());
+        provider.behave(|provider| provider.down = false);
+        visit.wait(Duration::from_secs(30), 200, &good);
+        let again = format!("the keys of issuer 0 of the configuration ({ISSUER}) are there again, after ");
+        assert_eq!(log().matches(&again).count(), 1, "{}", log());
+    }
 }
 
 /// More streams than the filter lets wait for the keys of one issuer (512), at each of two workers.

@@ -49,24 +49,13 @@ fn a_known_token_costs_two_entries_and_few_host_calls() {
         folder: folder("warm"),
         ..servers.stack.clone()
     };
-    let host = Host::start_on(&stack, HostKind::Gateway, |port, admin| {
-        json!({
-            "workers": 1,
-            "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
-            "admin": { "address": format!("127.0.0.1:{admin}") },
-            "routes": [ { "prefix": "/", "cluster": "up" } ],
-            "clusters": {
-                "up": { "endpoints": [ format!("127.0.0.1:{}", upstream.port) ] },
-                "id": { "endpoints": [ format!("127.0.0.1:{}", provider.port) ] }
-            },
-            "plugins": [ { "name": "auth", "wasm": stack.workspace.filter(), "configuration": {
-                "issuers": [ { "issuer": ISSUER, "jwks": { "cluster": "id", "uri": format!("{ISSUER}/keys") } } ],
-                "rules": [ { "path": "/orders/**", "any_authority": ["clerk"] } ],
-                "public": [ "/open/**" ]
-            } } ],
-        })
-        .to_string()
+    let configuration = json!({
+        "issuers": [ { "issuer": ISSUER, "jwks": { "cluster": "id", "uri": format!("{ISSUER}/keys") } } ],
+        "rules": [ { "path": "/orders/**", "any_authority": ["clerk"] } ],
+        "public": [ "/open/**" ]
     });
+    let clusters = [("up", upstream.port), ("id", provider.port)];
+    let host = Host::start_with_one_vm(&stack, HostKind::Gateway, &clusters, &configuration);
     let claims =
         json!({ "authorities": ["clerk"], "scope": "orders", "client_id": "web", "preferred_username": "ada" });
     let call = Request::get("/orders/7").bearer(&KEYS[0].token("first", &claims));

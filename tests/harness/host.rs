@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::LazyLock};
 
+use serde_json::json;
 use xtask::{
     envoy,
     program::Program,
@@ -103,6 +104,33 @@ impl Host {
             log: stack.log(&name),
             _program: program,
         }
+    }
+
+    /// Starts a host with one worker, so that everybody is in one VM, with the shipped filter in front of the cluster `up`.
+    /// `clusters`: each with the port of its only endpoint on this machine.
+    pub fn start_with_one_vm(
+        stack: &Stack,
+        kind: HostKind,
+        clusters: &[(&str, u16)],
+        configuration: &serde_json::Value,
+    ) -> Self {
+        let endpoints = |port: &u16| json!({ "endpoints": [ format!("127.0.0.1:{port}") ] });
+        let clusters: serde_json::Map<_, _> = clusters
+            .iter()
+            .map(|(name, port)| ((*name).to_owned(), endpoints(port)))
+            .collect();
+        let wasm = stack.workspace.filter();
+        Self::start_on(stack, kind, |port, admin| {
+            json!({
+                "workers": 1,
+                "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
+                "admin": { "address": format!("127.0.0.1:{admin}") },
+                "routes": [ { "prefix": "/", "cluster": "up" } ],
+                "clusters": clusters,
+                "plugins": [ { "name": "auth", "wasm": wasm, "configuration": configuration } ],
+            })
+            .to_string()
+        })
     }
 
     /// The host of this kind in front of [`Servers::shared`], with the demo's plugin configuration.
