@@ -50,6 +50,7 @@ async fn exchange(plugins: &Rc<Plugins>) -> Result<(), Box<dyn std::error::Error
         id: 1,
         source: SocketAddr::from(([192, 0, 2, 1], 40_000)),
         destination: SocketAddr::from(([127, 0, 0, 1], 8081)),
+        listener: Rc::default(),
     }));
     let request = Request::post("/hello?a=b").header("host", "example.com").body(())?;
     let Some(head) = shown(stream.request_headers(request.into_parts().0, false).await) else {

@@ -117,6 +117,7 @@ async fn passes(plugins: &Rc<Plugins>, path: &str) -> Result<bool, Failed> {
         id: 1,
         source: SocketAddr::from(([192, 0, 2, 1], 40_000)),
         destination: SocketAddr::from(([127, 0, 0, 1], 8081)),
+        listener: Rc::default(),
     }));
     let (head, ()) = Request::get(path).header("host", "a").body(())?.into_parts();
     Ok(matches!(stream.request_headers(head, true).await, Verdict::Continue(_)))

@@ -75,6 +75,11 @@ pub struct Listener {
     /// Trailers behind response bodies reach the plugins and the client. By default they are dropped, as in Envoy.
     #[serde(default)]
     pub response_trailers: bool,
+    /// What plugins read as `xds.listener_direction` (default: 0, unspecified).
+    pub traffic_direction: Option<TrafficDirection>,
+    /// What plugins read as `xds.listener_metadata`.
+    #[serde(default)]
+    pub metadata: Metadata,
     /// Bytes go to a cluster as they are; `routes` are not for this listener.
     pub tcp: Option<Tcp>,
 }
@@ -86,6 +91,19 @@ pub struct Tcp {
     /// Name of a cluster; a plugin may choose another.
     #[schemars(with = "String")]
     pub cluster: Spanned<String>,
+    /// A connection on which nothing moves for so long is closed; `0` for never.
+    #[serde(default = "default_tcp_idle_timeout")]
+    pub idle_timeout: Duration,
+}
+
+/// Whose requests a listener takes, as Envoy names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrafficDirection {
+    /// Of others, to us.
+    Inbound,
+    /// Of ours, to others.
+    Outbound,
 }
 
 /// Paths below a prefix, and the cluster that serves them.
@@ -110,6 +128,9 @@ pub struct Route {
     /// To which protocols a client may change here (default: to none).
     #[serde(default)]
     pub upgrades: Vec<Upgrade>,
+    /// A connection that has changed its protocol and on which nothing moves for so long is closed; `0` for never.
+    #[serde(default = "default_upgraded_idle_timeout")]
+    pub idle_timeout: Duration,
     /// What plugins read as `route_metadata`.
     #[serde(default)]
     pub metadata: Metadata,
@@ -254,6 +275,14 @@ fn default_route_timeout() -> Duration {
 
 fn default_retries() -> u32 {
     1
+}
+
+fn default_tcp_idle_timeout() -> Duration {
+    Duration::from_secs(3600)
+}
+
+fn default_upgraded_idle_timeout() -> Duration {
+    Duration::from_secs(300)
 }
 
 fn default_connect_timeout() -> Duration {

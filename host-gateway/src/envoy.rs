@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::{
     Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Metadata, Origin, Route, Tcp,
-    Upgrade,
+    TrafficDirection, Upgrade,
 };
 use crate::plugin::{Compat, FailurePolicy, Isolation, Limits, PluginConfig, PropertyEncoding};
 use crate::proxy::{RESPELLED, WELL_FORMED, ambiguous, may_be_respelled};
@@ -144,11 +144,21 @@ fn route_filters(route: &Route) -> serde_json::Map<String, Value> {
 
 fn listener(number: usize, listener: &Listener, filters: &[Value]) -> Value {
     let address = listener.address.value.0;
-    json!({
+    let mut entry = json!({
         "name": format!("listener-{number}"),
         "address": socket_address(&address.ip().to_string(), address.port()),
         "filter_chains": [ { "filters": filters } ],
-    })
+    });
+    if let Some(metadata) = metadata(&listener.metadata) {
+        entry["metadata"] = metadata;
+    }
+    if let Some(direction) = listener.traffic_direction {
+        entry["traffic_direction"] = match direction {
+            TrafficDirection::Inbound => json!("INBOUND"),
+            TrafficDirection::Outbound => json!("OUTBOUND"),
+        };
+    }
+    entry
 }
 
 fn http_connections(number: usize, listener: &Listener, config: &Config, filters: &[Value]) -> Value {
@@ -179,6 +189,7 @@ fn tcp_connections(
             "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": format!("listener_{number}"),
             "cluster": tcp.cluster.value,
+            "idle_timeout": seconds(tcp.idle_timeout),
         },
     }));
     Ok(filters)
@@ -359,6 +370,7 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
         let upgrade = |upgrade: &Upgrade| match upgrade {
             Upgrade::Websocket => json!({ "upgrade_type": "websocket" }),
         };
+        action["idle_timeout"] = json!(seconds(route.idle_timeout));
         action["upgrade_configs"] = route.upgrades.iter().map(upgrade).collect();
     }
     let mut entry = json!({ "name": route.prefix.value, "match": matching, "route": action });

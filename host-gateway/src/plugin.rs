@@ -31,9 +31,11 @@ use slot::{Seat, Slot};
 use tasks::Tasks;
 
 pub use crate::abi::capabilities::{CapabilityRestriction, Sanitization};
-pub use crate::config::Metadata;
+pub use crate::config::{Metadata, TrafficDirection};
 pub use crate::stream::connection::{Closer, Ended, Passed, PluginConnection, Side};
-pub use crate::stream::{Connection, Destination, Interruption, LocalResponse, PluginStream, Reading, Verdict, Watch};
+pub use crate::stream::{
+    Connection, Destination, Ends, Interruption, ListenerFacts, LocalResponse, PluginStream, Reading, Verdict, Watch,
+};
 pub use crate::vm::cache::{CodeCache, default_folder};
 pub use crate::vm::limits::{ByteSize, CallTime, Limits};
 pub use process::PluginProcess;

@@ -12,7 +12,6 @@ mod upgraded;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -35,7 +34,7 @@ use crate::access_log::Record;
 use crate::cluster::{Answer, Lease, Upgraded};
 use crate::cors::Caller;
 use crate::error::{Failure, UpstreamError};
-use crate::plugin::{Destination, LocalResponse, PluginStream, Verdict, Watch};
+use crate::plugin::{Destination, Ends, LocalResponse, PluginStream, Verdict, Watch};
 use crate::route::Route;
 
 /// Both directions of an exchange may be under way at once, and each passes the plugins. While a plugin holds one of them
@@ -253,15 +252,15 @@ impl Exchange<'_> {
                 return Err(Failure::Upstream(error).into());
             }
         };
-        let address = answer.lease.address();
+        let ends = answer.lease.ends();
         if let Some(record) = &mut self.record {
-            record.upstream(address);
+            record.upstream(ends.remote);
         }
-        self.tell_destination(place, Some(address)).await;
+        self.tell_destination(place, Some(ends)).await;
         self.response(answer).await
     }
 
-    async fn tell_destination(&self, route: usize, upstream: Option<SocketAddr>) {
+    async fn tell_destination(&self, route: usize, upstream: Option<Ends>) {
         if let Some((plugins, _)) = &self.plugins {
             let destination = self.downstream.worker.destinations[route].clone();
             plugins.lock().await.set_destination(Destination {
@@ -364,10 +363,12 @@ impl Exchange<'_> {
             && let Some(client) = self.upgrade.take()
         {
             fields::change_to_websocket(&mut head.headers);
+            let worker = &self.downstream.worker;
             self.switched = Some(Switched {
                 client,
                 upstream,
                 lease,
+                idle_timeout: self.route.and_then(|place| worker.routes.get(place)?.idle_timeout),
             });
         }
         Ok((head, body::Source::Empty))

@@ -23,6 +23,8 @@ pub struct Route {
     pub retries: u32,
     /// A client may go on in the WebSocket protocol.
     pub websocket: bool,
+    /// Of a connection that has become one.
+    pub idle_timeout: Option<Duration>,
     /// For plugins.
     pub metadata: Metadata,
 }
@@ -56,6 +58,7 @@ impl RouteTable {
                     timeout: route.timeout.limit(),
                     retries: route.retries,
                     websocket: route.upgrades.contains(&Upgrade::Websocket),
+                    idle_timeout: route.idle_timeout.limit(),
                     metadata: route.metadata.clone(),
                 })
             })
@@ -72,6 +75,11 @@ impl RouteTable {
     /// of another route.
     pub fn may_choose_by(&self, path: &str) -> bool {
         !self.chooses_plugins || (is_unambiguous(path) && !(self.respelled && is_respelled(path)))
+    }
+
+    /// A route by its place.
+    pub fn get(&self, place: usize) -> Option<&Route> {
+        self.routes.get(place)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {

@@ -17,10 +17,10 @@ use crate::config::{self, Config, folder_of};
 use crate::cors::Cors;
 use crate::metrics::Metrics;
 use crate::plugin::chains::ChainPlan;
-use crate::plugin::{Loading, PluginModule, PluginProcess};
+use crate::plugin::{ListenerFacts, Loading, PluginModule, PluginProcess};
 use crate::route::RouteTable;
 use crate::vm::engine;
-use crate::worker::{Accepts, Trailers, WorkerError, WorkerPlan};
+use crate::worker::{Accepts, ListenerPlan, TcpService, Trailers, WorkerError, WorkerPlan};
 use crate::{health, listener};
 
 /// Serves until SIGTERM or SIGINT. The error is one line for the user.
@@ -85,17 +85,27 @@ async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), Str
     for entry in &config.listeners.value {
         let (address, sockets) = listener::bind(entry.address.value.0, count)?;
         addresses.push((address, entry.tcp.as_ref()));
-        let cluster = entry.tcp.as_ref().and_then(|tcp| {
+        let tcp = entry.tcp.as_ref().and_then(|tcp| {
             let mut names = config.clusters.keys();
-            names.position(|name| *name == tcp.cluster.value)
+            Some(TcpService {
+                cluster: names.position(|name| *name == tcp.cluster.value)?,
+                idle_timeout: tcp.idle_timeout.limit(),
+            })
         });
         let http = Accepts::Http(Trailers {
             requests: entry.request_trailers,
             responses: entry.response_trailers,
         });
-        let accepts = cluster.map_or(http, Accepts::Tcp);
+        let accepts = tcp.map_or(http, Accepts::Tcp);
         for (worker, socket) in listeners.iter_mut().zip(sockets) {
-            worker.push((socket, accepts));
+            worker.push(ListenerPlan {
+                socket,
+                accepts,
+                facts: ListenerFacts {
+                    direction: entry.traffic_direction,
+                    metadata: entry.metadata.clone(),
+                },
+            });
         }
     }
     let admin_address = match &config.admin {

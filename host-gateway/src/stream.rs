@@ -24,7 +24,7 @@ use chain::{Leg, Outcome};
 use exchange::{Began, Exchange};
 use reading::Early;
 
-pub use exchange::{Connection, Destination, LocalResponse};
+pub use exchange::{Connection, Destination, Ends, ListenerFacts, LocalResponse};
 pub use reading::Reading;
 pub use watch::Watch;
 

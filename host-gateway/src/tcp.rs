@@ -14,34 +14,35 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::cluster::{Cluster, ConnectionSlot};
 use crate::error::UpstreamError;
-use crate::plugin::{Closer, Connection, Destination, Ended, Passed, PluginConnection, Plugins, Side, Watch};
+use crate::plugin::{
+    Closer, Connection, Destination, Ended, Ends, ListenerFacts, Passed, PluginConnection, Plugins, Side, Watch,
+};
 use crate::tunnels::Tunnel;
-use crate::worker::Worker;
+use crate::worker::{TcpService, Worker};
 
 /// Most bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
-/// A connection on which nothing moves is closed.
-const LONGEST_IDLE: Duration = Duration::from_secs(3600);
 
 /// A listener of one worker whose connections go to a cluster as they are.
 struct Service {
     worker: Rc<Worker>,
     plugins: Rc<Plugins>,
-    /// Place in the order of names.
-    cluster: usize,
+    to: TcpService,
+    listener: Rc<ListenerFacts>,
     /// Where it listens: the route of its connections.
     name: Rc<str>,
 }
 
 /// Accepts connections until the gateway stops; those that are open may go on until they are cut off. `place` is that of the listener.
-pub async fn accept(worker: Rc<Worker>, place: usize, cluster: usize, listener: StdListener) -> io::Result<()> {
+pub async fn accept(worker: Rc<Worker>, place: usize, to: TcpService, listener: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let destination = listener.local_addr()?;
     let mut stop = worker.stop.clone();
     let service = Rc::new(Service {
         plugins: Rc::clone(worker.chains.of(place, || None)),
+        listener: Rc::clone(&worker.listeners[place]),
         worker,
-        cluster,
+        to,
         name: destination.to_string().into(),
     });
     loop {
@@ -79,6 +80,7 @@ async fn serve(service: &Service, stream: TcpStream, source: SocketAddr, destina
         id,
         source,
         destination,
+        listener: Rc::clone(&service.listener),
     };
     if let Ok(plugins) = service.plugins.connect(Rc::new(connection)) {
         let watch = plugins.watch();
@@ -114,7 +116,7 @@ struct Relay<'a> {
     closer: Closer,
 }
 
-type Connected = Result<(TcpStream, SocketAddr, ConnectionSlot), UpstreamError>;
+type Connected = Result<(TcpStream, Ends, ConnectionSlot), UpstreamError>;
 
 enum Upstream {
     /// The plugins have not let the connection begin.
@@ -211,7 +213,7 @@ impl Relay<'_> {
     fn connect(&mut self) -> Result<Upstream, Ended> {
         let clusters = &self.service.worker.clusters;
         let cluster = match self.plugins.cluster() {
-            None => clusters.get(self.service.cluster),
+            None => clusters.get(self.service.to.cluster),
             Some(chosen) => clusters.find(&chosen).ok_or_else(|| {
                 tracing::warn!(cluster = chosen, "a plugin chose a cluster that does not exist");
                 Ended
@@ -225,22 +227,22 @@ impl Relay<'_> {
     }
 
     fn connected(&mut self, connected: Connected) -> Result<(), Ended> {
-        let (stream, address, slot) = connected.map_err(|error| {
+        let (stream, ends, slot) = connected.map_err(|error| {
             tracing::debug!(%error, "no upstream for a TCP connection");
             Ended
         })?;
         let clusters = &self.service.worker.clusters;
         let chosen = self.plugins.cluster();
         let cluster = chosen.and_then(|chosen| clusters.find(&chosen).cloned());
-        let cluster = cluster.unwrap_or_else(|| Rc::clone(clusters.get(self.service.cluster)));
-        self.tell_destination(&cluster, Some(address));
+        let cluster = cluster.unwrap_or_else(|| Rc::clone(clusters.get(self.service.to.cluster)));
+        self.tell_destination(&cluster, Some(ends));
         self.upstream = Upstream::Open(End::new(stream, Some(slot)));
         let (data, end) = std::mem::take(&mut self.waiting);
         self.forward(Side::Client, (data.freeze(), end));
         Ok(())
     }
 
-    fn tell_destination(&mut self, cluster: &Cluster, upstream: Option<SocketAddr>) {
+    fn tell_destination(&mut self, cluster: &Cluster, upstream: Option<Ends>) {
         let destination = Destination {
             route: Rc::clone(&self.service.name),
             cluster: cluster.name().into(),
@@ -306,7 +308,7 @@ impl Relay<'_> {
         };
         tokio::select! {
             () = tunnel.cut_off() => Due::Stop,
-            () = tokio::time::sleep(LONGEST_IDLE) => Due::Stop,
+            () = sleep_or_never(self.service.to.idle_timeout) => Due::Stop,
             () = watch.woken() => Due::Woken,
             connected = ready_or_never(connecting) => Due::Connected(connected),
             () = client.readable(), if takes_more => Due::Read(Side::Client),
@@ -328,6 +330,13 @@ impl Relay<'_> {
             }
         }
         self.plugins.closed(Side::Client, self.closer);
+    }
+}
+
+async fn sleep_or_never(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::cors::Cors;
 use crate::listener::{self, Connections};
 use crate::metrics::WorkerMetrics;
 use crate::plugin::chains::{ChainPlan, Chains};
-use crate::plugin::{Destination, PluginError, PluginProcess};
+use crate::plugin::{Destination, ListenerFacts, PluginError, PluginProcess};
 use crate::route::{Route, RouteTable};
 use crate::tcp;
 use crate::tunnels::Tunnels;
@@ -30,6 +30,8 @@ pub struct Worker {
     pub destinations: Vec<Destination>,
     pub clusters: Rc<Clusters>,
     pub chains: Chains,
+    /// What plugins are told of the listeners, by their places.
+    pub listeners: Vec<Rc<ListenerFacts>>,
     pub metrics: Arc<WorkerMetrics>,
     pub access_log: Option<Rc<AccessLog>>,
     pub connections: RefCell<Connections>,
@@ -44,7 +46,7 @@ pub struct Worker {
 /// What a worker is made of; sent to its thread.
 pub struct WorkerPlan {
     pub index: usize,
-    pub listeners: Vec<(TcpListener, Accepts)>,
+    pub listeners: Vec<ListenerPlan>,
     pub routes: Arc<RouteTable>,
     pub cors: Option<Arc<Cors>>,
     pub clusters: Arc<[Arc<SharedCluster>]>,
@@ -58,12 +60,29 @@ pub struct WorkerPlan {
     pub started: mpsc::UnboundedSender<Result<(), WorkerError>>,
 }
 
+/// A listener of one worker.
+pub struct ListenerPlan {
+    pub socket: TcpListener,
+    pub accepts: Accepts,
+    /// For plugins.
+    pub facts: ListenerFacts,
+}
+
 /// What a listener's connections bring.
 #[derive(Debug, Clone, Copy)]
 pub enum Accepts {
     Http(Trailers),
-    /// Bytes for the cluster at this place in the order of names.
-    Tcp(usize),
+    /// Bytes.
+    Tcp(TcpService),
+}
+
+/// Where the bytes of a TCP listener go.
+#[derive(Debug, Clone, Copy)]
+pub struct TcpService {
+    /// Place in the order of names.
+    pub cluster: usize,
+    /// A connection on which nothing moves is closed.
+    pub idle_timeout: Option<Duration>,
 }
 
 /// Which trailers are let through.
@@ -107,6 +126,12 @@ impl WorkerPlan {
                 return;
             }
         };
+        let mut sockets = Vec::new();
+        let mut listeners = Vec::new();
+        for plan in self.listeners {
+            sockets.push((plan.socket, plan.accepts));
+            listeners.push(Rc::new(plan.facts));
+        }
         let worker = Rc::new(Worker {
             destinations: self
                 .routes
@@ -117,6 +142,7 @@ impl WorkerPlan {
             cors: self.cors,
             clusters,
             chains,
+            listeners,
             metrics: self.metrics,
             access_log: self.access_log.map(Rc::new),
             connections: RefCell::new(Connections::new(self.index)),
@@ -126,13 +152,13 @@ impl WorkerPlan {
             http: listener::http(),
         });
         let mut accepting = Vec::new();
-        for (place, (listener, accepts)) in self.listeners.into_iter().enumerate() {
+        for (place, (listener, accepts)) in sockets.into_iter().enumerate() {
             let worker = Rc::clone(&worker);
             accepting.push(match accepts {
                 Accepts::Http(trailers) => {
                     tokio::task::spawn_local(listener::accept(worker, place, trailers, listener))
                 }
-                Accepts::Tcp(cluster) => tokio::task::spawn_local(tcp::accept(worker, place, cluster, listener)),
+                Accepts::Tcp(service) => tokio::task::spawn_local(tcp::accept(worker, place, service, listener)),
             });
         }
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));

@@ -27,7 +27,7 @@ const MISTAKES: [(&str, &str, &str); 29] = [
     (
         "retries: 0",
         "retrys: 0",
-        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries, upgrades, metadata, plugins",
+        "gateway.yaml:3:65: unknown field `retrys`, expected one of prefix, cluster, strip_prefix, timeout, retries, upgrades, idle_timeout, metadata, plugins",
     ),
     (
         "retries: 0",

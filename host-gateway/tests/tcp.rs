@@ -336,3 +336,40 @@ fn without_an_upstream_the_client_is_let_go() {
     };
     assert_eq!(rest(&mut connect(address)), "");
 }
+
+/// Ten times, with pauses that are shorter than the limit but together longer.
+fn talk(stream: &mut TcpStream) {
+    for _ in 0..10 {
+        let _ = stream.write_all(b".");
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
+
+#[test]
+fn a_connection_is_closed_when_nothing_moves_on_it_either_way() {
+    for client_talks in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            if !client_talks {
+                talk(&mut stream);
+            }
+            rest(&mut stream)
+        });
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let _gateway = Gateway::start_with_listeners(
+            &format!("{{ address: \"{free}\", tcp: {{ cluster: quiet, idle_timeout: 1s }} }}"),
+            &format!("clusters: {{ quiet: {{ endpoints: [\"{address}\"] }} }}"),
+        );
+        let mut client = connect(free);
+        if client_talks {
+            talk(&mut client);
+        }
+        // Neither side ends the connection.
+        let heard = rest(&mut client);
+        let (from_client, from_server) = if client_talks { (10, 0) } else { (0, 10) };
+        assert_eq!(heard, ".".repeat(from_server));
+        assert_eq!(server.join().unwrap(), ".".repeat(from_client));
+    }
+}

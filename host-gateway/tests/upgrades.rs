@@ -321,3 +321,40 @@ fn a_stop_lets_a_connection_finish_and_cuts_it_off_in_the_end() {
         assert_eq!(gateway.wait().code(), Some(0));
     }
 }
+
+#[test]
+fn a_websocket_is_closed_when_nothing_moves_on_it_either_way() {
+    // Ten times, with pauses that are shorter than the limit but together longer.
+    let talk = |say: &mut dyn FnMut()| {
+        for _ in 0..10 {
+            say();
+            std::thread::sleep(std::time::Duration::from_millis(150));
+        }
+    };
+    for client_talks in [true, false] {
+        let (heard, hearing) = std::sync::mpsc::channel();
+        let upstream = Upstream::serving(move |mut peer| {
+            peer.receive_head().unwrap();
+            peer.send(ACCEPTED);
+            if !client_talks {
+                talk(&mut || {
+                    peer.send(".");
+                });
+            }
+            let mut from_client = Vec::new();
+            let _ = peer.reader.read_to_end(&mut from_client);
+            let _ = heard.send(from_client.len());
+        });
+        let gateway = gateway(&upstream, ", upgrades: [websocket], idle_timeout: 1s", "");
+        let mut client = open(&gateway);
+        if client_talks {
+            talk(&mut || {
+                client.send(".");
+            });
+        }
+        // Neither side ends the connection.
+        let (from_client, from_server) = if client_talks { (10, 0) } else { (0, 10) };
+        assert_eq!(rest(&mut client).len(), from_server);
+        assert_eq!(hearing.recv().unwrap(), from_client);
+    }
+}

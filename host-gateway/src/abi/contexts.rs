@@ -207,6 +207,7 @@ mod tests {
             id: 1,
             source: address,
             destination: address,
+            listener: Rc::default(),
         });
         Rc::new(RefCell::new(Exchange::new(connection, None)))
     }

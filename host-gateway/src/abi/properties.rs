@@ -10,8 +10,8 @@ use super::failure::{Answer, Status};
 use super::fields::Fields;
 use super::types::MapType;
 use super::{HostState, Identity, grpc_status, http_fields, metadata, pairs};
-use crate::plugin::PropertyEncoding;
-use crate::stream::exchange::{Exchange, Property, Protocol};
+use crate::plugin::{PropertyEncoding, TrafficDirection};
+use crate::stream::exchange::{Ends, Exchange, ListenerFacts, Property, Protocol};
 use crate::vm::memory::Host;
 
 /// What Envoy puts before the name of a property that a guest sets.
@@ -130,7 +130,11 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
     if let Some(value) = of_plugin(&state.identity, first, rest) {
         return Some(value);
     }
-    let exchange = stream?.exchange.borrow();
+    let Some(stream) = stream else {
+        // One VM is for all listeners.
+        return of_listener(&ListenerFacts::default(), first, rest);
+    };
+    let exchange = stream.exchange.borrow();
     let known = match first {
         "request" | "response" | "connection" | "source" | "destination" | "filter_state" if rest.is_empty() => {
             Some(Value::Parts)
@@ -141,13 +145,17 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         "connection_id" => Some(integer(exchange.connection.id)),
         "source" => address(exchange.connection.source, rest),
         "destination" => address(exchange.connection.destination, rest),
+        "upstream" if rest.is_empty() => Some(Value::Parts),
         "upstream" => of_upstream(exchange.destination.as_ref()?.upstream?, rest),
+        "listener_direction" | "listener_metadata" => of_listener(&exchange.connection.listener, first, rest),
         "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().into()),
         "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().into()),
         "route_metadata" => metadata::find(&exchange.destination.as_ref()?.route_metadata, rest),
         "cluster_metadata" => metadata::find(&exchange.destination.as_ref()?.cluster_metadata, rest),
-        // Messages and maps that nobody fills here.
-        "metadata" | "upstream_host_metadata" => of_nothing(rest),
+        // Nobody fills it here.
+        "metadata" => of_nothing(rest),
+        // Endpoints have none, which Envoy says in this way.
+        "upstream_host_metadata" if rest.is_empty() => exchange.destination.as_ref()?.upstream.map(|_| Value::Parts),
         "filter_state" => exchange.filter_state(rest.as_bytes()).map(Value::from),
         _ => None,
     };
@@ -174,10 +182,20 @@ fn of_plugin(identity: &Identity, name: &str, rest: &str) -> Option<Value> {
         "plugin_name" => Some(identity.name.as_bytes().into()),
         "plugin_root_id" => Some(identity.root_id.clone().into_bytes().into()),
         "plugin_vm_id" => Some(identity.vm_id.clone().into_bytes().into()),
-        // core.v3.TrafficDirection: UNSPECIFIED
-        "listener_direction" => Some(integer(0)),
-        "listener_metadata" => of_nothing(rest),
         "node" => of_node(rest),
+        _ => None,
+    }
+}
+
+fn of_listener(facts: &ListenerFacts, name: &str, rest: &str) -> Option<Value> {
+    match (name, rest) {
+        // core.v3.TrafficDirection
+        ("listener_direction", "") => Some(integer(match facts.direction {
+            None => 0,
+            Some(TrafficDirection::Inbound) => 1,
+            Some(TrafficDirection::Outbound) => 2,
+        })),
+        ("listener_metadata", rest) => metadata::find(&facts.metadata, rest),
         _ => None,
     }
 }
@@ -309,12 +327,12 @@ fn address(address: std::net::SocketAddr, name: &str) -> Option<Value> {
     }
 }
 
-fn of_upstream(upstream: std::net::SocketAddr, name: &str) -> Option<Value> {
+fn of_upstream(upstream: Ends, name: &str) -> Option<Value> {
     match name {
-        "" => Some(Value::Parts),
+        "local_address" => Some(upstream.local.to_string().into_bytes().into()),
         // It is connected, and nobody says where it is.
         "transport_failure_reason" | "locality" => Some(b""[..].into()),
-        _ => address(upstream, name),
+        _ => address(upstream.remote, name),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Cluster;
 use crate::callout::grpc::OutgoingBody;
+use crate::plugin::Ends;
 use crate::proxy::RequestBody;
 
 /// An endpoint that refused connections is skipped for so long at most.
@@ -34,6 +35,7 @@ pub struct Endpoint {
 
 struct Idle {
     sender: SendRequest<RequestBody>,
+    local: SocketAddr,
     /// Second of the worker.
     since: u32,
 }
@@ -43,6 +45,8 @@ pub struct Lease {
     pub sender: SendRequest<RequestBody>,
     /// It has carried an exchange before, so its other end may have closed it meanwhile.
     pub reused: bool,
+    /// Our end of it.
+    local: SocketAddr,
     seat: Seat,
 }
 
@@ -87,9 +91,9 @@ impl Endpoint {
     /// An idle connection that is still open, as far as is known.
     pub fn take_idle(self: &Rc<Self>, cluster: &Rc<Cluster>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { sender, .. }) = idle.pop() {
+        while let Some(Idle { sender, local, .. }) = idle.pop() {
             if sender.is_ready() {
-                return Some(Lease::new(sender, true, self, cluster));
+                return Some(Lease::new(sender, true, local, self, cluster));
             }
         }
         None
@@ -122,20 +126,28 @@ impl Endpoint {
         self.idle.borrow_mut().clear();
     }
 
-    fn keep(&self, sender: SendRequest<RequestBody>) {
+    fn keep(&self, sender: SendRequest<RequestBody>, local: SocketAddr) {
         self.idle.borrow_mut().push(Idle {
             sender,
+            local,
             since: self.seconds.get(),
         });
     }
 }
 
 impl Lease {
-    pub fn new(sender: SendRequest<RequestBody>, reused: bool, endpoint: &Rc<Endpoint>, cluster: &Rc<Cluster>) -> Self {
+    pub fn new(
+        sender: SendRequest<RequestBody>,
+        reused: bool,
+        local: SocketAddr,
+        endpoint: &Rc<Endpoint>,
+        cluster: &Rc<Cluster>,
+    ) -> Self {
         endpoint.active.set(endpoint.active.get() + 1);
         Self {
             sender,
             reused,
+            local,
             seat: Seat {
                 endpoint: Rc::clone(endpoint),
                 cluster: Rc::clone(cluster),
@@ -143,23 +155,31 @@ impl Lease {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.seat.endpoint.address
+    pub fn ends(&self) -> Ends {
+        Ends {
+            remote: self.seat.endpoint.address,
+            local: self.local,
+        }
     }
 
     /// The response has been read to its end: the connection may serve the next exchange.
     pub fn finish(self) {
-        let Lease { mut sender, seat, .. } = self;
+        let Lease {
+            mut sender,
+            local,
+            seat,
+            ..
+        } = self;
         if seat.cluster.others_wait() {
             return;
         }
         if sender.is_ready() {
-            seat.endpoint.keep(sender);
+            seat.endpoint.keep(sender, local);
         } else if !sender.is_closed() {
             // The upstream answered before it had read the whole request.
             tokio::task::spawn_local(async move {
                 if sender.ready().await.is_ok() {
-                    seat.endpoint.keep(sender);
+                    seat.endpoint.keep(sender, local);
                 }
             });
         }

@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::endpoint::{Endpoint, Lease};
+use super::tcp::ends;
 use super::{Cluster, SharedCluster, Upgraded};
 use crate::error::UpstreamError;
 use crate::listener::LARGEST_HEAD;
@@ -132,6 +133,7 @@ impl Cluster {
         slot: super::shared::ConnectionSlot,
     ) -> Result<Lease, UpstreamError> {
         let stream = self.dial(endpoint).await?;
+        let local = ends(&stream, endpoint.address).local;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(LARGEST_HEAD)
             .handshake(TokioIo::new(stream))
@@ -142,7 +144,7 @@ impl Cluster {
             // How it ended is told to whoever was waiting for a response.
             let _ = connection.await;
         });
-        Ok(Lease::new(sender, false, endpoint, self))
+        Ok(Lease::new(sender, false, local, endpoint, self))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A connection of its own for a TCP client.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
@@ -8,16 +8,28 @@ use tokio::net::TcpStream;
 use super::Cluster;
 use super::shared::{ConnectionSlot, SharedCluster};
 use crate::error::UpstreamError;
+use crate::plugin::Ends;
+
+/// Both ends of a connection. Ours is unknown once it is broken, which whoever uses it finds out.
+pub(super) fn ends(stream: &TcpStream, remote: SocketAddr) -> Ends {
+    Ends {
+        remote,
+        local: stream.local_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()),
+    }
+}
 
 impl Cluster {
     /// Connects to one endpoint. The connection counts as open until the slot is dropped.
-    pub async fn connect_tcp(self: &Rc<Self>) -> Result<(TcpStream, SocketAddr, ConnectionSlot), UpstreamError> {
+    pub async fn connect_tcp(self: &Rc<Self>) -> Result<(TcpStream, Ends, ConnectionSlot), UpstreamError> {
         let endpoint = Rc::clone(self.choose());
         let connected = self.open_socket(&endpoint).await;
         if let Err(error) = &connected {
             self.metrics.upstream_error(self.index, *error);
         }
-        connected.map(|(stream, slot)| (stream, endpoint.address, slot))
+        connected.map(|(stream, slot)| {
+            let ends = ends(&stream, endpoint.address);
+            (stream, ends, slot)
+        })
     }
 
     /// A fresh connection to an endpoint.

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 
 use super::endpoint::Lease;
 use super::send::kind;
+use super::tcp::ends;
 use super::{Answer, Cluster, ConnectionSlot, SharedCluster};
 use crate::error::UpstreamError;
 use crate::listener::LARGEST_HEAD;
@@ -27,6 +28,7 @@ impl Cluster {
         let slot = Rc::new(self.slot().await?);
         let endpoint = Rc::clone(self.choose());
         let stream = self.dial(&endpoint).await?;
+        let local = ends(&stream, endpoint.address).local;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(LARGEST_HEAD)
             .handshake(TokioIo::new(stream))
@@ -38,7 +40,7 @@ impl Cluster {
             // How it ended is told to whoever was waiting for a response.
             let _ = connection.with_upgrades().await;
         });
-        let mut lease = Lease::new(sender, false, &endpoint, self);
+        let mut lease = Lease::new(sender, false, local, &endpoint, self);
         let request = Request::from_parts(head, RequestBody::Empty);
         let mut response = lease.sender.send_request(request).await.map_err(|error| kind(&error))?;
         let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| Upgraded {

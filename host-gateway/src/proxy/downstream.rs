@@ -52,6 +52,7 @@ impl Downstream {
                 id,
                 source,
                 destination,
+                listener: Rc::clone(&worker.listeners[listener]),
             }),
             deadline: Deadline::new(),
             address: HeaderValue::from_str(&ip.to_string()).unwrap_or(HeaderValue::from_static("unknown")),

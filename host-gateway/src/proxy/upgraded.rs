@@ -14,6 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::{Downstream, SharedStream};
 use crate::abi::types::Direction;
@@ -22,15 +23,14 @@ use crate::cluster::{Lease, Upgraded};
 use crate::plugin::{Verdict, Watch};
 use crate::tcp::{self, Said};
 
-/// Seconds after which a connection on which nothing moves is closed: as Envoy's `stream_idle_timeout`.
-const LONGEST_IDLE: u32 = 300;
-
 /// Both sides of a connection that changes the protocol.
 pub(super) struct Switched {
     pub(super) client: OnUpgrade,
     pub(super) upstream: Upgraded,
     /// Counts the exchange as under way.
     pub(super) lease: Lease,
+    /// It is closed when nothing moves for so long.
+    pub(super) idle_timeout: Option<Duration>,
 }
 
 /// The connection is to end, both ways.
@@ -51,9 +51,9 @@ struct Tunnel {
     /// Whether plugins look at the bytes, by direction.
     shown: [bool; 2],
     record: RefCell<Option<Box<Record>>>,
-    downstream: Rc<Downstream>,
-    /// Second of the worker in which something moved.
-    last_used: Cell<u32>,
+    /// When something moved.
+    last_used: Cell<Instant>,
+    idle_timeout: Option<Duration>,
 }
 
 /// Carries bytes until both directions have ended, a side breaks, a plugin ends it, nothing moves any more, or the worker
@@ -72,6 +72,7 @@ pub(super) async fn carry(
         client,
         upstream,
         lease: _lease,
+        idle_timeout,
     } = switched;
     let carrying = async {
         // The client's side is there once the head of the response is written.
@@ -90,8 +91,8 @@ pub(super) async fn carry(
             plugins,
             shown,
             record: RefCell::new(record),
-            last_used: Cell::new(downstream.worker.clusters.seconds()),
-            downstream,
+            last_used: Cell::new(Instant::now()),
+            idle_timeout,
         };
         tunnel.run(from_client, from_upstream).await;
         Some(())
@@ -143,7 +144,7 @@ impl Tunnel {
                 return SockRef::from(to).shutdown(Shutdown::Write).map_err(|_| Over);
             }
             due = self.due(direction, from).await?;
-            self.last_used.set(self.downstream.worker.clusters.seconds());
+            self.last_used.set(Instant::now());
         }
     }
 
@@ -211,12 +212,15 @@ impl Tunnel {
     }
 
     async fn unused(&self) {
+        let Some(timeout) = self.idle_timeout else {
+            return pending().await;
+        };
         loop {
-            let seconds = self.downstream.worker.clusters.seconds();
-            let Some(left @ 1..) = LONGEST_IDLE.checked_sub(seconds.saturating_sub(self.last_used.get())) else {
+            let due = self.last_used.get() + timeout;
+            if due <= Instant::now() {
                 return;
-            };
-            tokio::time::sleep(Duration::from_secs(left.into())).await;
+            }
+            tokio::time::sleep_until(due).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::abi::fields::{Fields, FieldsMut};
 use crate::abi::types::{Direction, MapType};
-use crate::config::Metadata;
+use crate::config::{Metadata, TrafficDirection};
 
 /// The downstream connection an exchange came on.
 #[derive(Debug, Clone)]
@@ -22,6 +22,26 @@ pub struct Connection {
     pub source: SocketAddr,
     /// Our side.
     pub destination: SocketAddr,
+    /// What is configured of the listener.
+    pub listener: Rc<ListenerFacts>,
+}
+
+/// What a listener tells plugins, as properties show it.
+#[derive(Debug, Clone, Default)]
+pub struct ListenerFacts {
+    /// `xds.listener_direction`
+    pub direction: Option<TrafficDirection>,
+    /// `xds.listener_metadata`
+    pub metadata: Metadata,
+}
+
+/// Both ends of a connection to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// `upstream.address`
+    pub remote: SocketAddr,
+    /// `upstream.local_address`
+    pub local: SocketAddr,
 }
 
 /// A response that a plugin gives instead of the upstream.
@@ -149,8 +169,8 @@ pub struct Destination {
     pub route: Rc<str>,
     /// `cluster_name`
     pub cluster: Rc<str>,
-    /// `upstream.address`, once an endpoint is connected.
-    pub upstream: Option<SocketAddr>,
+    /// Once an endpoint is connected.
+    pub upstream: Option<Ends>,
     /// `route_metadata`
     pub route_metadata: Rc<Metadata>,
     /// `cluster_metadata`

@@ -256,6 +256,7 @@ pub fn open(plugins: &Rc<Plugins>) -> PluginStream {
         id: 7,
         source: SocketAddr::from(([192, 0, 2, 1], 4711)),
         destination: SocketAddr::from(([127, 0, 0, 1], 8081)),
+        listener: Rc::default(),
     }))
 }
 

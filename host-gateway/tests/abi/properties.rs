@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::HeaderValue;
-use postern_gateway::plugin::{Destination, PropertyEncoding};
+use postern_gateway::plugin::{Destination, Ends, PropertyEncoding};
 
 use crate::harness::*;
 
@@ -54,7 +54,10 @@ fn destination() -> Destination {
     Destination {
         route: Rc::from("/path"),
         cluster: Rc::from("upstreams"),
-        upstream: Some(([10, 0, 0, 1], 80).into()),
+        upstream: Some(Ends {
+            remote: ([10, 0, 0, 1], 80).into(),
+            local: ([10, 0, 0, 2], 4000).into(),
+        }),
         route_metadata: Rc::new(serde_json::from_value(metadata).unwrap()),
         cluster_metadata: Rc::default(),
     }
@@ -85,6 +88,7 @@ fn texts_are_bytes() {
             ("source.address", "192.0.2.1:4711"),
             ("destination.address", "127.0.0.1:8081"),
             ("upstream.address", "10.0.0.1:80"),
+            ("upstream.local_address", "10.0.0.2:4000"),
             ("own.path", "mine"),
             ("node.id", "postern-gateway"),
             ("metadata", ""),

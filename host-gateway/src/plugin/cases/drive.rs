@@ -38,6 +38,7 @@ pub(super) async fn drive(plugins: &Rc<Plugins>, case: &Case) -> Result<Outcome,
         id: 1,
         source: client,
         destination: gateway,
+        listener: Rc::default(),
     }));
     let watch = stream.watch();
     let mut upstream = None;
