@@ -133,6 +133,7 @@ mod tests {
             timeout: None,
             retries: 0,
             websocket: false,
+            idle_timeout: None,
             metadata: Metadata::default(),
         }
     }
