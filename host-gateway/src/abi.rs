@@ -45,7 +45,7 @@ use call_bytes::CallBytes;
 use contexts::{Contexts, Effective, FIRST_ROOT, RootEnd};
 use grpc_calls::{GrpcCalls, GrpcEvent, GrpcOpening};
 use http_calls::{CallAnswer, HttpCall};
-use logging::{ErrorLines, LogLines};
+use logging::{ErrorLines, LogLines, OpenLines};
 use metrics::DefinedMetrics;
 use shared_queues::{Announce, Announcements};
 use types::{AbiVersion, Phase};
@@ -107,6 +107,7 @@ pub(crate) struct HostState {
     /// What calls under way may still hold.
     pub(crate) call_bytes: CallBytes,
     pub(crate) log_lines: LogLines,
+    pub(crate) open_lines: OpenLines,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
     pub(crate) share: Share,
@@ -155,6 +156,7 @@ impl HostState {
             open_calls: 0,
             call_bytes: CallBytes::new(limits.call_bytes.0),
             log_lines: LogLines::default(),
+            open_lines: OpenLines::default(),
             memory: None,
             allocator: None,
             share: Share::new(limits),

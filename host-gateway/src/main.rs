@@ -72,6 +72,8 @@ enum Plugin {
         #[arg(long)]
         trace: bool,
     },
+    /// Print the JSON Schema of the file that describes requests.
+    Schema,
 }
 
 #[derive(Args)]
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Envoy(file) => envoy(&file),
         Command::Schema => print(&schemars::schema_for!(Config)),
         Command::Plugin(Plugin::Inspect { file }) => inspect(&file),
+        Command::Plugin(Plugin::Schema) => print(&plugin::cases::schema()),
         Command::Plugin(Plugin::Test { file, requests, trace }) => test(&file, &requests, trace),
     });
     match done {

@@ -207,6 +207,10 @@ fn a_mistake_in_the_cases_names_its_place() {
             "error: cases.yaml:1:10: cases[0].calls[0].failed: a call that fails has no `status`, `headers` or `body`",
         ),
         (
+            "cases: [ { name: x, expect: { no_answer: closed, status: 503 } } ]",
+            "error: cases.yaml:1:10: cases[0].expect.no_answer: where there is no answer there is no `status`",
+        ),
+        (
             "cases: [ { name: x, expect: { headers: { x-a: { b: c } } } } ]",
             "error: cases.yaml:1:10: cases[0].expect.headers.x-a: must be a text, or a list of texts, or null for a field that is not there",
         ),
@@ -241,11 +245,12 @@ fn a_missing_file_of_requests_is_said() {
     assert_eq!((finished.status.code(), finished.stderr.as_str()), (Some(1), expected));
 }
 
-/// Traps for `/trap`. For other requests pauses at the head, and goes on when its body callback has seen the body, to whose
+/// Traps for `/trap`, closes the stream of `/close`. For other requests pauses at the head, and goes on when its body callback has seen the body, to whose
 /// last bytes it adds a trailer; to those of the response too.
 const PATIENT: &str = r#"(module
   (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
   (memory (export "memory") 2)
   (data (i32.const 16) ":pathx-sum7")
   (func (export "proxy_abi_version_0_2_1"))
@@ -253,6 +258,7 @@ const PATIENT: &str = r#"(module
   (func (export "proxy_on_request_headers") (param $id i32) (param i32) (param $end i32) (result i32)
     (drop (call $get (i32.const 0) (i32.const 16) (i32.const 5) (i32.const 8) (i32.const 12)))
     (if (i32.eq (i32.load8_u (i32.const 4097)) (i32.const 116)) (then unreachable))
+    (if (i32.eq (i32.load8_u (i32.const 4097)) (i32.const 99)) (then (drop (call $close (i32.const 0)))))
     (i32.eqz (local.get $end)))
   (func $body (param $map i32) (param $end i32) (result i32)
     (if (local.get $end) (then
@@ -291,6 +297,64 @@ cases:
 "#,
     );
     assert!(finished.status.success(), "{}{}", finished.stdout, finished.stderr);
+}
+
+#[test]
+fn that_there_is_no_answer_may_be_expected() {
+    let finished = test_patient(
+        r#"
+cases:
+  - { name: is closed, request: { path: /close }, expect: { no_answer: closed, upstream: null } }
+  # Without `compat: spec` the body waits until the plugin lets the head go.
+  - { name: waits, request: { path: /, body: one }, timeout: 100ms, expect: { no_answer: paused, upstream: null } }
+"#,
+    );
+    assert!(finished.status.success(), "{}{}", finished.stdout, finished.stderr);
+    let finished = test_patient(
+        r#"
+cases:
+  - { name: is closed, request: { path: /close }, expect: { status: 503 } }
+  - { name: waits, request: { path: /, body: one }, timeout: 100ms, expect: { no_answer: closed } }
+  - { name: goes on, request: { path: / }, expect: { no_answer: paused } }
+"#,
+    );
+    assert_eq!(
+        finished.stdout,
+        "FAIL is closed\n     the plugin closed the stream; expect `no_answer: closed` if it should\n\
+         FAIL waits\n     the plugin kept the exchange waiting until the case's timeout; expect `no_answer: paused` if \
+         it should\n\
+         FAIL goes on\n     no_answer: there was one, with status 200\n"
+    );
+}
+
+#[test]
+fn the_schema_of_cases_knows_their_keys() {
+    let finished = run(&["plugin", "schema"], &harness::folder());
+    let schema: serde_json::Value = serde_json::from_str(&finished.stdout).expect("it is JSON");
+    for (of, keys) in [
+        (
+            "Case",
+            &["name", "request", "calls", "upstream", "timeout", "expect"][..],
+        ),
+        ("Call", &["cluster", "path", "failed", "status", "headers", "body"]),
+        (
+            "Expectation",
+            &[
+                "status",
+                "headers",
+                "body",
+                "trailers",
+                "upstream",
+                "no_answer",
+                "calls",
+                "failed",
+            ],
+        ),
+    ] {
+        let known = schema["$defs"][of]["properties"].as_object().expect("an object");
+        assert!(keys.iter().all(|key| known.contains_key(*key)), "{of}: {known:?}");
+        assert_eq!(known.len(), keys.len(), "{of}");
+    }
 }
 
 #[test]

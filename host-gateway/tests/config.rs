@@ -97,7 +97,7 @@ const MISTAKES: [(&str, &str, &str); 29] = [
     (
         "address: \"127.0.0.1:0\"",
         "address: \"127.0.0.1:0\", tls: { certificate: a, key: b }",
-        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins, request_trailers, response_trailers, tcp",
+        "gateway.yaml:1:40: unknown field `tls`, expected one of address, plugins, request_trailers, response_trailers, traffic_direction, metadata, tcp",
     ),
     (
         "listeners:",

@@ -493,3 +493,43 @@ fn a_plugin_may_decide_on_the_whole_body_before_the_head_goes_on() {
     assert_eq!(gateway.connect().post("/", "bad").status(), 403);
     assert_eq!(upstream.received().len(), seen, "nothing of it went upstream");
 }
+
+#[test]
+fn what_a_plugin_prints_letter_by_letter_is_one_line() {
+    // The first request prints no newline; the second one does, and traps.
+    let wat = guest(
+        r#"(global $calls (mut i32) (i32.const 0))
+           (func $print (param $at i32) (param $end i32)
+             (loop $next
+               (i32.store (i32.const 200) (local.get $at))
+               (i32.store (i32.const 204) (i32.const 1))
+               (drop (call $fd_write (i32.const 2) (i32.const 200) (i32.const 1) (i32.const 208)))
+               (local.set $at (i32.add (local.get $at) (i32.const 1)))
+               (br_if $next (i32.lt_u (local.get $at) (local.get $end)))))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+             (if (i32.eq (global.get $calls) (i32.const 1))
+               (then (call $print (i32.const 100) (i32.const 106)))
+               (else (call $print (i32.const 106) (i32.const 123)) unreachable))
+             (i32.const 0))"#,
+    )
+    .replace(
+        "(memory",
+        r#"(import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory"#,
+    )
+    .replace(
+        "  (func (export \"proxy_abi",
+        "  (data (i32.const 100) \"so farpanic: it broke\\0a!\")\n  (func (export \"proxy_abi",
+    );
+    let upstream = Upstream::named("ok");
+    let gateway = with_guest(&wat, &upstream);
+    let mut client = gateway.connect();
+    assert_eq!(client.get("/").status(), 200);
+    assert_eq!(client.get("/").status(), 503);
+    // Each of them whole, and the end of the callback ends a line too.
+    assert!(gateway.says("so far").contains("plugin"));
+    let panic = gateway.says("panic");
+    assert!(panic.contains("panic: it broke"), "{panic}");
+    gateway.says("unreachable");
+}

@@ -25,6 +25,57 @@ pub(crate) struct LogLines {
 /// Longest line in bytes; the rest of a longer one is left out.
 pub(crate) const LONGEST_LINE: usize = 16 << 10;
 
+/// Where a guest's runtime prints to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Output {
+    Standard,
+    Error,
+}
+
+impl Output {
+    fn level(self) -> u32 {
+        match self {
+            Self::Standard => 2,
+            Self::Error => 4,
+        }
+    }
+}
+
+/// What was printed to each output, and not ended by a newline yet.
+#[derive(Debug, Default)]
+pub(crate) struct OpenLines([Vec<u8>; 2]);
+
+/// Takes what a guest prints, until there is a whole message.
+pub(crate) fn print(state: &mut HostState, output: Output, text: &[u8]) {
+    if output.level() < least_level() {
+        return;
+    }
+    let line = &mut state.open_lines.0[output as usize];
+    let room = LONGEST_LINE.saturating_sub(line.len());
+    line.extend_from_slice(&text[..text.len().min(room)]);
+    if text.ends_with(b"\n") {
+        end_line(state, output);
+    }
+}
+
+/// The guest has returned, or ended: what it has printed is all.
+pub(crate) fn end_lines(state: &mut HostState) {
+    end_line(state, Output::Standard);
+    end_line(state, Output::Error);
+}
+
+fn end_line(state: &mut HostState, output: Output) {
+    let line = &mut state.open_lines.0[output as usize];
+    if line.is_empty() {
+        return;
+    }
+    let line = std::mem::take(line);
+    if may_write(state) {
+        let message = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
+        write(state, output.level(), &message);
+    }
+}
+
 /// `proxy_log(level, message)`.
 pub(crate) fn log(host: &mut Host<'_>, level: u32, message: u32, size: u32) -> Answer {
     host.check(message, size)?;
@@ -40,12 +91,12 @@ pub(crate) fn log(host: &mut Host<'_>, level: u32, message: u32, size: u32) -> A
 }
 
 /// Whether a line of this level is to be written. What nobody reads costs nothing, and does not count.
-pub(crate) fn is_due(host: &mut Host<'_>, level: u32) -> bool {
+fn is_due(host: &mut Host<'_>, level: u32) -> bool {
     level >= least_level() && may_write(host.state_mut())
 }
 
 /// Writes a line in the plugin's name.
-pub(crate) fn write(state: &mut HostState, level: u32, message: &str) {
+fn write(state: &mut HostState, level: u32, message: &str) {
     let plugin = &*state.identity.name;
     match level {
         0 => tracing::trace!(target: "plugin", plugin, "{message}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clocks_and_timers::nanoseconds;
 use super::failure::{Answer, Errno, Unwind};
-use super::logging;
+use super::logging::{self, Output};
 use crate::clock;
 use crate::vm::memory::Host;
 
@@ -15,11 +15,14 @@ const MOST_PARTS: u32 = 1024;
 /// Most bytes of randomness for one call.
 const MOST_RANDOM: u32 = 64 << 10;
 
-/// `fd_write(fd, iovs, iovs_len, *written)`: standard output is logged as info, standard error as error.
+/// `fd_write(fd, iovs, iovs_len, *written)`: standard output is logged as info, standard error as error. What ends with a
+/// newline is one message with all that came before it: some runtimes write letter by letter.
 pub(crate) fn fd_write(host: &mut Host<'_>, fd: u32, iovs: u32, iovs_len: u32, written_out: u32) -> Answer {
-    if fd != 1 && fd != 2 {
-        return Err(Errno::BadFileDescriptor.into());
-    }
+    let output = match fd {
+        1 => Output::Standard,
+        2 => Output::Error,
+        _ => return Err(Errno::BadFileDescriptor.into()),
+    };
     if iovs_len > MOST_PARTS {
         return Err(Errno::InvalidArgument.into());
     }
@@ -34,11 +37,7 @@ pub(crate) fn fd_write(host: &mut Host<'_>, fd: u32, iovs: u32, iovs_len: u32, w
         written = written.wrapping_add(size);
     }
     host.write_u32(written_out, written)?;
-    let level = if fd == 1 { 2 } else { 4 };
-    if logging::is_due(host, level) {
-        let line = String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(&text));
-        logging::write(host.state_mut(), level, &line);
-    }
+    logging::print(host.state_mut(), output, &text);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
@@ -22,20 +23,22 @@ use crate::config::{self, Source};
 use crate::error::UpstreamError;
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
     /// What stands in gateway.yaml, without `name` and `wasm`.
     #[serde(default)]
+    #[schemars(with = "Option<Map<String, Value>>")]
     plugin: Option<Spanned<Map<String, Value>>>,
     /// Names of clusters that plugins may call, beside those that `calls` name.
     #[serde(default)]
     clusters: Vec<String>,
+    #[schemars(with = "Vec<Case>")]
     cases: Spanned<Vec<Spanned<Case>>>,
 }
 
 /// One exchange, and what should come of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
@@ -54,7 +57,7 @@ struct Case {
     expect: Expectation,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Request {
     method: String,
@@ -66,7 +69,7 @@ struct Request {
     trailers: Option<Fields>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Answer {
     status: u16,
@@ -75,7 +78,7 @@ struct Answer {
     trailers: Option<Fields>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Call {
     cluster: String,
@@ -91,7 +94,7 @@ struct Call {
 }
 
 /// How a call fails.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum CallEnd {
     /// No connection.
@@ -116,8 +119,9 @@ impl From<CallEnd> for CallError {
 }
 
 /// A body as one text, or as the parts in which it arrives.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Value")]
+#[schemars(untagged)]
 enum Body {
     Whole(String),
     Parts(Vec<String>),
@@ -139,8 +143,18 @@ impl TryFrom<Value> for Body {
     }
 }
 
+/// Why a client gets no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum NoAnswer {
+    /// The plugin closes the stream.
+    Closed,
+    /// The plugin keeps the exchange waiting until the case's `timeout`.
+    Paused,
+}
+
 /// What should come of an exchange. What is not named may be anything.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Expectation {
     /// What the client gets.
@@ -151,14 +165,17 @@ struct Expectation {
     trailers: Fields,
     /// What the upstream gets; null: nothing may get there.
     #[serde(deserialize_with = "present")]
+    #[schemars(with = "Option<Arriving>")]
     upstream: Option<Option<Arriving>>,
+    /// The client gets no answer.
+    no_answer: Option<NoAnswer>,
     /// How many HTTP calls the plugin makes.
     calls: Option<usize>,
     /// The plugin fails: it traps, runs too long, or needs too much memory.
     failed: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Arriving {
     method: Option<String>,
@@ -169,7 +186,7 @@ struct Arriving {
 }
 
 /// Fields by name, in the order of the file.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Fields(Map<String, Value>);
 
@@ -179,6 +196,11 @@ pub struct Report {
     pub text: String,
     pub cases: usize,
     pub failed: usize,
+}
+
+/// The JSON Schema of a file of cases.
+pub fn schema() -> Schema {
+    schema_for!(File)
 }
 
 /// Runs every case of a file, each with a VM of its own. The error is one line for the user: nothing could be run.

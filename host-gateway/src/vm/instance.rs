@@ -599,6 +599,7 @@ fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     // The guest may have turned to another one.
     state.turn_to(root);
     state.stats.entered(entry, took, host_calls);
+    logging::end_lines(state);
     if state.trace {
         trace::returned(state, entry, &result, took, host_calls);
     }

@@ -36,6 +36,15 @@ pub(super) fn check(case: &Case) -> Result<(), (String, String)> {
         fields_of(&key("headers"), call.headers.as_ref())?;
     }
     let expect = &case.expect;
+    let of_an_answer = [&expect.headers, &expect.trailers]
+        .iter()
+        .any(|fields| !fields.0.is_empty());
+    if expect.no_answer.is_some() && (expect.status.is_some() || expect.body.is_some() || of_an_answer) {
+        return wrong(
+            "expect.no_answer",
+            "where there is no answer there is no `status`, `headers`, `body` or `trailers`: leave one or the other out",
+        );
+    }
     status("expect.status", expect.status)?;
     fields("expect.headers", &expect.headers, true)?;
     fields("expect.trailers", &expect.trailers, true)?;

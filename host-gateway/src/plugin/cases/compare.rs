@@ -1,30 +1,28 @@
 //! What was expected, beside what was.
 
-use http::HeaderMap;
+use http::{HeaderMap, response};
 
-use super::drive::Outcome;
-use super::{Expectation, Fields, texts};
+use super::drive::{Message, Outcome};
+use super::{Expectation, Fields, NoAnswer, texts};
 
 /// One line for everything that is not as it should be.
 pub(super) fn problems(expected: &Expectation, outcome: &Outcome, calls: usize) -> Vec<String> {
     let mut problems = Vec::new();
-    let answer = &outcome.answer;
-    if let Some(status) = expected.status
-        && status != answer.head.status.as_u16()
-    {
-        problems.push(format!(
-            "status: expected {status}, got {}",
+    match (&outcome.answer, expected.no_answer) {
+        (Ok(answer), None) => of_answer(expected, answer, &mut problems),
+        (Ok(answer), Some(_)) => problems.push(format!(
+            "no_answer: there was one, with status {}",
             answer.head.status.as_u16()
-        ));
+        )),
+        (Err(why), expected) if expected == Some(*why) => {}
+        (Err(NoAnswer::Closed), _) => {
+            problems.push("the plugin closed the stream; expect `no_answer: closed` if it should".to_owned());
+        }
+        (Err(NoAnswer::Paused), _) => problems.push(
+            "the plugin kept the exchange waiting until the case's timeout; expect `no_answer: paused` if it should"
+                .to_owned(),
+        ),
     }
-    fields("headers", &expected.headers, &answer.head.headers, &mut problems);
-    text(
-        "body",
-        expected.body.as_deref(),
-        &String::from_utf8_lossy(&answer.body),
-        &mut problems,
-    );
-    fields("trailers", &expected.trailers, &answer.trailers, &mut problems);
     match (&expected.upstream, &outcome.upstream) {
         (Some(None), Some(_)) => problems.push("upstream: the request got there, and should not have".to_owned()),
         (Some(Some(_)), None) => problems.push("upstream: the request did not get there".to_owned()),
@@ -53,12 +51,22 @@ pub(super) fn problems(expected: &Expectation, outcome: &Outcome, calls: usize) 
     {
         problems.push(format!("calls: expected {expected}, got {calls}"));
     }
-    if let Some(remark) = &outcome.remark
-        && (!problems.is_empty() || expected.status.is_none())
-    {
-        problems.push(remark.clone());
-    }
     problems
+}
+
+fn of_answer(expected: &Expectation, answer: &Message<response::Parts>, problems: &mut Vec<String>) {
+    if let Some(status) = expected.status
+        && status != answer.head.status.as_u16()
+    {
+        problems.push(format!(
+            "status: expected {status}, got {}",
+            answer.head.status.as_u16()
+        ));
+    }
+    fields("headers", &expected.headers, &answer.head.headers, problems);
+    let body = String::from_utf8_lossy(&answer.body);
+    text("body", expected.body.as_deref(), &body, problems);
+    fields("trailers", &expected.trailers, &answer.trailers, problems);
 }
 
 fn text(key: &str, expected: Option<&str>, got: &str, problems: &mut Vec<String>) {

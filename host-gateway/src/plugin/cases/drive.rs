@@ -7,16 +7,14 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, request, response};
 
-use super::{Body, Case, status};
+use super::{Body, Case, NoAnswer, status};
 use crate::plugin::{Connection, LocalResponse, PluginStream, Plugins, Verdict};
 
 /// What became of an exchange.
 pub(super) struct Outcome {
     /// `None`: the request did not get there.
     pub(super) upstream: Option<Message<request::Parts>>,
-    pub(super) answer: Message<response::Parts>,
-    /// What an answer cannot tell.
-    pub(super) remark: Option<String>,
+    pub(super) answer: Result<Message<response::Parts>, NoAnswer>,
 }
 
 pub(super) struct Message<H> {
@@ -44,28 +42,16 @@ pub(super) async fn drive(plugins: &Rc<Plugins>, case: &Case) -> Result<Outcome,
     let mut upstream = None;
     let ended = tokio::time::timeout(case.timeout(), exchange(&mut stream, case, &mut upstream)).await;
     drop(stream);
-    let (answer, remark) = match ended {
+    let answer = match ended {
         Ok(result) => match result? {
-            Ok(answer) => (answer, None),
-            Err(Early::Local(local)) => (from_local(*local), None),
-            Err(Early::Failed) => (
-                bare(StatusCode::SERVICE_UNAVAILABLE),
-                Some(match watch.is_closed() {
-                    true => "the plugin closed the stream: a client gets no answer, for which 503 stands here",
-                    false => "the plugin failed",
-                }),
-            ),
+            Ok(answer) => Ok(answer),
+            Err(Early::Local(local)) => Ok(from_local(*local)),
+            Err(Early::Failed) if watch.is_closed() => Err(NoAnswer::Closed),
+            Err(Early::Failed) => Ok(bare(StatusCode::SERVICE_UNAVAILABLE)),
         },
-        Err(_) => (
-            bare(StatusCode::GATEWAY_TIMEOUT),
-            Some("the plugin kept the exchange waiting until the case's timeout"),
-        ),
+        Err(_) => Err(NoAnswer::Paused),
     };
-    Ok(Outcome {
-        upstream,
-        answer,
-        remark: remark.map(str::to_owned),
-    })
+    Ok(Outcome { upstream, answer })
 }
 
 async fn exchange(
