@@ -25,6 +25,7 @@ pub mod counters;
 pub mod denial;
 mod der;
 pub mod dpop;
+mod equal;
 pub mod forwarded;
 pub mod host;
 pub mod introspection;

@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::{Config, Debug, Forward, TokenSource};
 use crate::confirmation::Digest;
+use crate::equal::equal;
 use crate::host::{self, HostError};
 use crate::table::is_method;
 
@@ -15,6 +16,10 @@ pub struct Reader {
     token: TokenSource,
     /// The names of the identity headers in lower case, and that of the debug header.
     identity: Vec<Box<[u8]>>,
+    /// A bit for each length that one of them has.
+    identity_lengths: u64,
+    /// The same for all names that matter: most headers are of none of these lengths, and are not looked at.
+    lengths: u64,
     /// Its name in lower case.
     debug: Option<Debug>,
 }
@@ -146,6 +151,10 @@ impl<'a> Found<'a> {
 impl<'a> Request<'a> {
     /// The method, if it is written as rules write it.
     pub fn method(&self) -> Option<&'a str> {
+        let usual = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+        if let Some(usual) = usual.into_iter().find(|usual| equal(self.method, usual.as_bytes())) {
+            return Some(usual);
+        }
         std::str::from_utf8(self.method).ok().filter(|method| is_method(method))
     }
 
@@ -179,7 +188,7 @@ impl Reader {
             ..debug
         });
         let debug_name = debug.as_ref().map(|debug| &debug.header);
-        let identity = [user_id, user_name, client_id, authorities, scope]
+        let identity: Vec<Box<[u8]>> = [user_id, user_name, client_id, authorities, scope]
             .into_iter()
             .flatten()
             .chain(debug_name)
@@ -187,7 +196,17 @@ impl Reader {
             .collect();
         let mut token = config.token.clone();
         token.header = token.header.map(|name| name.to_ascii_lowercase());
-        Self { token, identity, debug }
+        let identity_lengths = identity.iter().fold(0, |lengths, name| lengths | length(name));
+        let named = token.header.as_deref().map_or(0, |name| length(name.as_bytes()));
+        Self {
+            token,
+            identity,
+            identity_lengths,
+            lengths: NAMED
+                .iter()
+                .fold(identity_lengths | named, |lengths, name| lengths | length(name)),
+            debug,
+        }
     }
 
     /// Reads a request from its headers, pseudo-headers included, names in lower case.
@@ -209,16 +228,20 @@ impl Reader {
         };
         let token = self.token.header.as_deref().map(str::as_bytes);
         for (name, value) in headers {
-            match name {
-                b":method" => request.method = value,
-                b":path" => request.target = value,
-                b":authority" => request.authority.add(value),
-                b"host" => request.host.add(value),
-                b":scheme" => request.scheme = value,
-                b"dpop" => request.proof.add(value),
-                b"x-forwarded-proto" => request.forwarded_proto.add(value),
-                _ if Some(name) == token => request.header.add(value),
-                b"cookie" => {
+            if self.lengths & length(name) == 0 {
+                continue;
+            }
+            let is = |known: &[u8]| equal(name, known);
+            match () {
+                _ if is(b":method") => request.method = value,
+                _ if is(b":path") => request.target = value,
+                _ if is(b":authority") => request.authority.add(value),
+                _ if is(b"host") => request.host.add(value),
+                _ if is(b":scheme") => request.scheme = value,
+                _ if is(b"dpop") => request.proof.add(value),
+                _ if is(b"x-forwarded-proto") => request.forwarded_proto.add(value),
+                _ if token.is_some_and(is) => request.header.add(value),
+                _ if is(b"cookie") => {
                     if let Some(wanted) = &self.token.cookie {
                         for cookie in cookies(value, wanted) {
                             match cookie {
@@ -243,7 +266,7 @@ impl Reader {
 
     /// Whether only we may set a header of this name.
     pub fn is_identity(&self, name: &[u8]) -> bool {
-        self.identity.iter().any(|identity| folds_to(name, identity))
+        self.identity_lengths & length(name) != 0 && self.identity.iter().any(|identity| folds_to(name, identity))
     }
 
     /// What a header asks for, if it is the debug header and the secret is in it.
@@ -328,6 +351,24 @@ impl Reader {
         }
         found
     }
+}
+
+/// What every request is read for.
+const NAMED: [&[u8]; 8] = [
+    b":method",
+    b":path",
+    b":authority",
+    b"host",
+    b":scheme",
+    b"dpop",
+    b"x-forwarded-proto",
+    b"cookie",
+];
+
+/// The bit of a length; the last one stands for all that are longer.
+fn length(name: &[u8]) -> u64 {
+    let place = u32::try_from(name.len()).unwrap_or(u32::MAX).min(63);
+    1u64.wrapping_shl(place)
 }
 
 /// Whether a part of a query has a parameter of this name, however it is written.

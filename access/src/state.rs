@@ -22,7 +22,7 @@ use crate::route::{PatternError, Routes};
 use crate::shared_keys::{Now, Place, SharedSet, Turn};
 use crate::signature::{Native, Verifier};
 use crate::snapshot::{Introspection, PermissionFeed, TokenFeed};
-use crate::token_cache::TokenCache;
+use crate::token_cache::{Spread, TokenCache};
 
 /// Everything a decision needs beside the policy.
 #[derive(Debug)]
@@ -143,8 +143,8 @@ impl State {
             changed_users: HashMap::default(),
             changed_users_at_first: 0,
             changes: 0,
-            tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, seed.rotate_left(32)),
-            refused: TokenCache::new(REFUSED_BUDGET, REFUSED, seed.rotate_left(16)),
+            tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, Spread::End, seed.rotate_left(32)),
+            refused: TokenCache::new(REFUSED_BUDGET, REFUSED, Spread::All, seed.rotate_left(16)),
             introspections: Introspections::new(&config.issuers),
             nonces: Nonces::new(&seed.to_le_bytes(), 1),
             used_proofs: UsedProofs::new(&seed.to_le_bytes()),

@@ -3,13 +3,15 @@
 //! The identity is cached, never a decision: rules, revocations and times are asked each time. What was refused is kept in
 //! a cache of its own, so that a flood of forgeries pushes nobody out. Two generations bound the memory without a clock or
 //! a list: when the young one is full it becomes the old one, and what is asked for again moves over. Lookups hash the
-//! token with a random seed and compare it whole.
+//! token, or its end, with a random seed and compare it whole.
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 use hashbrown::HashTable;
+
+use crate::equal::equal;
 
 /// The tokens seen lately, and what is known of each.
 #[derive(Debug)]
@@ -20,8 +22,22 @@ pub struct TokenCache<K> {
     budget: usize,
     /// How many bytes an entry takes beside the token itself.
     entry: usize,
+    spread: Spread,
     hasher: SeedableRandomState,
 }
+
+/// By what tokens find their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// By their ends: for tokens that were found good. They end with a signature, or are random altogether; nobody but their
+    /// issuer can make many that end alike.
+    End,
+    /// By all of their bytes: for tokens that anybody can make up.
+    All,
+}
+
+/// So many bytes are an end.
+const END: usize = 32;
 
 #[derive(Debug)]
 struct Generation<K> {
@@ -41,12 +57,13 @@ struct Entry<K> {
 impl<K> TokenCache<K> {
     /// An empty cache of at most `budget` bytes, in which an entry takes `entry` bytes beside the token. `seed` is random,
     /// so that nobody can prepare tokens that collide.
-    pub fn new(budget: usize, entry: usize, seed: u64) -> Self {
+    pub fn new(budget: usize, entry: usize, spread: Spread, seed: u64) -> Self {
         Self {
             young: Generation::default(),
             old: Generation::default(),
             budget: budget / 2,
             entry,
+            spread,
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
         }
     }
@@ -114,8 +131,12 @@ impl<K> TokenCache<K> {
     }
 
     fn hash(&self, token: &[u8]) -> u64 {
+        let hashed = match self.spread {
+            Spread::End => token.last_chunk::<END>().map_or(token, |end| end.as_slice()),
+            Spread::All => token,
+        };
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(token);
+        hasher.write(hashed);
         hasher.finish()
     }
 }
@@ -149,20 +170,8 @@ impl<K> Generation<K> {
 
 impl<K> Entry<K> {
     fn is(&self, hash: u64, token: &[u8]) -> bool {
-        self.hash == hash && same(&self.token, token)
+        self.hash == hash && equal(&self.token, token)
     }
-}
-
-/// Equality in words of eight bytes: the `memcmp` of wasm's C library goes byte by byte, and tokens are long.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let (one_words, one_rest) = one.as_chunks::<8>();
-    let (other_words, other_rest) = other.as_chunks::<8>();
-    one.len() == other.len()
-        && one_words
-            .iter()
-            .zip(other_words)
-            .all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && one_rest == other_rest
 }
 
 #[cfg(test)]
@@ -172,7 +181,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         const ENTRY: usize = 100;
-        let mut cache = TokenCache::new(20 * ENTRY, ENTRY, 1);
+        let mut cache = TokenCache::new(20 * ENTRY, ENTRY, Spread::All, 1);
         cache.put(b"used", ());
         for n in 0..1000 {
             cache.put(format!("token-{n}").as_bytes(), ());
@@ -186,8 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn tokens_with_the_same_end_are_told_apart() {
+        for spread in [Spread::End, Spread::All] {
+            let mut cache = TokenCache::new(1 << 20, 100, spread, 1);
+            let end = "e".repeat(END);
+            for n in 0..100 {
+                cache.put(format!("{n}.{end}").as_bytes(), n);
+            }
+            for n in 0..100 {
+                assert_eq!(cache.get(format!("{n}.{end}").as_bytes()), Some(&n), "{spread:?}");
+            }
+            assert_eq!(cache.get(end.as_bytes()), None);
+        }
+    }
+
+    #[test]
     fn a_part_is_forgotten_and_makes_room() {
-        let mut cache = TokenCache::new(20 * 100, 100, 1);
+        let mut cache = TokenCache::new(20 * 100, 100, Spread::End, 1);
         for n in 0..15u8 {
             cache.put(&[n], n);
         }

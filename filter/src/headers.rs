@@ -16,25 +16,26 @@ impl Headers {
 
     /// Names and values in order, pseudo-headers included. A block that is cut short ends early, without its rest.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let count = read_u32(&self.block, 0).unwrap_or(0);
-        let mut sizes = 4usize;
-        let mut data = count.saturating_mul(8).saturating_add(4);
-        (0..count).map_while(move |_| {
-            let name_len = read_u32(&self.block, sizes)?;
-            let value_len = read_u32(&self.block, sizes.saturating_add(4))?;
-            sizes = sizes.saturating_add(8);
-            let name = self.block.get(data..data.saturating_add(name_len))?;
-            data = data.saturating_add(name_len).saturating_add(1);
-            let value = self.block.get(data..data.saturating_add(value_len))?;
-            data = data.saturating_add(value_len).saturating_add(1);
-            Some((name, value))
-        })
+        let (count, rest) = self.block.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let sizes = usize::try_from(u32::from_le_bytes(*count)).map_or(0, |count| count.saturating_mul(8));
+        let (sizes, mut data) = rest.split_at_checked(sizes).unwrap_or_default();
+        sizes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map_while(move |[a, b, c, d, value_size @ ..]| {
+                let name = take(&mut data, [*a, *b, *c, *d])?;
+                let value = take(&mut data, *value_size)?;
+                Some((name, value))
+            })
     }
 }
 
-fn read_u32(block: &[u8], at: usize) -> Option<usize> {
-    let bytes = block.get(at..at.saturating_add(4))?;
-    usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+/// The next text of this size; the NUL behind it is left out.
+fn take<'a>(data: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
+    let (text, rest) = data.split_at_checked(usize::try_from(u32::from_le_bytes(size)).ok()?)?;
+    *data = rest.get(1..).unwrap_or_default();
+    Some(text)
 }
 
 /// The crate's own getter makes a `String` and a `Vec` of every header; this one hands the block over as it is.

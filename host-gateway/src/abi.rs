@@ -7,6 +7,7 @@ pub(crate) mod capabilities;
 pub(crate) mod clocks_and_timers;
 pub(crate) mod contexts;
 pub(crate) mod failure;
+mod field_names;
 pub(crate) mod fields;
 pub(crate) mod foreign_functions;
 pub(crate) mod functions;

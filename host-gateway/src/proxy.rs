@@ -34,7 +34,7 @@ use crate::access_log::Record;
 use crate::cluster::{Answer, Lease, Upgraded};
 use crate::cors::Caller;
 use crate::error::{Failure, UpstreamError};
-use crate::plugin::{Destination, Ends, LocalResponse, PluginStream, Verdict, Watch};
+use crate::plugin::{LocalResponse, PluginStream, Verdict, Watch};
 use crate::route::Route;
 
 /// Both directions of an exchange may be under way at once, and each passes the plugins. While a plugin holds one of them
@@ -180,9 +180,10 @@ impl Exchange<'_> {
         });
         if !plugins.is_empty() {
             let mut stream = plugins.open(Rc::clone(&self.downstream.connection));
+            let watch = stream.watch();
             self.told = found.or_else(|| worker.routes.place(head.uri.path()));
             if let Some(place) = self.told {
-                stream.set_destination(worker.destinations[place].clone());
+                watch.set_destination(Rc::clone(&worker.destinations[place]));
             }
             let broken = Cell::new(false);
             let mut reading = |task: &mut Context<'_>| match websocket {
@@ -192,7 +193,6 @@ impl Exchange<'_> {
             };
             let deciding = stream.request_headers_reading(head, bodyless && !websocket, &mut reading);
             let verdict = unless_broken(&broken, deciding).await;
-            let watch = stream.watch();
             self.plugins = Some((Rc::new(Mutex::new(stream)), watch));
             if verdict.is_none() {
                 self.downstream.body_broke();
@@ -206,8 +206,10 @@ impl Exchange<'_> {
         if let Some(record) = &mut self.record {
             record.routed(cluster.name());
         }
-        if self.told != Some(place) {
-            self.tell_destination(place, None).await;
+        if let Some((_, watch)) = &self.plugins
+            && self.told != Some(place)
+        {
+            watch.set_destination(Rc::clone(&worker.destinations[place]));
         }
         // A plugin may have chosen another route, or taken the wish off.
         let websocket = websocket && target::wants_websocket(&head, bodyless)?;
@@ -256,18 +258,10 @@ impl Exchange<'_> {
         if let Some(record) = &mut self.record {
             record.upstream(ends.remote);
         }
-        self.tell_destination(place, Some(ends)).await;
-        self.response(answer).await
-    }
-
-    async fn tell_destination(&self, route: usize, upstream: Option<Ends>) {
-        if let Some((plugins, _)) = &self.plugins {
-            let destination = self.downstream.worker.destinations[route].clone();
-            plugins.lock().await.set_destination(Destination {
-                upstream,
-                ..destination
-            });
+        if let Some((_, watch)) = &self.plugins {
+            watch.set_upstream(ends);
         }
+        self.response(answer).await
     }
 
     /// The body for the upstream, and the place where a plugin leaves its answer if it gives one while the body passes.
@@ -284,17 +278,12 @@ impl Exchange<'_> {
         let Some(plugins) = &self.plugins else {
             return (RequestBody::Stream(body, downstream), None);
         };
-        let (early, data, trailers) = {
-            let stream = plugins.0.lock().await;
-            (
-                stream.has_read_early(),
-                stream.wants_request_body(),
-                stream.wants_request_trailers() && body.may_have_trailers(),
-            )
-        };
+        let data = plugins.1.wants_request_body();
+        let trailers = plugins.1.wants_request_trailers() && body.may_have_trailers();
         if !data && !trailers {
             return (RequestBody::Stream(body, downstream), None);
         }
+        let early = plugins.0.lock().await.has_read_early();
         let said = Rc::new(RefCell::new(None));
         let filtered = FilteredBody::request(body, plugins, data, Rc::clone(&said));
         let filtered = filtered.after_early(early, read_trailers);
@@ -318,10 +307,11 @@ impl Exchange<'_> {
             return Ok((head, body::Source::Upstream(body)));
         };
 
-        let mut stream = plugins.0.lock().await;
+        let watch = &plugins.1;
         let bodyless = body.is_end_stream();
         let mut read_trailers = None;
-        if stream.wants_response_headers() {
+        if watch.wants_response_headers() {
+            let mut stream = plugins.0.lock().await;
             let broken = Cell::new(false);
             let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, &broken, task);
             let deciding = stream.response_headers_reading(head, bodyless, &mut reading);
@@ -329,10 +319,8 @@ impl Exchange<'_> {
             head = proceed(verdict.ok_or(Failure::Upstream(UpstreamError::Reset))?)?;
             fields::strip_response(&mut head.headers);
         }
-        let data = stream.wants_response_body();
-        let trailers = stream.wants_response_trailers() && body.may_have_trailers();
-        let early = stream.has_read_early();
-        drop(stream);
+        let data = watch.wants_response_body();
+        let trailers = watch.wants_response_trailers() && body.may_have_trailers();
         if bodyless {
             return Ok((head, body::Source::Upstream(body)));
         }
@@ -340,6 +328,7 @@ impl Exchange<'_> {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
             return Ok((head, body::Source::Upstream(body)));
         }
+        let early = plugins.0.lock().await.has_read_early();
         let filtered = FilteredBody::response(body, plugins, data).after_early(early, read_trailers);
         Ok((head, body::Source::Filtered(Box::new(filtered))))
     }
@@ -352,11 +341,10 @@ impl Exchange<'_> {
         lease: Lease,
     ) -> Result<(response::Parts, body::Source), Early> {
         fields::remove_nominated(&mut head.headers);
-        if let Some((plugins, _)) = &self.plugins {
-            let mut stream = plugins.lock().await;
-            if stream.wants_response_headers() {
-                head = proceed(stream.response_headers(head, false).await)?;
-            }
+        if let Some((plugins, watch)) = &self.plugins
+            && watch.wants_response_headers()
+        {
+            head = proceed(plugins.lock().await.response_headers(head, false).await)?;
         }
         fields::strip_response(&mut head.headers);
         if head.status == StatusCode::SWITCHING_PROTOCOLS
@@ -379,6 +367,9 @@ impl Exchange<'_> {
 async fn interruption(plugins: &SharedStream, watch: &Watch) -> Early {
     let interruption = poll_fn(|task| {
         watch.register(task);
+        if !watch.was_woken() {
+            return Poll::Pending;
+        }
         // Who holds the lock is in a callback's wait, and looks itself.
         let looked = plugins.try_lock().ok().and_then(|mut stream| stream.interruption());
         looked.map_or(Poll::Pending, Poll::Ready)

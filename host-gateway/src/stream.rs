@@ -18,10 +18,9 @@ use http::{HeaderMap, Response, request, response};
 use tokio::time::Instant;
 
 use crate::abi::types::Direction;
-use crate::clock;
 use crate::plugin::{FailurePolicy, Plugins};
 use chain::{Leg, Outcome};
-use exchange::{Began, Exchange};
+use exchange::Exchange;
 use reading::Early;
 
 pub use exchange::{Connection, Destination, Ends, ListenerFacts, LocalResponse};
@@ -56,10 +55,7 @@ pub struct PluginStream {
 
 impl PluginStream {
     pub(crate) fn new(plugins: Rc<Plugins>, connection: Rc<Connection>) -> Self {
-        let began = plugins.needs.began.then(|| Began {
-            monotonic: Instant::now(),
-            wall: clock::now(),
-        });
+        let began = plugins.needs.began.then(Instant::now);
         let exchange = Rc::new(RefCell::new(Exchange::new(connection, began)));
         let legs = plugins.seats.iter().map(|_| Leg::Unopened).collect();
         Self {
@@ -116,7 +112,7 @@ impl PluginStream {
 
     /// Whether any plugin looks at request bodies; if not, they need not be passed here.
     pub fn wants_request_body(&self) -> bool {
-        self.plugins.needs.request_body
+        self.watch().wants_request_body()
     }
 
     /// Passes a part of the request's body through the plugins. While a plugin holds the body back this returns empty
@@ -153,7 +149,7 @@ impl PluginStream {
 
     /// Whether any plugin looks at request trailers.
     pub fn wants_request_trailers(&self) -> bool {
-        self.plugins.needs.request_trailers || self.plugins.needs.request_body
+        self.watch().wants_request_trailers()
     }
 
     /// Passes the request's trailers through the plugins. Body bytes that a plugin held back until now come first: see
@@ -187,11 +183,7 @@ impl PluginStream {
 
     /// Whether any plugin looks at response heads.
     pub fn wants_response_headers(&self) -> bool {
-        self.plugins.needs.response_headers
-            || self.plugins.needs.response_head_later
-            || self.plugins.needs.response_body
-            || self.plugins.needs.response_trailers
-            || !self.exchange.borrow().response_fields.is_empty()
+        self.watch().wants_response_headers()
     }
 
     /// Passes the response's head through the plugins, as [`PluginStream::request_headers`] does the request's.
@@ -234,7 +226,7 @@ impl PluginStream {
 
     /// Whether any plugin looks at response bodies.
     pub fn wants_response_body(&self) -> bool {
-        self.plugins.needs.response_body
+        self.watch().wants_response_body()
     }
 
     /// Passes a part of the response's body through the plugins, as [`PluginStream::request_body`] does the request's.
@@ -257,7 +249,7 @@ impl PluginStream {
 
     /// Whether any plugin looks at response trailers.
     pub fn wants_response_trailers(&self) -> bool {
-        self.plugins.needs.response_trailers || self.plugins.needs.response_body
+        self.watch().wants_response_trailers()
     }
 
     /// Passes the response's trailers through the plugins.
@@ -277,14 +269,9 @@ impl PluginStream {
         std::mem::take(&mut self.exchange.borrow_mut().response.released)
     }
 
-    /// Tells plugins, by properties, where the request goes.
-    pub fn set_destination(&mut self, destination: Destination) {
-        self.exchange.borrow_mut().destination = Some(destination);
-    }
-
     /// Somebody outside may wait for what a plugin does meanwhile.
     pub fn watch(&self) -> Watch {
-        Watch::new(Rc::clone(&self.exchange))
+        Watch::new(Rc::clone(&self.exchange), self.plugins.needs)
     }
 
     /// What a plugin did meanwhile: a local response from a tick or a call's answer, a closed stream, a failed VM.

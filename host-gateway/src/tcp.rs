@@ -246,11 +246,10 @@ impl Relay<'_> {
         let destination = Destination {
             route: Rc::clone(&self.service.name),
             cluster: cluster.name().into(),
-            upstream,
             route_metadata: Rc::default(),
             cluster_metadata: Rc::clone(cluster.metadata()),
         };
-        self.plugins.set_destination(destination);
+        self.plugins.set_destination(Rc::new(destination), upstream);
     }
 
     /// What passed the plugins, from `side`, goes to the other, or waits for it to be there.

@@ -27,7 +27,7 @@ pub struct Worker {
     /// `None`: nothing is done about calls from other origins.
     pub cors: Option<Arc<Cors>>,
     /// Each route as plugins see it; its name is its prefix.
-    pub destinations: Vec<Destination>,
+    pub destinations: Vec<Rc<Destination>>,
     pub clusters: Rc<Clusters>,
     pub chains: Chains,
     /// What plugins are told of the listeners, by their places.
@@ -136,7 +136,7 @@ impl WorkerPlan {
             destinations: self
                 .routes
                 .iter()
-                .map(|route| destination(route, clusters.get(route.cluster)))
+                .map(|route| Rc::new(destination(route, clusters.get(route.cluster))))
                 .collect(),
             routes: self.routes,
             cors: self.cors,
@@ -208,7 +208,6 @@ fn destination(route: &Route, cluster: &Cluster) -> Destination {
     Destination {
         route: route.prefix.as_str().into(),
         cluster: cluster.name().into(),
-        upstream: None,
         route_metadata: Rc::new(route.metadata.clone()),
         cluster_metadata: Rc::clone(cluster.metadata()),
     }

@@ -5,11 +5,14 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Method, StatusCode, Uri, request, response};
 
 use super::failure::{Failure, Status};
+use super::field_names;
 use super::pairs::Pair;
 
 /// Most fields a guest may make of a header map, and most bytes of their names and values.
 const MOST_FIELDS: usize = 4096;
 const MOST_BYTES: usize = 1 << 20;
+/// So many bytes may be set in a map before all of it is measured again.
+const UNMEASURED: usize = 1 << 16;
 /// Longest pseudo-header: as long as hyper's longest target.
 const LONGEST_PSEUDO: usize = 65_535;
 
@@ -108,33 +111,38 @@ pub(crate) enum FieldsMut<'a> {
 }
 
 impl FieldsMut<'_> {
-    /// Appends a value. A pseudo-header has one value: adding replaces it.
-    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Failure> {
+    /// Appends a value. A pseudo-header has one value: adding replaces it. `unmeasured`: the bytes that were set in this map
+    /// since it was measured.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8], unmeasured: &mut usize) -> Result<(), Failure> {
         if self.set_pseudo(name, value)? {
             return Ok(());
         }
         let (name, value) = field(name, value)?;
-        if !belongs_to_the_connection(&name) {
-            append(self.headers(), name, value)?;
+        if belongs_to_the_connection(&name) {
+            return Ok(());
         }
-        Ok(())
+        let headers = self.headers();
+        measure(headers, &name, &value, Before::Stays, unmeasured)?;
+        if headers.len() >= MOST_FIELDS {
+            return Err(Status::InternalFailure.into());
+        }
+        let appended = headers.try_append(name, value);
+        appended.map(|_| ()).map_err(|_| Status::InternalFailure.into())
     }
 
-    /// Removes every value and sets one.
-    pub(crate) fn replace(&mut self, name: &[u8], value: &[u8]) -> Result<(), Failure> {
+    /// Removes every value and sets one. `unmeasured` as for [`FieldsMut::add`].
+    pub(crate) fn replace(&mut self, name: &[u8], value: &[u8], unmeasured: &mut usize) -> Result<(), Failure> {
         if self.set_pseudo(name, value)? {
             return Ok(());
         }
         let (name, value) = field(name, value)?;
-        if !belongs_to_the_connection(&name) {
-            let headers = self.headers();
-            let replaced: usize = headers.get_all(&name).iter().map(|value| size(&name, value)).sum();
-            if bytes(headers) - replaced + size(&name, &value) > MOST_BYTES {
-                return Err(Status::InternalFailure.into());
-            }
-            headers.try_insert(name, value).map_err(|_| Status::InternalFailure)?;
+        if belongs_to_the_connection(&name) {
+            return Ok(());
         }
-        Ok(())
+        let headers = self.headers();
+        measure(headers, &name, &value, Before::Goes, unmeasured)?;
+        let inserted = headers.try_insert(name, value);
+        inserted.map(|_| ()).map_err(|_| Status::InternalFailure.into())
     }
 
     /// Removes every value. Pseudo-headers and `host` stay: a head cannot be sent without them. A name that HTTP does not
@@ -143,7 +151,7 @@ impl FieldsMut<'_> {
         if name.first() == Some(&b':') {
             return Ok(());
         }
-        let Ok(name) = HeaderName::from_bytes(name) else {
+        let Ok(name) = field_names::name(name) else {
             return Ok(());
         };
         if !(name == HOST && matches!(self, Self::Request { .. })) {
@@ -251,7 +259,7 @@ impl FieldsMut<'_> {
 
 /// A field by its bytes; what HTTP does not allow is `BAD_ARGUMENT`.
 pub(crate) fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Failure> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Status::BadArgument)?;
+    let name = field_names::name(name).map_err(|_| Status::BadArgument)?;
     let value = HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?;
     Ok((name, value))
 }
@@ -265,6 +273,37 @@ pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderVal
         .try_append(name, value)
         .map(|_| ())
         .map_err(|_| Status::InternalFailure.into())
+}
+
+/// What becomes of the values that a field has.
+enum Before {
+    Stays,
+    Goes,
+}
+
+/// Refuses a value for which there is no room. The map is measured now and then, not for each of the few fields that a plugin
+/// usually sets.
+fn measure(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    value: &HeaderValue,
+    before: Before,
+    unmeasured: &mut usize,
+) -> Result<(), Failure> {
+    let more = size(name, value);
+    *unmeasured = unmeasured.saturating_add(more);
+    if *unmeasured < UNMEASURED {
+        return Ok(());
+    }
+    let gone = match before {
+        Before::Stays => 0,
+        Before::Goes => headers.get_all(name).iter().map(|value| size(name, value)).sum(),
+    };
+    if bytes(headers) - gone + more > MOST_BYTES {
+        return Err(Status::InternalFailure.into());
+    }
+    *unmeasured = 0;
+    Ok(())
 }
 
 /// What the fields of a map take, without the map itself.

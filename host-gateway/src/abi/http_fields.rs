@@ -33,7 +33,7 @@ pub(crate) fn get_header_map_pairs(host: &mut Host<'_>, map: u32, data_out: u32,
 pub(crate) fn set_header_map_pairs(host: &mut Host<'_>, map: u32, data: u32, size: u32) -> Answer {
     let map = MapType::try_from(map)?;
     let pairs = pairs::read(host.read(data, size)?)?;
-    with_fields_mut(host, map, |fields| fields.replace_all(pairs.into_iter()))
+    with_fields_mut(host, map, |fields, _| fields.replace_all(pairs.into_iter()))
 }
 
 /// `proxy_get_header_map_value(map, name, name_size, **data, *size)`: the first value, as in Envoy.
@@ -79,7 +79,7 @@ pub(crate) fn add_header_map_value(
 ) -> Answer {
     let map = MapType::try_from(map)?;
     let (name, value) = (host.read(name, name_size)?, host.read(value, value_size)?);
-    with_fields_mut(host, map, |fields| fields.add(name, value))
+    with_fields_mut(host, map, |fields, unmeasured| fields.add(name, value, unmeasured))
 }
 
 /// `proxy_replace_header_map_value(map, name, name_size, value, value_size)`.
@@ -93,14 +93,14 @@ pub(crate) fn replace_header_map_value(
 ) -> Answer {
     let map = MapType::try_from(map)?;
     let (name, value) = (host.read(name, name_size)?, host.read(value, value_size)?);
-    with_fields_mut(host, map, |fields| fields.replace(name, value))
+    with_fields_mut(host, map, |fields, unmeasured| fields.replace(name, value, unmeasured))
 }
 
 /// `proxy_remove_header_map_value(map, name, name_size)`: removing what is not there is OK.
 pub(crate) fn remove_header_map_value(host: &mut Host<'_>, map: u32, name: u32, name_size: u32) -> Answer {
     let map = MapType::try_from(map)?;
     let name = host.read(name, name_size)?;
-    with_fields_mut(host, map, |fields| fields.remove(name))
+    with_fields_mut(host, map, |fields, _| fields.remove(name))
 }
 
 /// A map in the wire format, for properties whose value is a map.
@@ -148,9 +148,15 @@ fn with_fields<R>(host: &mut Host<'_>, map: MapType, act: impl FnOnce(&mut Host<
 fn with_fields_mut(
     host: &Host<'_>,
     map: MapType,
-    act: impl FnOnce(&mut FieldsMut<'_>) -> Result<(), Failure>,
+    act: impl FnOnce(&mut FieldsMut<'_>, &mut usize) -> Result<(), Failure>,
 ) -> Answer {
     let stream = host.stream().ok_or(Status::BadArgument)?;
     let mut exchange = stream.exchange.borrow_mut();
-    act(&mut exchange.fields_mut(map).ok_or(Status::BadArgument)?)
+    let mut unmeasured = exchange.unmeasured[map as usize];
+    let done = act(
+        &mut exchange.fields_mut(map).ok_or(Status::BadArgument)?,
+        &mut unmeasured,
+    );
+    exchange.unmeasured[map as usize] = unmeasured;
+    done
 }

@@ -146,7 +146,7 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         "source" => address(exchange.connection.source, rest),
         "destination" => address(exchange.connection.destination, rest),
         "upstream" if rest.is_empty() => Some(Value::Parts),
-        "upstream" => of_upstream(exchange.destination.as_ref()?.upstream?, rest),
+        "upstream" => of_upstream(exchange.upstream?, rest),
         "listener_direction" | "listener_metadata" => of_listener(&exchange.connection.listener, first, rest),
         "route_name" => exchange.destination.as_ref().map(|to| to.route.as_bytes().into()),
         "cluster_name" => exchange.destination.as_ref().map(|to| to.cluster.as_bytes().into()),
@@ -155,7 +155,7 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         // Nobody fills it here.
         "metadata" => of_nothing(rest),
         // Endpoints have none, which Envoy says in this way.
-        "upstream_host_metadata" if rest.is_empty() => exchange.destination.as_ref()?.upstream.map(|_| Value::Parts),
+        "upstream_host_metadata" if rest.is_empty() => exchange.upstream.map(|_| Value::Parts),
         "filter_state" => exchange.filter_state(rest.as_bytes()).map(Value::from),
         _ => None,
     };
@@ -241,9 +241,9 @@ fn of_request(exchange: &Exchange, name: &str) -> Option<Value> {
             .fields(MapType::RequestHeaders)
             .map(http_fields::serialize)
             .map(Value::from),
-        "time" => Some(integer(nanoseconds(exchange.began?.wall))),
+        "time" => Some(integer(nanoseconds(exchange.began_at()?))),
         // The whole time is known once the exchange is over.
-        "duration" => Some(integer(nanoseconds(exchange.began?.monotonic.elapsed()))).filter(|_| exchange.over),
+        "duration" => Some(integer(nanoseconds(exchange.began?.elapsed()))).filter(|_| exchange.over),
         // As announced, where it was.
         "size" => {
             let announced = head.and_then(|head| head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok());

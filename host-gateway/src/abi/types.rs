@@ -69,6 +69,11 @@ pub(crate) enum MapType {
     HttpCallResponseTrailers,
 }
 
+impl MapType {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 8;
+}
+
 impl TryFrom<u32> for MapType {
     type Error = Failure;
 

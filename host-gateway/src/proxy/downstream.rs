@@ -14,6 +14,9 @@ use crate::worker::{Trailers, Worker};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Fields that are added to a request.
+const ADDED: usize = 8;
+
 pub struct Downstream {
     pub worker: Rc<Worker>,
     /// Place of the listener that the client came to.
@@ -92,6 +95,8 @@ impl Downstream {
 
     /// Tells the upstream whom the gateway serves.
     pub(super) fn forwarded(&self, headers: &mut HeaderMap) {
+        // Room at once for these and for what plugins usually add: to grow twice costs more.
+        headers.reserve(ADDED);
         match headers.entry(FORWARDED_FOR) {
             Entry::Vacant(entry) => {
                 entry.insert(self.address.clone());

@@ -80,10 +80,7 @@ pub(super) async fn carry(
         let (client, from_client) = socket(client).await?;
         let shown = match &plugins {
             None => [false; 2],
-            Some((plugins, _)) => {
-                let stream = plugins.lock().await;
-                [stream.wants_request_body(), stream.wants_response_body()]
-            }
+            Some((_, watch)) => [watch.wants_request_body(), watch.wants_response_body()],
         };
         let tunnel = Tunnel {
             client,

@@ -90,7 +90,7 @@ impl PluginConnection {
 
     /// Hears when a plugin goes on or ends the connection without being asked.
     pub fn watch(&self) -> Watch {
-        Watch::new(Rc::clone(&self.exchange))
+        Watch::new(Rc::clone(&self.exchange), self.plugins.needs)
     }
 
     /// The cluster a plugin chose, as filter state `envoy.tcp_proxy.cluster`.
@@ -99,9 +99,10 @@ impl PluginConnection {
         String::from_utf8(chosen).ok()
     }
 
-    /// Tells plugins, by properties, where the connection goes.
-    pub fn set_destination(&mut self, destination: super::Destination) {
-        self.exchange.borrow_mut().destination = Some(destination);
+    /// Tells plugins, by properties, where the connection goes, and to which endpoint, once there is one.
+    pub fn set_destination(&mut self, destination: Rc<super::Destination>, upstream: Option<super::Ends>) {
+        let mut exchange = self.exchange.borrow_mut();
+        (exchange.destination, exchange.upstream) = (Some(destination), upstream);
     }
 
     /// Whether every plugin has let the connection begin.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::abi::fields::{Fields, FieldsMut};
 use crate::abi::types::{Direction, MapType};
+use crate::clock;
 use crate::config::{Metadata, TrafficDirection};
 
 /// The downstream connection an exchange came on.
@@ -119,10 +120,14 @@ pub(crate) struct Exchange {
     pub(crate) response_fields: HeaderMap,
     /// `:scheme` as a plugin set it.
     pub(crate) scheme: Option<Box<str>>,
+    /// Bytes that plugins set in each map since it was measured.
+    pub(crate) unmeasured: [usize; MapType::COUNT],
     /// What plugins set: filter state, by its whole name.
     pub(crate) properties: Vec<Property>,
-    /// The route and the upstream, as far as the proxy chose them.
-    pub(crate) destination: Option<Destination>,
+    /// The route and the cluster, as far as the proxy chose them.
+    pub(crate) destination: Option<Rc<Destination>>,
+    /// The connection to the endpoint that the request went to.
+    pub(crate) upstream: Option<Ends>,
     /// The first local response any plugin gave; taken when the stream acts on it.
     pub(crate) local_response: Option<LocalResponse>,
     /// Why the response is what it is, when a plugin gave it.
@@ -144,7 +149,7 @@ pub(crate) struct Exchange {
     /// Who waits for the next part of a body, which the plugins may not need to go on.
     readers: [Reader; 2],
     /// When the exchange began; only kept when a guest can ask.
-    pub(crate) began: Option<Began>,
+    pub(crate) began: Option<Instant>,
 }
 
 /// Who reads a body that passes the plugins.
@@ -162,31 +167,28 @@ pub(crate) struct Property {
     pub(crate) value: Box<[u8]>,
 }
 
-/// Where the proxy sends the request, as properties show it.
+/// Where the proxy sends requests of a route, as properties show it.
 #[derive(Debug, Clone)]
 pub struct Destination {
     /// `route_name`
     pub route: Rc<str>,
     /// `cluster_name`
     pub cluster: Rc<str>,
-    /// Once an endpoint is connected.
-    pub upstream: Option<Ends>,
     /// `route_metadata`
     pub route_metadata: Rc<Metadata>,
     /// `cluster_metadata`
     pub cluster_metadata: Rc<Metadata>,
 }
 
-/// A moment on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Began {
-    pub(crate) monotonic: Instant,
-    /// Since 1970.
-    pub(crate) wall: Duration,
+impl Exchange {
+    /// Since 1970, when it began; the clock on the wall is only read when somebody asks.
+    pub(crate) fn began_at(&self) -> Option<Duration> {
+        Some(clock::now().saturating_sub(self.began?.elapsed()))
+    }
 }
 
 impl Exchange {
-    pub(crate) fn new(connection: Rc<Connection>, began: Option<Began>) -> Self {
+    pub(crate) fn new(connection: Rc<Connection>, began: Option<Instant>) -> Self {
         Self {
             protocol: Protocol::Http,
             connection,
@@ -194,8 +196,10 @@ impl Exchange {
             response: Half::new(),
             response_fields: HeaderMap::new(),
             scheme: None,
+            unmeasured: [0; MapType::COUNT],
             properties: Vec::new(),
             destination: None,
+            upstream: None,
             local_response: None,
             details: None,
             response_started: false,

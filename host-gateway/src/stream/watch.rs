@@ -5,21 +5,70 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::exchange::Exchange;
+use super::exchange::{Destination, Ends, Exchange};
 use crate::abi::types::Direction;
+use crate::plugin::Needs;
 
-/// Hears when a plugin ends an exchange from a tick, a call's answer or another stream's callback.
+/// An exchange from outside: what its plugins want to see, what they are told, and whether one of them ends it from a tick,
+/// a call's answer or another stream's callback.
 #[derive(Clone)]
-pub struct Watch(Rc<RefCell<Exchange>>);
+pub struct Watch {
+    exchange: Rc<RefCell<Exchange>>,
+    needs: Needs,
+}
 
 impl Watch {
-    pub(super) const fn new(exchange: Rc<RefCell<Exchange>>) -> Self {
-        Self(exchange)
+    pub(super) const fn new(exchange: Rc<RefCell<Exchange>>, needs: Needs) -> Self {
+        Self { exchange, needs }
+    }
+
+    /// Tells plugins, by properties, where the request goes.
+    pub fn set_destination(&self, destination: Rc<Destination>) {
+        self.exchange.borrow_mut().destination = Some(destination);
+    }
+
+    /// Tells plugins, by properties, which endpoint the request went to.
+    pub fn set_upstream(&self, upstream: Ends) {
+        self.exchange.borrow_mut().upstream = Some(upstream);
+    }
+
+    /// Whether any plugin looks at request bodies; if not, they need not be passed through.
+    pub fn wants_request_body(&self) -> bool {
+        self.needs.request_body
+    }
+
+    /// Whether any plugin looks at request trailers.
+    pub fn wants_request_trailers(&self) -> bool {
+        self.needs.request_trailers || self.needs.request_body
+    }
+
+    /// Whether any plugin looks at response heads, or has something to add to this one.
+    pub fn wants_response_headers(&self) -> bool {
+        self.needs.response_headers
+            || self.needs.response_head_later
+            || self.needs.response_body
+            || self.needs.response_trailers
+            || !self.exchange.borrow().response_fields.is_empty()
+    }
+
+    /// Whether any plugin looks at response bodies.
+    pub fn wants_response_body(&self) -> bool {
+        self.needs.response_body
+    }
+
+    /// Whether any plugin looks at response trailers.
+    pub fn wants_response_trailers(&self) -> bool {
+        self.needs.response_trailers || self.needs.response_body
+    }
+
+    /// Whether there was an occasion to look since the exchange began. Stays so.
+    pub(crate) fn was_woken(&self) -> bool {
+        self.exchange.borrow().woken
     }
 
     /// Wakes the task at the next occasion to look. There is one watcher of an exchange.
     pub fn register(&self, task: &Context<'_>) {
-        let watcher = &mut self.0.borrow_mut().watcher;
+        let watcher = &mut self.exchange.borrow_mut().watcher;
         match watcher {
             Some(watcher) => watcher.clone_from(task.waker()),
             None => *watcher = Some(task.waker().clone()),
@@ -29,7 +78,7 @@ impl Watch {
     /// Ends when there was an occasion to look since the last.
     pub async fn woken(&self) {
         poll_fn(|task| {
-            if std::mem::take(&mut self.0.borrow_mut().woken) {
+            if std::mem::take(&mut self.exchange.borrow_mut().woken) {
                 return Poll::Ready(());
             }
             self.register(task);
@@ -41,16 +90,16 @@ impl Watch {
     /// For who reads a body: whether plugins may have let go of some of it since the last time, without being asked. If
     /// not, the task is woken when they may.
     pub(crate) fn may_have_let_go(&self, direction: Direction, task: &Context<'_>) -> bool {
-        self.0.borrow_mut().reader_woken(direction, task)
+        self.exchange.borrow_mut().reader_woken(direction, task)
     }
 
     /// A plugin closed the stream.
     pub fn is_closed(&self) -> bool {
-        self.0.borrow().reset
+        self.exchange.borrow().reset
     }
 
     /// A plugin that must not be missing failed. Whether or not it is asked again, the exchange must not go on.
     pub fn has_failed(&self) -> bool {
-        self.0.borrow().failed
+        self.exchange.borrow().failed
     }
 }

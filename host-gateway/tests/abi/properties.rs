@@ -37,12 +37,20 @@ async fn read_as(encoding: PropertyEncoding, path: &str) -> Option<Vec<u8>> {
     }
     go_on(stream.request_headers(head, false).await);
     go_on(stream.request_body("body".into(), true).await);
-    stream.set_destination(destination());
+    stream.watch().set_destination(Rc::new(destination()));
+    stream.watch().set_upstream(upstream());
     let mut head = answered(201);
     head.headers.append("x-b", HeaderValue::from_static("2"));
     match stream.response_headers(head, true).await {
         postern_gateway::plugin::Verdict::Respond(local) => Some(local.body.to_vec()),
         _ => None,
+    }
+}
+
+fn upstream() -> Ends {
+    Ends {
+        remote: ([10, 0, 0, 1], 80).into(),
+        local: ([10, 0, 0, 2], 4000).into(),
     }
 }
 
@@ -54,10 +62,6 @@ fn destination() -> Destination {
     Destination {
         route: Rc::from("/path"),
         cluster: Rc::from("upstreams"),
-        upstream: Some(Ends {
-            remote: ([10, 0, 0, 1], 80).into(),
-            local: ([10, 0, 0, 2], 4000).into(),
-        }),
         route_metadata: Rc::new(serde_json::from_value(metadata).unwrap()),
         cluster_metadata: Rc::default(),
     }
@@ -238,7 +242,8 @@ fn what_only_has_parts_cannot_be_serialized() {
         ] {
             let plugins = plugins(&[config(&status(path))]);
             let mut stream = open(&plugins);
-            stream.set_destination(destination());
+            stream.watch().set_destination(Rc::new(destination()));
+            stream.watch().set_upstream(upstream());
             let head = go_on(stream.request_headers(get("/"), true).await);
             assert_eq!(values(&head.headers, "r"), ["03"], "{path}");
         }
