@@ -527,6 +527,12 @@ enum Scheme {
 }
 
 fn after_scheme(value: &[u8]) -> Option<(Scheme, &[u8])> {
+    // As nearly all clients write it.
+    if let Some((usual, token)) = value.split_first_chunk::<7>()
+        && equal(usual, b"Bearer ")
+    {
+        return Some((Scheme::Bearer, token));
+    }
     let space = value.iter().take(7).position(|&byte| byte == b' ')?;
     let (name, rest) = value.split_at_checked(space)?;
     let scheme = match name {

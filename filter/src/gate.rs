@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use postern_access::policy::{Need, Policy};
 use postern_access::shared_answers::Slots;
@@ -105,21 +105,3 @@ pub const AGAIN: u64 = 4;
 const OFTEN: u64 = 20;
 /// Nothing to do but housekeeping.
 const IDLE: u64 = 1000;
-
-/// The host's clock in Unix milliseconds. Without a clock it is the end of time: everything has expired, and is refused.
-pub fn now() -> u64 {
-    millis(clock())
-}
-
-/// The host's clock, since the Unix epoch.
-pub fn clock() -> Option<Duration> {
-    let time = hostcalls::get_current_time().ok();
-    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-}
-
-/// What [`now`] makes of a clock.
-pub fn millis(clock: Option<Duration>) -> u64 {
-    clock
-        .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .unwrap_or(u64::MAX)
-}

@@ -12,6 +12,7 @@
 //! | `calls` | the HTTP calls that the root context makes, and what each was for |
 //! | `proofs` | DPoP proofs that were used, and the client's certificate: what the host knows of a sender |
 //! | `headers` | the request headers in one host call |
+//! | `clock` | the host's clock |
 //! | `foreign_functions` | what some hosts offer beyond the ABI |
 //! | `metrics` | what was counted, handed to the host now and then |
 //! | `signatures` | signatures that the host looks at |
@@ -21,6 +22,7 @@
 mod answers;
 mod callbacks;
 mod calls;
+mod clock;
 mod feeds;
 mod foreign_functions;
 mod gate;

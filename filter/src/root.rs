@@ -21,9 +21,10 @@ use serde_json::Value;
 use crate::answers::{self, Look};
 use crate::callbacks;
 use crate::calls::{self, CALL_TIMEOUT, Call, Credentials};
+use crate::clock;
 use crate::feeds::{self, Poll, no_answer};
 use crate::foreign_functions;
-use crate::gate::{AGAIN, Gate, Shared, now};
+use crate::gate::{AGAIN, Gate, Shared};
 use crate::keys::{self, Fetches};
 use crate::metrics::Metrics;
 use crate::proofs;
@@ -71,7 +72,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(gate) = &self.gate else { return };
         let mut gate = gate.borrow_mut();
-        let now = now();
+        let now = clock::now();
         feeds::follow(&mut gate, now);
         keys::fetch(&mut gate, now);
         look_up_users(&mut gate);
@@ -96,7 +97,7 @@ impl Context for Root {
         let Some(call) = gate.calls.remove(&call_id) else {
             return;
         };
-        let now = now();
+        let now = clock::now();
         let status = if headers == 0 { None } else { call_status() };
         let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size)
             .ok()

@@ -1,7 +1,5 @@
 //! One request: its headers go to `check`, which is the only way on; there is no resuming without a decision.
 
-use std::time::Duration;
-
 use postern_access::config::Mode;
 use postern_access::denial::Denial;
 use postern_access::policy::{Allowed, Decision, Need, Shadowed, Trace};
@@ -11,7 +9,8 @@ use postern_access::waiting::{Portion, Stream, Turn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, MapType};
 
-use crate::gate::{Gate, Shared, clock, millis};
+use crate::clock;
+use crate::gate::{Gate, Shared};
 use crate::headers::Headers;
 use crate::proofs;
 
@@ -22,8 +21,8 @@ pub fn request_headers(gate: Option<&Shared>, context_id: u32) -> Action {
         return Action::Pause;
     };
     let mut gate = gate.borrow_mut();
-    let began = clock();
-    let now = millis(began);
+    let began = clock::read();
+    let now = clock::millis(began);
     let stream = Stream {
         id: context_id,
         since: now,
@@ -82,9 +81,9 @@ enum Outcome {
     Waits(Need, Stream),
 }
 
-/// Decides for the request in the effective context, and acts on it. `began`: the host's clock when the request came; not
+/// Decides for the request in the effective context, and acts on it. `began`: the host's clock, in nanoseconds, when the request came; not
 /// known of one that has waited.
-fn check(gate: &mut Gate, stream: Stream, began: Option<Duration>, now: u64) -> Outcome {
+fn check(gate: &mut Gate, stream: Stream, began: Option<u64>, now: u64) -> Outcome {
     let Some(headers) = Headers::of_request() else {
         refuse_without_gate();
         return Outcome::Refused;
@@ -191,12 +190,12 @@ fn explain(
 }
 
 /// Times a decision now and then, and every one that explains itself: the clock is a host call.
-fn time(gate: &mut Gate, request: &Request<'_>, began: Option<Duration>) -> Option<u64> {
+fn time(gate: &mut Gate, request: &Request<'_>, began: Option<u64>) -> Option<u64> {
     let timed = gate.metrics.counters.time_this();
     if !timed && request.debugging == Debugging::No {
         return None;
     }
-    let micros = u64::try_from(clock()?.saturating_sub(began?).as_micros()).ok()?;
+    let micros = clock::read()?.saturating_sub(began?) / 1000;
     if timed {
         gate.metrics.counters.took(micros);
     }

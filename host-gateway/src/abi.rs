@@ -117,6 +117,8 @@ pub(crate) struct HostState {
     /// When the guest returned last, while it is about to be called again: the clock need not be read twice.
     pub(crate) left: Option<Instant>,
     pub(crate) phase: Phase,
+    /// The root contexts are to end.
+    pub(crate) is_ending: bool,
     pub(crate) contexts: Contexts,
     /// The context that host functions act on.
     pub(crate) effective: Effective,
@@ -164,6 +166,7 @@ impl HostState {
             running: Running::new(limits.start_deadline()),
             left: None,
             phase: Phase::Initializing,
+            is_ending: false,
             effective: Effective::Root,
             answer: None,
             next_call: 1,

@@ -59,7 +59,9 @@ impl Guest {
         };
         match result {
             Ok(result) => {
-                self.carry_out(orders);
+                if !orders.is_empty() {
+                    self.carry_out(orders);
+                }
                 Ok(result)
             }
             Err(failure) => {

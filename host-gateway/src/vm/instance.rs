@@ -300,9 +300,9 @@ impl Instance {
 
     /// Shows what the VM holds.
     fn measure(&self) {
-        let state = self.store.data();
+        let (state, memory) = (self.store.data(), self.memory());
         for root in &state.roots {
-            root.stats.memory.set(self.memory());
+            root.stats.memory.set(memory);
             root.stats.contexts.set(state.contexts.count() as u64);
         }
     }
@@ -331,6 +331,7 @@ impl Instance {
     /// Ends the root contexts: the worker stops. `false`: the guest asked to wait until it calls `proxy_done`; calls and
     /// ticks go on meanwhile.
     pub(crate) fn stop(&mut self) -> Result<bool, GuestFailure> {
+        self.store.data_mut().is_ending = true;
         for root in self.root_ids() {
             if self.store.data_mut().root_end(root) == RootEnd::Running {
                 self.store.data_mut().set_root_end(root, RootEnd::Pending);
@@ -345,6 +346,9 @@ impl Instance {
 
     /// After every callback: whether `proxy_done` was called in it, and all root contexts have ended.
     pub(crate) fn finish(&mut self) -> Result<bool, GuestFailure> {
+        if !self.store.data().is_ending {
+            return Ok(false);
+        }
         let mut all = true;
         for root in self.root_ids() {
             if self.store.data().root_end(root) == RootEnd::Due {
