@@ -95,8 +95,19 @@ pub fn subjects(bench: &Bench) -> Result<Vec<Subject>> {
             let filters = [jwt_authn(false), rbac()];
             subjects.push(envoy_alone(bench, &name, Kind::cold(algorithm), &filters)?);
         }
+        let plain = json!({ "name": "auth", "wasm": bench.tools.filter, "configuration": without_identity() });
+        for (name, plugin) in [
+            ("filter RS256, no identity headers", plain),
+            ("empty filter", json!({ "name": "empty", "wasm": empty(bench)? })),
+        ] {
+            let [_, in_envoy] = in_both(bench, name, Kind::warm(Algorithm::RS256), &[plugin])?;
+            subjects.push(in_envoy);
+        }
         let [_, in_envoy] = trivial(bench, 1)?;
         subjects.push(in_envoy);
+        let name = "Envoy jwt_authn (cache) + RBAC RS256, identity headers";
+        let filters = [telling_the_upstream(jwt_authn(true)), rbac()];
+        subjects.push(envoy_alone(bench, name, Kind::warm(Algorithm::RS256), &filters)?);
     }
     Ok(subjects)
 }
@@ -204,6 +215,25 @@ fn following_a_feed() -> Value {
     plugin
 }
 
+/// The same, but the upstream is told nothing: like `jwt_authn`, which forwards the token and no more.
+fn without_identity() -> Value {
+    let mut plugin = plugin(0);
+    let headers = ["user_id", "user_name", "client_id", "authorities", "scope"];
+    plugin["forward"] = headers
+        .map(|header| (header.to_owned(), Value::Null))
+        .into_iter()
+        .collect();
+    plugin
+}
+
+/// The least that a host can run: it has one callback, which says yes.
+fn empty(bench: &Bench) -> Result<String> {
+    let module = wat::parse_str(include_str!("../../guests/empty.wat")).context("tests/guests/empty.wat")?;
+    let path = bench.folder.join("empty.wasm");
+    fs::write(&path, module).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path.display().to_string())
+}
+
 fn issuer() -> Value {
     json!({ "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": tokens::jwks() },
             "claims": { "user_name": "name", "authorities": ["roles"] } })
@@ -298,6 +328,18 @@ fn jwt_authn(cache: bool) -> Value {
             json!({ "jwt_cache_size": 4000, "jwt_max_token_size": 4096 });
     }
     filter
+}
+
+/// As the filter tells the upstream who is calling.
+fn telling_the_upstream(mut jwt_authn: Value) -> Value {
+    let headers = [
+        ("x-user-id", "sub"),
+        ("x-user-name", "name"),
+        ("x-authorities", "roles"),
+    ];
+    let headers = headers.map(|(header, claim)| json!({ "header_name": header, "claim_name": claim }));
+    jwt_authn["typed_config"]["providers"]["p"]["claim_to_headers"] = json!(headers);
+    jwt_authn
 }
 
 /// RBAC on the roles that `jwt_authn` left in the metadata.

@@ -135,6 +135,19 @@ const FILTER: &[Ratio] = &[
         "Envoy jwt_authn (cache) + RBAC EdDSA",
         Some(0.85),
     ),
+    // The same work on both sides.
+    (
+        "Envoy + filter RS256, no identity headers",
+        "Envoy jwt_authn (cache) + RBAC RS256",
+        Some(0.85),
+    ),
+    (
+        "Envoy + filter RS256",
+        "Envoy jwt_authn (cache) + RBAC RS256, identity headers",
+        Some(0.85),
+    ),
+    // What Envoy asks for any filter: nobody gets below.
+    ("Envoy + empty filter", "Envoy jwt_authn (cache) + RBAC RS256", None),
     ("Envoy + filter RS256", "Envoy + trivial filter", Some(1.1)),
     (
         "Envoy + filter RS256 cold",
