@@ -38,30 +38,78 @@ fn take<'a>(data: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
     Some(text)
 }
 
-/// The crate's own getter makes a `String` and a `Vec` of every header; this one hands the block over as it is.
+impl Drop for Headers {
+    fn drop(&mut self) {
+        host::give_back(std::mem::take(&mut self.block));
+    }
+}
+
+/// The crate's own getter makes a `String` and a `Vec` of every header; this one hands the block over as it is. And as every
+/// request needs one, for as long as it is decided, the same memory is lent to the host again and again.
 mod host {
     #![expect(
         unsafe_code,
-        reason = "a host call, and taking over the buffer that the host had our allocator make"
+        reason = "a name that a host looks up, a host call, and a buffer that the host fills"
     )]
 
+    use std::cell::{Cell, RefCell};
+
     use super::{MapType, Status};
+
+    /// A larger block is not kept.
+    const MOST_KEPT: usize = 64 * 1024;
+
+    thread_local! {
+        /// The next memory that the host asks for is for a block.
+        static EXPECTED: Cell<bool> = const { Cell::new(false) };
+        static BLOCK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
 
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         fn proxy_get_header_map_pairs(map: MapType, return_data: *mut *mut u8, return_size: *mut usize) -> Status;
     }
 
+    // The crate's allocator, which is linked into the same module.
+    unsafe extern "C" {
+        fn proxy_on_memory_allocate(size: usize) -> *mut u8;
+    }
+
+    /// What the host calls for memory to hand something over in.
+    #[unsafe(no_mangle)]
+    extern "C" fn postern_on_memory_allocate(size: usize) -> *mut u8 {
+        if !EXPECTED.take() {
+            // SAFETY: the crate's callback, with the host's argument.
+            return unsafe { proxy_on_memory_allocate(size) };
+        }
+        BLOCK.with_borrow_mut(|block| {
+            block.clear();
+            block.reserve(size);
+            block.as_mut_ptr()
+        })
+    }
+
     pub fn header_map_pairs(map: MapType) -> Option<Vec<u8>> {
         let mut data = std::ptr::null_mut();
         let mut size = 0;
+        EXPECTED.set(true);
         // SAFETY: both out-pointers are valid for the call; the host writes an address and a length, or fails.
         let status = unsafe { proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) };
-        if status != Status::Ok || data.is_null() {
+        EXPECTED.set(false);
+        let mut block = BLOCK.take();
+        if status != Status::Ok || data != block.as_mut_ptr() || size > block.capacity() {
             return None;
         }
-        // SAFETY: the host got `data` from `proxy_on_memory_allocate(size)`, which leaks a boxed slice of exactly `size`
-        // bytes, and filled it; nobody else owns it.
-        Some(unsafe { Vec::from_raw_parts(data, size, size) })
+        // SAFETY: the host got this memory from `postern_on_memory_allocate` during the call, and filled so much of it, which
+        // is not more than there is.
+        unsafe { block.set_len(size) };
+        Some(block)
+    }
+
+    /// Keeps the memory of a block for the next.
+    pub fn give_back(block: Vec<u8>) {
+        if block.capacity() <= MOST_KEPT {
+            BLOCK.set(block);
+        }
     }
 }

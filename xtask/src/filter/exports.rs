@@ -23,7 +23,7 @@ const KEPT: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy_on_memory_allocate",
-        "proxy_on_memory_allocate",
+        "postern_on_memory_allocate",
         "the host allocates what it hands over",
     ),
     (
