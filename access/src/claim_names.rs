@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// The claims that say who a token speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -198,6 +200,7 @@ impl Preset {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     /// A product whose tokens are known; the other keys then change single names.
+    #[serde(deserialize_with = "json::optional_word")]
     preset: Option<Preset>,
     /// With the preset `keycloak`: the client whose roles count beside those of the realm.
     client: Option<String>,

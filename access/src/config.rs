@@ -31,6 +31,7 @@ pub struct Config {
     #[serde(deserialize_with = "json::list")]
     pub rules: Vec<Rule>,
     /// What becomes of a path that no rule, permission or public pattern names.
+    #[serde(deserialize_with = "json::word")]
     pub unmatched: Unmatched,
     /// Where the token stands in a request.
     #[serde(deserialize_with = "json::one")]
@@ -39,8 +40,10 @@ pub struct Config {
     #[serde(deserialize_with = "json::one")]
     pub forward: Forward,
     /// The shape of refusals.
+    #[serde(deserialize_with = "json::word")]
     pub errors: ErrorStyle,
     /// Enforce, or only report.
+    #[serde(deserialize_with = "json::word")]
     pub mode: Mode,
     /// Answers that explain themselves to operators; absent: none.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "json::optional")]
@@ -159,7 +162,11 @@ pub struct Issuer {
     #[serde(default, deserialize_with = "json::one")]
     pub claims: ClaimNames,
     /// Whether a token without `exp` is refused.
-    #[serde(default, skip_serializing_if = "Expiry::is_required")]
+    #[serde(
+        default,
+        skip_serializing_if = "Expiry::is_required",
+        deserialize_with = "json::word"
+    )]
     pub expiry: Expiry,
     /// Claims that must be there, beside those the checks need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -218,7 +225,11 @@ pub struct PublicRoute {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// What becomes of tokens here. Absent: `remove`, unless `forward.authorization` is `keep`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::optional_word"
+    )]
     pub authorization: Option<Unchecked>,
 }
 
@@ -287,7 +298,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deny: bool,
     /// Enforce, or only report: decide by this rule, log and count, and let pass.
-    #[serde(default, skip_serializing_if = "Mode::is_enforce")]
+    #[serde(default, skip_serializing_if = "Mode::is_enforce", deserialize_with = "json::word")]
     pub mode: Mode,
 }
 
@@ -341,6 +352,7 @@ pub struct Forward {
     /// Scopes, space-separated.
     pub scope: Option<String>,
     /// What the upstream receives of the token itself.
+    #[serde(deserialize_with = "json::word")]
     pub authorization: Authorization,
 }
 
@@ -412,8 +424,8 @@ impl std::fmt::Debug for Debug {
 }
 
 /// A length of time as it stands in the configuration: a whole number and `ms`, `s`, `m` or `h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Duration {
     /// The length in milliseconds.
     pub millis: u64,
@@ -439,10 +451,29 @@ impl schemars::JsonSchema for Duration {
     }
 }
 
-impl TryFrom<String> for Duration {
+// Not derived: of a number it would say only that it is no string.
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl serde::de::Visitor<'_> for Written {
+            type Value = Duration;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a length of time in quotes, as in `\"5m\"`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
+                Duration::try_from(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Written)
+    }
+}
+
+impl TryFrom<&str> for Duration {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: &str) -> Result<Self, String> {
         let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
         let scale = match unit {

@@ -21,10 +21,7 @@ pub(crate) fn check(config: &mut Config) -> Result<(), ConfigError> {
     let nowhere = config.token.header.is_none() && config.token.cookie.is_none() && config.token.query.is_none();
     if nowhere {
         let message = "no place is left where a token could stand; name a header, a cookie or a query parameter";
-        return Err(ConfigError {
-            key: "token".into(),
-            message: message.into(),
-        });
+        return wrong("token", message);
     }
     check_times(config)?;
     check_dpop(config)?;
@@ -351,12 +348,9 @@ fn check_prefixes(config: &Config) -> Result<(), ConfigError> {
         };
         let prefix = endpoint.prefix.as_deref();
         if seen.contains(&prefix) {
-            return Err(ConfigError {
-                key: format!("issuers[{index}].introspection.prefix"),
-                message: "an opaque token does not say who issued it: with an auth server, or several issuers of such \
-                          tokens, each issuer needs the prefix its tokens begin with"
-                    .into(),
-            });
+            let message = "an opaque token does not say who issued it: with an auth server, or several issuers of such \
+                           tokens, each issuer needs the prefix its tokens begin with";
+            return wrong(format!("issuers[{index}].introspection.prefix"), message);
         }
         seen.push(prefix);
     }

@@ -11,10 +11,19 @@ pub struct ConfigError {
     pub key: String,
     /// A sentence.
     pub message: String,
+    /// The line of the text, from 1, if the reader stumbled over it.
+    pub line: Option<usize>,
 }
+
+/// What to write in place of nothing.
+const EMPTY: &str = "it is empty; write `{}` if every request is to be refused";
 
 /// Reads a configuration: its shape, not yet what it says.
 pub fn read(json: &[u8]) -> Result<Config, ConfigError> {
+    // A template that did not fill in anything, a mount that is missing: nobody means it.
+    if json.trim_ascii().is_empty() {
+        return Err(at(|| ".".into(), EMPTY));
+    }
     // What knows the key of an error takes longer: where that matters, `streamed` has tried before, and there is one.
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let Object(config) = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
@@ -22,11 +31,40 @@ pub fn read(json: &[u8]) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The host hands the configuration over in a form of its own, so a line and column in it would only mislead.
+/// The host hands the configuration over in a form of its own, so the message has no line and column: they would only
+/// mislead.
 fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigError {
     let message = error.inner().to_string();
-    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-    at(|| error.path().to_string(), message)
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    ConfigError {
+        line: Some(error.inner().line()).filter(|line| *line > 0),
+        ..at(|| error.path().to_string(), wanted(message))
+    }
+}
+
+/// What to write, in place of what a parser expected. What stands there is not repeated: it may be a secret in the wrong
+/// place.
+fn wanted(message: &str) -> String {
+    let types = message.strip_prefix("invalid type: ");
+    let Some((found, expected)) = types.and_then(|types| types.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "a sequence" => "a list (`[ … ]`)",
+        "a string" => "a text in quotes (`\"…\"`)",
+        "a boolean" => "`true` or `false`",
+        other => other,
+    };
+    let found = match found.split([' ', '`']).next() {
+        Some("string" | "character") => "a text",
+        Some("integer" | "floating" | "number") => "a number",
+        Some("boolean") => "`true` or `false`",
+        Some("map") => "an object",
+        Some("sequence") => "a list",
+        Some("null" | "unit" | "Option") => "`null` (leave the key out where nothing is meant)",
+        _ => "something else",
+    };
+    format!("it must be {expected}, not {found}")
 }
 
 pub(crate) fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigError {
@@ -41,5 +79,6 @@ pub(crate) fn at(key: impl FnOnce() -> String, error: impl ToString) -> ConfigEr
     ConfigError {
         key: one_line(key()),
         message: one_line(error.to_string()),
+        line: None,
     }
 }

@@ -41,6 +41,7 @@ pub struct Dpop {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce_secret: Option<String>,
     /// Which scheme `htu` must have.
+    #[serde(deserialize_with = "json::word")]
     pub scheme: Scheme,
 }
 

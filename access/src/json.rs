@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting that is read.
@@ -71,6 +71,52 @@ pub(crate) fn some_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
     list(deserializer).map(Some)
+}
+
+/// One of a few words. What is derived for them would take an object too, and says of a number only that it is no value.
+struct Word<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Text<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+                T::deserialize(text.into_deserializer())
+            }
+
+            // These are no words either, and so it is said which there are.
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<T, E> {
+                self.visit_str("null")
+            }
+        }
+        deserializer.deserialize_any(Text(PhantomData)).map(Self)
+    }
+}
+
+/// One of a few words, for `deserialize_with`.
+pub(crate) fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Word::deserialize(deserializer).map(|Word(word)| word)
+}
+
+/// The same, or `null`.
+pub(crate) fn optional_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::<Word<T>>::deserialize(deserializer).map(|word| word.map(|Word(word)| word))
 }
 
 /// Names and texts, no name twice.

@@ -154,11 +154,9 @@ fn other_values_that_could_not_do_what_they_are_there_for() {
             r#"{"issuers":[{"introspection":{"cluster":"a","uri":"https://a/i"},"claims":{"token_id":"*"}}]}"#,
             "issuers[0].claims: `*` stands for several members",
         ),
-        // What is no object.
-        ("[]", ".: invalid type"),
-        (" \n[ null ]", ".: invalid type"),
-        ("\"\"", ".: invalid type"),
-        ("5", ".: invalid type"),
+        // What is not there.
+        ("", ".: it is empty; write `{}` if every request is to be refused"),
+        (" \n\t", ".: it is empty; write `{}` if every request is to be refused"),
     ] {
         let found = error(json);
         let expected = format!("plugin configuration: {expected}");
@@ -172,6 +170,181 @@ fn other_values_that_could_not_do_what_they_are_there_for() {
         r#"{"issuers":[{"introspection":{"cluster":"a","uri":"https://a/i"},"claims":{"user_id":["a","*","b"],"authorities":["a.*.b"]}}]}"#,
     ] {
         Policy::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"));
+    }
+}
+
+/// What to write is said, and not what stands there: it may be a secret in the wrong place.
+#[test]
+fn values_of_another_type() {
+    const TEXT: &str = "it must be a text in quotes (`\"…\"`), not ";
+    const LIST: &str = "it must be a list (`[ … ]`), not ";
+    const OBJECT: &str = "it must be an object (`{ … }`), not ";
+    const TRUTH: &str = "it must be `true` or `false`, not ";
+    const TIME: &str = "it must be a length of time in quotes, as in `\"5m\"`, not ";
+    let values = [
+        (r#""s3cret""#, "a text"),
+        ("5051", "a number"),
+        ("-5051", "a number"),
+        ("50.51", "a number"),
+        ("true", "`true` or `false`"),
+        (r#"["s3cret"]"#, "a list"),
+        (r#"{"s3cret":"s3cret"}"#, "an object"),
+        ("null", "`null` (leave the key out where nothing is meant)"),
+    ];
+    let optional = [
+        "auth_server",
+        "login_service",
+        "debug",
+        "dpop",
+        "auth_server.credentials",
+        "resource_metadata",
+        "token.header",
+        "token.cookie",
+        "token.query",
+        "forward.user_id",
+        "dpop.nonce_secret",
+        "rules[0].name",
+        "rules[0].max_age",
+        "issuers[0].issuer",
+        "issuers[0].jwks",
+        "issuers[0].introspection",
+        "issuers[0].claims.authorities",
+    ];
+    let server = r#"{"cluster":"a","authority":"b","credentials":VALUE}"#;
+    for (key, json, wanted) in [
+        (".", "VALUE", OBJECT),
+        ("auth_server", r#"{"auth_server":VALUE}"#, OBJECT),
+        ("login_service", r#"{"login_service":VALUE}"#, OBJECT),
+        ("issuers", r#"{"issuers":VALUE}"#, LIST),
+        ("public", r#"{"public":VALUE}"#, LIST),
+        ("rules", r#"{"rules":VALUE}"#, LIST),
+        ("rules[0]", r#"{"rules":[VALUE]}"#, OBJECT),
+        ("token", r#"{"token":VALUE}"#, OBJECT),
+        ("forward", r#"{"forward":VALUE}"#, OBJECT),
+        ("debug", r#"{"debug":VALUE}"#, OBJECT),
+        ("dpop", r#"{"dpop":VALUE}"#, OBJECT),
+        ("max_stale", r#"{"max_stale":VALUE}"#, TIME),
+        ("hold", r#"{"hold":VALUE}"#, TIME),
+        ("leeway", r#"{"leeway":VALUE}"#, TIME),
+        ("resource_metadata", r#"{"resource_metadata":VALUE}"#, TEXT),
+        (
+            "auth_server.credentials",
+            &format!(r#"{{"auth_server":{server}}}"#),
+            TEXT,
+        ),
+        ("token.header", r#"{"token":{"header":VALUE}}"#, TEXT),
+        ("token.cookie", r#"{"token":{"cookie":VALUE}}"#, TEXT),
+        ("token.query", r#"{"token":{"query":VALUE}}"#, TEXT),
+        ("forward.user_id", r#"{"forward":{"user_id":VALUE}}"#, TEXT),
+        ("debug.secret", r#"{"debug":{"secret":VALUE}}"#, TEXT),
+        ("dpop.nonce", r#"{"dpop":{"nonce":VALUE}}"#, TRUTH),
+        ("dpop.nonce_secret", r#"{"dpop":{"nonce_secret":VALUE}}"#, TEXT),
+        ("rules[0].path", r#"{"rules":[{"path":VALUE}]}"#, TEXT),
+        ("rules[0].name", r#"{"rules":[{"path":"/a","name":VALUE}]}"#, TEXT),
+        ("rules[0].methods", r#"{"rules":[{"path":"/a","methods":VALUE}]}"#, LIST),
+        ("rules[0].hosts", r#"{"rules":[{"path":"/a","hosts":VALUE}]}"#, LIST),
+        ("rules[0].scopes", r#"{"rules":[{"path":"/a","scopes":VALUE}]}"#, LIST),
+        (
+            "rules[0].any_authority",
+            r#"{"rules":[{"path":"/a","any_authority":VALUE}]}"#,
+            LIST,
+        ),
+        (
+            "rules[0].all_authorities",
+            r#"{"rules":[{"path":"/a","all_authorities":VALUE}]}"#,
+            LIST,
+        ),
+        ("rules[0].acr", r#"{"rules":[{"path":"/a","acr":VALUE}]}"#, LIST),
+        ("rules[0].claims", r#"{"rules":[{"path":"/a","claims":VALUE}]}"#, OBJECT),
+        (
+            "rules[0].claims.t",
+            r#"{"rules":[{"path":"/a","claims":{"t":VALUE}}]}"#,
+            TEXT,
+        ),
+        ("rules[0].max_age", r#"{"rules":[{"path":"/a","max_age":VALUE}]}"#, TIME),
+        ("rules[0].deny", r#"{"rules":[{"path":"/a","deny":VALUE}]}"#, TRUTH),
+        ("public[0].path", r#"{"public":[{"path":VALUE}]}"#, TEXT),
+        (
+            "public[0].methods",
+            r#"{"public":[{"path":"/a","methods":VALUE}]}"#,
+            LIST,
+        ),
+        ("issuers[0]", r#"{"issuers":[VALUE]}"#, OBJECT),
+        ("issuers[0].issuer", r#"{"issuers":[{"issuer":VALUE}]}"#, TEXT),
+        ("issuers[0].audiences", r#"{"issuers":[{"audiences":VALUE}]}"#, LIST),
+        (
+            "issuers[0].required_claims",
+            r#"{"issuers":[{"required_claims":VALUE}]}"#,
+            LIST,
+        ),
+        ("issuers[0].jwks", r#"{"issuers":[{"jwks":VALUE}]}"#, OBJECT),
+        (
+            "issuers[0].introspection",
+            r#"{"issuers":[{"introspection":VALUE}]}"#,
+            OBJECT,
+        ),
+        ("issuers[0].claims", r#"{"issuers":[{"claims":VALUE}]}"#, OBJECT),
+        (
+            "issuers[0].claims.authorities",
+            r#"{"issuers":[{"claims":{"authorities":VALUE}}]}"#,
+            LIST,
+        ),
+    ] {
+        for (value, found) in values {
+            let right = match wanted {
+                TEXT | TIME => found == "a text",
+                LIST => found == "a list",
+                OBJECT => found == "an object",
+                _ => found == "`true` or `false`",
+            };
+            let json = json.replace("VALUE", value);
+            if right || (value == "null" && optional.contains(&key)) {
+                // What is wrong then, if anything is, is something else.
+                let read = Policy::parse(json.as_bytes()).map_or_else(|error| error.to_string(), |_| String::new());
+                assert!(!read.contains(wanted), "{json}: {read}");
+                continue;
+            }
+            assert_eq!(
+                error(&json),
+                format!("plugin configuration: {key}: {wanted}{found}"),
+                "{json}"
+            );
+        }
+    }
+    for (json, expected) in [
+        (
+            r#"{"mode":VALUE}"#,
+            "mode: unknown variant `5051`, expected `enforce` or `shadow`",
+        ),
+        (
+            r#"{"unmatched":VALUE}"#,
+            "unmatched: unknown variant `5051`, expected `deny` or `authenticated`",
+        ),
+        (
+            r#"{"errors":VALUE}"#,
+            "errors: unknown variant `5051`, expected `spring` or `rfc6750`",
+        ),
+        (
+            r#"{"forward":{"authorization":VALUE}}"#,
+            "forward.authorization: unknown variant `5051`, expected one of `keep`, `remove`, `jwt`",
+        ),
+        (
+            r#"{"rules":[{"path":"/a","mode":VALUE}]}"#,
+            "rules[0].mode: unknown variant `5051`, expected `enforce` or `shadow`",
+        ),
+        (
+            r#"{"issuers":[{"expiry":VALUE}]}"#,
+            "issuers[0].expiry: unknown variant `5051`, expected `required` or `optional`",
+        ),
+    ] {
+        let expected = format!("plugin configuration: {expected}");
+        assert_eq!(error(&json.replace("VALUE", "5051")), expected);
+        assert_eq!(error(&json.replace("VALUE", "true")), expected.replace("5051", "true"));
+        assert_eq!(error(&json.replace("VALUE", "null")), expected.replace("5051", "null"));
+        // One of the words as a key is none of the words.
+        for value in [r#"{"shadow":null}"#, r#"{"deny":null}"#, r#"["shadow"]"#] {
+            assert!(error(&json.replace("VALUE", value)).contains(TEXT));
+        }
     }
 }
 

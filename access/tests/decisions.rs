@@ -1437,15 +1437,15 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"[]"#,
-            "plugin configuration: .: invalid type: sequence, expected an object",
+            "plugin configuration: .: it must be an object (`{ … }`), not a list",
         ),
         (
             r#"{"forward":[]}"#,
-            "plugin configuration: forward: invalid type: sequence, expected an object",
+            "plugin configuration: forward: it must be an object (`{ … }`), not a list",
         ),
         (
             r#"{"rules":[["a","/a"]]}"#,
-            "plugin configuration: rules[0]: invalid type: sequence, expected an object",
+            "plugin configuration: rules[0]: it must be an object (`{ … }`), not a list",
         ),
         (
             r#"{"rules":[{"path":"/a","claims":{"t":"a","t":"b"}}]}"#,

@@ -54,8 +54,6 @@ impl RootContext for Root {
             .ok()
             .flatten()
             .unwrap_or_default();
-        // An empty configuration is the default one: every path is refused.
-        let json = if json.is_empty() { b"{}".to_vec() } else { json };
         match configure(json) {
             Ok(gate) => {
                 callbacks::configured(self.context_id, gate.clone());

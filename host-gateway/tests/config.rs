@@ -13,7 +13,22 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 29] = [
+const MISTAKES: [(&str, &str, &str); 32] = [
+    (
+        "[\"127.0.0.1:9000\"]",
+        "5",
+        "gateway.yaml:5:21: endpoints: expected a list, as in `[ a, b ]`",
+    ),
+    (
+        "prefix: /a/,",
+        "prefix: [ a ],",
+        "gateway.yaml:3:15: prefix: expected a single value, not a list or keys",
+    ),
+    (
+        "retries: 0",
+        "retries: 0, retries: 0",
+        "gateway.yaml:3:77: the key `retries` is there twice; remove one",
+    ),
     (
         "\"127.0.0.1:0\" }",
         "\"127.0.0.1:0\", tcp: { cluster: two } }",

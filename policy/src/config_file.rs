@@ -9,7 +9,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The plugin configuration of a file, as JSON.
-pub fn plugin_json(file: &Path, plugin: Option<&str>) -> Result<String, String> {
+pub struct PluginJson {
+    pub text: String,
+    /// It is the whole file, as it stands there: its lines are those of the file.
+    pub verbatim: bool,
+}
+
+/// The plugin configuration of a file.
+pub fn plugin_json(file: &Path, plugin: Option<&str>) -> Result<PluginJson, String> {
     let text = text(file)?;
     // Handed on as it stands: what JSON has twice must not be lost on the way.
     let document: Value = parse(file, &text)?;
@@ -20,20 +27,27 @@ pub fn plugin_json(file: &Path, plugin: Option<&str>) -> Result<String, String> 
                 file.display()
             ));
         }
-        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-        return Ok(if is_json { text } else { document.to_string() });
+        let verbatim = text.trim().is_empty() || serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        let text = if verbatim { text } else { document.to_string() };
+        return Ok(PluginJson { text, verbatim });
     }
-    match plugin_of(&document, plugin).map_err(|error| format!("{}: plugins: {error}", file.display()))? {
-        None => Ok("{}".into()),
-        Some(Value::String(json)) => Ok(json.clone()),
-        Some(configuration) => Ok(configuration.to_string()),
-    }
+    let text = match plugin_of(&document, plugin).map_err(|error| format!("{}: plugins: {error}", file.display()))? {
+        // As the filter gets it.
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(json)) => json.clone(),
+        Some(configuration) => configuration.to_string(),
+    };
+    Ok(PluginJson { text, verbatim: false })
 }
 
 /// The same, read.
 pub fn plugin_config(file: &Path, plugin: Option<&str>) -> Result<Config, String> {
     let json = plugin_json(file, plugin)?;
-    config_text::read(json.as_bytes()).map_err(|error| format!("{}: {error}", file.display()))
+    config_text::read(json.text.as_bytes()).map_err(|error| {
+        let line = error.line.filter(|_| json.verbatim);
+        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}{line}: {error}", file.display())
+    })
 }
 
 /// A JSON or YAML document.
@@ -60,6 +74,10 @@ fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.without_snippet().to_string();
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = message
+            .replace("expected sequence start", "expected a list, as in `[ a, b ]`")
+            .replace("expected mapping start", "expected keys, as in `key: value`")
+            .replace("expected string scalar", "expected a single value, not a list or keys");
         format!("{}: {message}", file.display())
     })
 }

@@ -22,7 +22,7 @@ use crate::request::Written;
 pub fn run(file: &Path, plugin: Option<&str>, permissions: Option<&Path>) -> Result<bool, String> {
     let json = plugin_json(file, plugin)?;
     let rows = permissions.map(offline::permissions).transpose()?;
-    let findings = findings(&json, rows.as_ref());
+    let findings = findings(&json.text, json.verbatim, rows.as_ref());
     for finding in &findings {
         output::line(finding)?;
     }
@@ -75,8 +75,9 @@ fn finding(level: Level, key: impl ToString, message: impl Into<String>) -> Find
     }
 }
 
-fn findings(json: &str, rows: Option<&Value>) -> Vec<Finding> {
-    let (config, mut findings) = without_unknown_keys(json);
+/// `verbatim`: the lines of the text are those of the file.
+fn findings(json: &str, verbatim: bool, rows: Option<&Value>) -> Vec<Finding> {
+    let (config, mut findings) = without_unknown_keys(json, verbatim);
     let Some(config) = config else { return findings };
     match Policy::compile(config.clone()) {
         Err(error) => findings.push(finding(Level::Error, error.key, error.message)),
@@ -90,8 +91,8 @@ fn findings(json: &str, rows: Option<&Value>) -> Vec<Finding> {
 }
 
 /// Every unknown key, not only the first: each is noted and taken out, until the rest can be read.
-fn without_unknown_keys(json: &str) -> (Option<Config>, Vec<Finding>) {
-    let mut findings = Vec::new();
+fn without_unknown_keys(json: &str, verbatim: bool) -> (Option<Config>, Vec<Finding>) {
+    let mut findings: Vec<Finding> = Vec::new();
     let mut text = json.to_owned();
     loop {
         let error = match config_text::read(text.as_bytes()) {
@@ -103,7 +104,12 @@ fn without_unknown_keys(json: &str) -> (Option<Config>, Vec<Finding>) {
             .strip_prefix("unknown field `")
             .and_then(|rest| rest.split_once('`'));
         let rest = unknown.and_then(|(name, _)| without(&text, &error.key, name));
-        findings.push(finding(Level::Error, error.key, error.message));
+        // Without the first key, the lines are others.
+        let message = match error.line.filter(|_| verbatim && findings.is_empty()) {
+            Some(line) => format!("{} (line {line})", error.message),
+            None => error.message,
+        };
+        findings.push(finding(Level::Error, error.key, message));
         match rest {
             Some(rest) => text = rest,
             None => return (None, findings),
@@ -182,6 +188,10 @@ fn weak_settings(config: &Config) -> Vec<Finding> {
             })) if uri.starts_with("http://") => {
                 let message = "keys that come without TLS are anybody's who stands between";
                 found.push(finding(Level::Note, format!("issuers[{index}].jwks.uri"), message));
+            }
+            Some(Jwks::Inline { inline }) if inline.to_string().contains(r#""d":"#) => {
+                let message = "the private half of a key (`d`) stands here; take it out: who verifies does not need it";
+                found.push(finding(Level::Warning, format!("issuers[{index}].jwks"), message));
             }
             Some(Jwks::Inline { inline }) if inline.to_string().contains(r#""oct""#) => {
                 let message = "whoever has this configuration can make tokens with its `oct` keys";

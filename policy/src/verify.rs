@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use postern_access::config::{Config, Duration, Issuer, Unmatched};
+use postern_access::json;
 use postern_access::jwk::{Key, key_set};
 use postern_access::jws::Unverified;
 use postern_access::key_source::Jwks;
 use postern_access::policy::{Decision, Policy};
 use postern_access::signature::Verifier;
 use postern_access::state::State;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -49,7 +51,7 @@ pub struct Verify {
 
 /// Prints what there is to say of each token. Whether all are good.
 pub fn run(verify: &Verify) -> Result<bool, String> {
-    let jwks = verify.jwks.as_deref().map(document::<Value>).transpose()?;
+    let jwks = verify.jwks.as_deref().map(key_document).transpose()?;
     if verify.batch {
         let done = batch(
             verify,
@@ -79,6 +81,19 @@ pub fn run(verify: &Verify) -> Result<bool, String> {
     Ok(all_good)
 }
 
+/// A key set from a file, without a key that stands there twice.
+fn key_document(file: &Path) -> Result<Value, String> {
+    let set: Value = document(file)?;
+    // YAML has been read strictly; of JSON, the text is read once more.
+    let text = std::fs::read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+    match serde_json::from_slice::<IgnoredAny>(&text) {
+        Ok(IgnoredAny) => json::object(&text)
+            .map(Value::Object)
+            .map_err(|error| format!("{}: {error}", file.display())),
+        Err(_) => Ok(set),
+    }
+}
+
 /// One line in, one line out, in order, whatever stands in it.
 fn batch(verify: &Verify, jwks: Option<&Value>, mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut issuers = Issuers::default();
@@ -91,7 +106,8 @@ fn batch(verify: &Verify, jwks: Option<&Value>, mut input: impl BufRead, mut out
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let refused = match serde_json::from_slice::<Map<String, Value>>(&line) {
+        // As strictly as the filter reads a key set: of what stands there twice, nobody knows which is meant.
+        let refused = match json::object(&line) {
             Err(error) => Some(format!("the line is not a JSON object: {error}")),
             Ok(line) => match Asked::from_line(verify, jwks, &line) {
                 Err(error) => Some(error),

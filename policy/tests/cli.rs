@@ -201,6 +201,12 @@ fn lint_finds_what_is_hardly_meant() {
         (json!({ "token": { "query": "t" } }), "warning", "token.query: "),
         (json!({ "unmatched": "authenticated" }), "note", "unmatched: "),
         (json!({ "issuers": [] }), "warning", "issuers: "),
+        (
+            json!({ "issuers": [ { "issuer": "https://id", "jwks": { "inline": { "keys": [
+                { "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "d": "AA" } ] } } } ] }),
+            "warning",
+            "issuers[0].jwks: the private half of a key (`d`) stands here",
+        ),
     ] {
         let mut config = json!({
             "issuers": [ { "issuer": "https://id", "audiences": ["orders"],
@@ -228,6 +234,49 @@ fn lint_finds_what_is_hardly_meant() {
         assert!(ran.out.lines().any(fits), "{expected}\n{}", ran.out);
         assert!(ran.out.lines().count() <= 7, "{}", ran.out);
     }
+}
+
+/// What to write, where; and not what stands there.
+#[test]
+fn a_value_of_another_type_is_found_by_key_and_line() {
+    let config = "{\n  \"rules\": [\n    { \"path\": \"/a\",\n      \"methods\": \"s3cret\" }\n  ]\n}\n";
+    let plain = file("plugin.json", config);
+    let ran = run(&["lint", plain.to_str().unwrap()]);
+    let says = "rules[0].methods: it must be a list (`[ … ]`), not a text";
+    assert!(ran.out.contains(&format!("error: {says} (line 4)\n")), "{}", ran.out);
+    let ran = run(&["explain", "--config", plain.to_str().unwrap(), "--request", "GET /a"]);
+    let expected = format!("{}:4: plugin configuration: {says}\n", plain.display());
+    assert_eq!((ran.code, ran.err), (2, format!("error: {expected}")));
+    // In another file it has other lines.
+    let inside = file(
+        "gateway.yaml",
+        "plugins: [ { name: a, configuration: { rules: { a: s3cret } } } ]",
+    );
+    let ran = run(&["lint", inside.to_str().unwrap()]);
+    let says = "error: rules: it must be a list (`[ … ]`), not an object\n";
+    assert!(ran.out.contains(says), "{}", ran.out);
+    for (empty, text) in [
+        ("gateway.yaml", "plugins: [ { name: a, configuration: '' } ]"),
+        ("gateway.yaml", "plugins: [ { name: a, configuration: null } ]"),
+        ("gateway.yaml", "plugins: [ { name: a } ]"),
+        ("plugin.json", ""),
+        ("plugin.yaml", "\n"),
+    ] {
+        let ran = run(&["lint", file(empty, text).to_str().unwrap()]);
+        assert!(
+            ran.out.contains("error: .: it is empty; write `{}`"),
+            "{text}: {}",
+            ran.out
+        );
+    }
+    let cases = file("cases.yaml", "cases: GET /a\n");
+    let ran = run(&[
+        "test",
+        "--config",
+        file("plugin.json", "{}").to_str().unwrap(),
+        cases.to_str().unwrap(),
+    ]);
+    assert!(ran.err.contains("expected a list, as in `[ a, b ]`"), "{}", ran.err);
 }
 
 #[test]
@@ -461,6 +510,15 @@ fn a_batch_answers_every_line_in_order() {
         (line(&good, json!("soon")), Some("`now` is no time in Unix seconds")),
         ("rubbish".into(), Some("the line is not a JSON object")),
         ("[]".into(), Some("the line is not a JSON object")),
+        // Which of both is meant, nobody knows.
+        (
+            line(&good, json!(NOW)).replacen('{', r#"{"now":1,"#, 1),
+            Some("the line is not a JSON object"),
+        ),
+        (
+            line(&good, json!(NOW)).replace(r#""kty":"oct""#, r#""kty":"oct","kty":"oct""#),
+            Some("the line is not a JSON object"),
+        ),
         (json!({ "token": good }).to_string(), Some("`jwks` is missing")),
         (json!({ "jwks": jwks() }).to_string(), Some("`token` is missing")),
         (

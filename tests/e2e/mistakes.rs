@@ -6,10 +6,11 @@ use std::{fs, process::Command, thread, time::Duration};
 use postern_e2e::{
     client::Request,
     host::{Host, filter_plugin, kinds},
+    ports,
     servers::{Servers, folder, workspace},
 };
 use serde_json::{Value, json};
-use xtask::stack::{HostKind, Stack};
+use xtask::stack::{HostKind, HostPorts, Stack};
 
 /// What `check` says of a `gateway.yaml` whose filter is configured so.
 fn check(configuration: &Value) -> (bool, String) {
@@ -66,6 +67,67 @@ fn a_header_that_means_something_else_cannot_say_who_calls() {
         assert!(!good, "{name} is taken");
         let line = format!("plugin configuration: forward.user_id: `{name}`");
         assert!(said.contains(&line), "no {line} in {said}");
+    }
+}
+
+/// Nobody means it: a template that did not fill in anything, or a key that was forgotten.
+#[test]
+fn an_empty_configuration_is_refused_by_both_hosts() {
+    const LINE: &str = "plugin configuration: .: it is empty; write `{}` if every request is to be refused";
+    for empty in [json!(""), json!(" \n"), Value::Null] {
+        let (good, said) = check(&empty);
+        assert!(!good && said.contains(LINE), "{empty}: {said}");
+    }
+    let (good, said) = check(&json!({}));
+    assert!(good, "{said}");
+
+    if !kinds().contains(&HostKind::Envoy) {
+        return;
+    }
+    let stack = Stack {
+        folder: folder("empty"),
+        ..Servers::shared().stack.clone()
+    };
+    for empty in [json!({ "value": "" }), Value::Null] {
+        let ports = HostPorts {
+            gateway: ports::free(),
+            admin: ports::free(),
+        };
+        let name = format!("envoy-{}", ports.gateway);
+        let bootstrap = stack
+            .envoy_bootstrap(&name, ports, &filter_plugin(&stack, &[]))
+            .expect("it is printed");
+        let mut bootstrap: Value = serde_json::from_str(&bootstrap).expect("a bootstrap is JSON");
+        assert!(empty_configurations(&mut bootstrap, &empty) > 0);
+        // Envoy may start or not: nobody passes.
+        let started = stack.start_envoy_on(&name, ports.admin, &bootstrap.to_string());
+        if started.is_ok() {
+            let status = Request::get("/login/oauth/token").send(ports.gateway).status;
+            assert!(status >= 500, "{status}");
+        }
+        let log = fs::read_to_string(stack.log(&name)).unwrap_or_default();
+        assert!(log.contains(LINE), "{empty}: {log}");
+    }
+}
+
+/// Takes the configurations of plugins away, or what stands in them. How many there are.
+fn empty_configurations(value: &mut Value, empty: &Value) -> usize {
+    match value {
+        Value::Array(values) => values.iter_mut().map(|value| empty_configurations(value, empty)).sum(),
+        Value::Object(members) if members.contains_key("vm_config") => {
+            match (empty.get("value"), members.get_mut("configuration")) {
+                (Some(value), Some(configuration)) => configuration["value"] = value.clone(),
+                _ => {
+                    members.remove("configuration");
+                }
+            }
+            1
+        }
+        Value::Object(members) => members
+            .values_mut()
+            .map(|value| empty_configurations(value, empty))
+            .sum(),
+        _ => 0,
     }
 }
 

@@ -123,9 +123,18 @@ fn one_sentence(message: &str) -> String {
         .rfind(" at line ")
         .map_or(message.as_str(), |end| message[..end].trim_end_matches(':'));
     match sentence {
+        "expected sequence start" => "expected a list, as in `[ a, b ]`".to_owned(),
+        "expected mapping start" => "expected keys, as in `key: value`".to_owned(),
+        "expected string scalar" => "expected a single value, not a list or keys".to_owned(),
         "invalid u16" => "is no whole number from 0 to 65535".to_owned(),
         "invalid u32" | "invalid u64" | "invalid usize" => "is no whole number from 0".to_owned(),
-        _ => sentence.to_owned(),
+        _ => match sentence.strip_prefix("duplicate mapping key: ") {
+            Some(key) => {
+                let key = key.split(", set ").next().unwrap_or(key);
+                format!("the key `{key}` is there twice; remove one")
+            }
+            None => sentence.to_owned(),
+        },
     }
 }
 
