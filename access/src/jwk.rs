@@ -111,6 +111,8 @@ pub struct Key {
     /// How long its signatures are, in bytes; HMAC: as long as the hash.
     signature_len: usize,
     verifiers: Vec<(Algorithm, Box<dyn JwtVerifier>)>,
+    /// The JWK had `d` in it (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
+    with_private_half: bool,
 }
 
 impl std::fmt::Debug for Key {
@@ -246,6 +248,7 @@ impl Key {
             material: material.into(),
             signature_len,
             verifiers,
+            with_private_half: jwk.contains_key("d"),
         })
     }
 
@@ -264,9 +267,9 @@ impl Key {
         self.algorithms().any(|own| own == algorithm)
     }
 
-    /// Whether who verifies with it could sign with it, too (HMAC).
+    /// Whether who has read it could sign with it, too: an HMAC secret, or a key with its private half beside it.
     pub(crate) fn is_secret(&self) -> bool {
-        self.algorithms().any(|algorithm| algorithm.row().1 == "oct")
+        self.with_private_half || self.algorithms().any(|algorithm| algorithm.row().1 == "oct")
     }
 
     fn identity(&self) -> Identity<'_> {
@@ -307,7 +310,8 @@ fn check_purpose(purpose: Option<&str>, operations: Option<&Value>) -> Result<()
     }
     let Some(operations) = operations else { return Ok(()) };
     let operations = operations.as_array().ok_or(JwkError::Member("key_ops"))?;
-    if !operations.iter().all(Value::is_string) {
+    let repeated = |(index, operation)| operations.iter().skip(index).skip(1).any(|other| other == operation);
+    if !operations.iter().all(Value::is_string) || operations.iter().enumerate().any(repeated) {
         return Err(JwkError::Member("key_ops"));
     }
     if operations.iter().any(|operation| operation == "verify") {

@@ -424,7 +424,8 @@ fn public_keys(document: &[u8]) -> Result<Vec<Key>, FeedError> {
     let mut keys = jwk::key_set(&set)?;
     keys.retain(|key| !key.is_secret());
     if keys.is_empty() {
-        let why = "HMAC secrets (`oct`) are accepted only where they stand in the configuration";
+        let why = "HMAC secrets (`oct`), and keys whose private half (`d`) was sent along, are accepted only where they stand \
+                   in the configuration";
         return Err(JwkError::NoKey(why.into()).into());
     }
     Ok(keys)
@@ -605,7 +606,15 @@ mod tests {
     fn a_set_without_usable_keys_withdraws_those_from_before() {
         let secret = json!({ "kty": "oct", "alg": "HS256", "kid": "a", "k": POINT });
         let other_use = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "use": "enc", "x": POINT });
-        for withdrawn in [json!([]), json!([secret]), json!([other_use]), json!(["a"])] {
+        // Whoever has read it can sign with it.
+        let private = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": POINT, "d": POINT });
+        for withdrawn in [
+            json!([]),
+            json!([secret]),
+            json!([other_use]),
+            json!(["a"]),
+            json!([private]),
+        ] {
             let mut remote = at_uri();
             assert!(remote.begin(0));
             remote.arrived(&keys(&["a"]), 0).unwrap();
@@ -619,7 +628,7 @@ mod tests {
         }
         // A secret beside a public key is passed over.
         let mut remote = at_uri();
-        let both = json!({ "keys": [secret, { "kty": "OKP", "crv": "Ed25519", "kid": "b", "x": POINT }] });
+        let both = json!({ "keys": [secret, private, { "kty": "OKP", "crv": "Ed25519", "kid": "b", "x": POINT }] });
         remote.arrived(both.to_string().as_bytes(), 0).unwrap();
         let ids = remote
             .current(0)

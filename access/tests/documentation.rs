@@ -5,8 +5,11 @@
 use std::fs;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_access::claims::ClaimsError;
+use postern_access::denial::Denial;
+use postern_access::jws::{JwsError, NoKey};
 use postern_access::path;
-use postern_access::policy::{Policy, Trace};
+use postern_access::policy::{Policy, TokenError, Trace};
 use postern_access::state::State;
 use serde_json::{Value, json};
 
@@ -15,8 +18,12 @@ const NOW: u64 = 1_800_000_000_000;
 
 /// A section of docs/filter.md, without its heading.
 fn section(heading: &str) -> String {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/filter.md");
-    let text = fs::read_to_string(file).expect("docs/filter.md");
+    section_of("filter.md", heading)
+}
+
+fn section_of(file: &str, heading: &str) -> String {
+    let file = format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(&file).expect(&file);
     let (_, section) = text.split_once(&format!("\n## {heading}\n")).expect(heading);
     section.split("\n## ").next().unwrap().to_owned()
 }
@@ -106,4 +113,75 @@ fn how_paths_go_on() {
         let target = path::canonical(comes.as_bytes()).expect(comes);
         assert_eq!(target.rewritten().unwrap_or_else(|| comes.to_owned()), goes_on);
     }
+}
+
+/// People and programs compare them: each is documented, and each that is documented is there.
+#[test]
+fn why_a_token_is_refused() {
+    let documented = section_of("policy.md", "verify");
+    let tables = [
+        "refused because of its form",
+        "refused because of its key",
+        "refused because of what it says",
+    ];
+    let documented: Vec<String> = tables
+        .iter()
+        .flat_map(|first| table(&documented, first))
+        .map(|row| code(&row[0]).next().unwrap().to_owned())
+        .collect();
+    let jws = [
+        JwsError::TooLong,
+        JwsError::NotCompact,
+        JwsError::Header,
+        JwsError::Algorithm,
+        JwsError::Critical,
+        JwsError::EmbeddedKey,
+        JwsError::Type,
+        JwsError::Claims,
+        JwsError::Signature,
+    ];
+    let keys = [NoKey::Unknown, NoKey::Algorithm, NoKey::Ambiguous];
+    let claims = [
+        ClaimsError::Expired,
+        ClaimsError::NotYet,
+        ClaimsError::NoExpiry,
+        ClaimsError::Audience,
+        ClaimsError::Kind,
+        ClaimsError::Malformed,
+        ClaimsError::SenderConstrained,
+    ];
+    // One more of them is to be written there, too.
+    let (JwsError::TooLong
+    | JwsError::NotCompact
+    | JwsError::Header
+    | JwsError::Algorithm
+    | JwsError::Critical
+    | JwsError::EmbeddedKey
+    | JwsError::Type
+    | JwsError::Claims
+    | JwsError::Signature) = jws[0];
+    let (NoKey::Unknown | NoKey::Algorithm | NoKey::Ambiguous) = keys[0];
+    let (ClaimsError::Expired
+    | ClaimsError::NotYet
+    | ClaimsError::NoExpiry
+    | ClaimsError::Audience
+    | ClaimsError::Kind
+    | ClaimsError::Malformed
+    | ClaimsError::SenderConstrained) = claims[0];
+    let others = [
+        TokenError::Issuer,
+        TokenError::Key,
+        TokenError::AmbiguousKey,
+        TokenError::BoundToKey,
+        TokenError::BoundToCertificate,
+    ];
+    let mut reasons: Vec<String> = jws.map(|reason| reason.to_string()).to_vec();
+    reasons.extend(keys.map(|reason| reason.to_string()));
+    reasons.extend(claims.map(|reason| reason.to_string()));
+    reasons.extend(others.map(|reason| reason.to_string()));
+    reasons.push(Denial::SeveralTokens.to_string());
+    reasons.sort();
+    let mut documented = documented;
+    documented.sort();
+    assert_eq!(documented, reasons);
 }

@@ -173,6 +173,8 @@ fn keys_that_must_not_verify_are_refused() {
     assert_eq!(with(&rsa, "key_ops", json!([])), JwkError::Purpose);
     assert_eq!(with(&rsa, "key_ops", json!(["verify", 1])), JwkError::Member("key_ops"));
     assert_eq!(with(&rsa, "key_ops", json!("verify")), JwkError::Member("key_ops"));
+    let twice = json!(["verify", "sign", "verify"]);
+    assert_eq!(with(&rsa, "key_ops", twice), JwkError::Member("key_ops"));
     assert_eq!(with(&rsa, "use", json!("SIG")), JwkError::Purpose);
     assert_eq!(with(&rsa, "kid", json!(7)), JwkError::Member("kid"));
     assert_eq!(with(&rsa, "alg", json!("RSA-OAEP")), JwkError::Kind);
