@@ -18,7 +18,7 @@ use postern_gateway::plugin::{
 use tokio::net::TcpListener;
 
 /// Every function of `env`, with its parameters (`i` is i32, `l` is i64). Guests call it by its name without `proxy_`.
-const IMPORTS: &[(&str, &str)] = &[
+pub const IMPORTS: &[(&str, &str)] = &[
     ("log", "iii"),
     ("get_log_level", "i"),
     ("get_current_time_nanoseconds", "i"),

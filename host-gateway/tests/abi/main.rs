@@ -14,6 +14,7 @@ mod failures;
 mod fields;
 mod foreign_functions;
 mod grpc_calls;
+mod hostile;
 mod http_calls;
 mod isolation;
 mod local_responses;
