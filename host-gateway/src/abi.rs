@@ -39,6 +39,7 @@ use wasmtime::{Memory, TypedFunc};
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
 use crate::plugin::{Compat, PropertyEncoding};
+use crate::stream::exchange::Property;
 use crate::vm::deadline::Running;
 use crate::vm::limits::{Limits, Share};
 use crate::vm::stats::PluginStats;
@@ -88,6 +89,8 @@ pub(crate) struct RootContext {
     /// Calls in both directions are written to the log.
     pub(crate) trace: bool,
     pub(crate) end: RootEnd,
+    /// What it has set, as Kong lets it: only it reads them.
+    pub(crate) properties: Vec<Property>,
 }
 
 /// Everything host functions reach: the data of a VM's store.
@@ -192,6 +195,12 @@ impl HostState {
         {
             context.end = end;
         }
+    }
+
+    /// The root context that acts.
+    pub(crate) fn root_context(&mut self) -> Option<&mut RootContext> {
+        let place = (self.root as usize).checked_sub(1)?;
+        self.roots.get_mut(place)
     }
 
     /// From now on another plugin of the VM acts, or a stream of it.

@@ -106,6 +106,15 @@ impl Clusters {
         self.by_name.contains_key(cluster) || self.elsewhere.as_ref().is_some_and(|all| all.contains(cluster))
     }
 
+    /// The name of the first cluster that has an endpoint written so, as `host:port`.
+    pub fn with_endpoint(&self, authority: &str) -> Option<&str> {
+        let has = |cluster: &&Rc<Cluster>| {
+            let mut endpoints = cluster.shared.endpoints.iter();
+            endpoints.any(|endpoint| endpoint.authority == authority)
+        };
+        self.clusters.iter().find(has).map(|cluster| cluster.name())
+    }
+
     /// A cluster by its place in the order of names.
     pub fn get(&self, index: usize) -> &Rc<Cluster> {
         &self.clusters[index]

@@ -137,7 +137,7 @@ pub enum Compat {
     Envoy,
     /// While the plugin pauses at a head, its body callback sees the body. A call that nobody answers has no headers.
     Spec,
-    /// As Kong has it: with `properties: text`, and `:dispatch_status` of calls.
+    /// As Kong has it: properties are texts, calls name endpoints, and have a `:dispatch_status`.
     Nginx,
 }
 

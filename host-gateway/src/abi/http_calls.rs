@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri, response};
 
-use super::Order;
 use super::call_bytes::Charge;
 use super::failure::{Answer, Failure, Status};
 use super::fields::{self, Fields};
 use super::grpc_calls::GrpcEvent;
 use super::pairs::{self, Pair};
 use super::types::MapType;
+use super::{HostState, Order};
 use crate::cluster::CallError;
 use crate::error::UpstreamError;
 use crate::plugin::Compat;
@@ -109,11 +109,10 @@ pub(crate) fn http_call(
     id_out: u32,
 ) -> Answer {
     host.check(id_out, 4)?;
-    let cluster = std::str::from_utf8(host.read(cluster, cluster_size)?).map_err(|_| Status::BadArgument)?;
-    if !host.state().clusters.contains(cluster) {
-        return Err(Status::BadArgument.into());
-    }
-    let cluster = cluster.to_owned();
+    let named = std::str::from_utf8(host.read(cluster, cluster_size)?).map_err(|_| Status::BadArgument)?;
+    let cluster = cluster_of(host.state(), named).ok_or(Status::BadArgument)?;
+    // In Kong a call need not say to whom it is: the address does.
+    let implied = (host.state().identity.compat == Compat::Nginx).then_some(named);
     let mut trailer_fields = HeaderMap::new();
     for (name, value) in pairs::read(host.read(trailers, trailers_size)?)? {
         add(&mut trailer_fields, name, value)?;
@@ -125,7 +124,8 @@ pub(crate) fn http_call(
         host.state().stats.refused_calls.add(1);
         return Err(Status::InternalFailure.into());
     };
-    let request = request(&pairs::read(host.read(headers, headers_size)?)?, (body, trailer_fields))?;
+    let fields = pairs::read(host.read(headers, headers_size)?)?;
+    let request = request(&fields, implied, (body, trailer_fields))?;
     let timeout = match timeout_ms {
         0 => LONGEST,
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
@@ -148,6 +148,21 @@ pub(crate) fn http_call(
     });
     host.state_mut().orders.push(Order::HttpCall(call));
     host.write_u32(id_out, id)
+}
+
+/// The cluster that a guest names; or, as in Kong, whose endpoint it names as `host` or `host:port`. What no cluster has
+/// cannot be called.
+fn cluster_of(state: &HostState, named: &str) -> Option<String> {
+    let clusters = &state.clusters;
+    if clusters.contains(named) {
+        return Some(named.to_owned());
+    }
+    if state.identity.compat != Compat::Nginx {
+        return None;
+    }
+    let found = clusters.with_endpoint(named);
+    let found = found.or_else(|| clusters.with_endpoint(&format!("{named}:80")));
+    found.map(str::to_owned)
 }
 
 /// Counts what a call holds.
@@ -178,7 +193,11 @@ fn next_id(next: &mut u32) -> u32 {
     id
 }
 
-fn request(pairs: &[Pair<'_>], body: (Bytes, HeaderMap)) -> Result<Request<(Bytes, HeaderMap)>, Failure> {
+fn request(
+    pairs: &[Pair<'_>],
+    implied: Option<&str>,
+    body: (Bytes, HeaderMap),
+) -> Result<Request<(Bytes, HeaderMap)>, Failure> {
     let (mut head, body) = Request::new(body).into_parts();
     let (mut method, mut path, mut authority) = (None, None, None);
     for (name, value) in pairs {
@@ -194,6 +213,7 @@ fn request(pairs: &[Pair<'_>], body: (Bytes, HeaderMap)) -> Result<Request<(Byte
     head.uri = path
         .filter(|path| path.path_and_query().is_some())
         .ok_or(Status::BadArgument)?;
+    let authority = authority.or_else(|| HeaderValue::from_str(implied?).ok());
     head.headers.insert(HOST, authority.ok_or(Status::BadArgument)?);
     Ok(Request::from_parts(head, body))
 }

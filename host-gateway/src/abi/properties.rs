@@ -10,7 +10,7 @@ use super::failure::{Answer, Status};
 use super::fields::Fields;
 use super::types::MapType;
 use super::{HostState, Identity, grpc_status, http_fields, metadata, pairs};
-use crate::plugin::{PropertyEncoding, TrafficDirection};
+use crate::plugin::{Compat, PropertyEncoding, TrafficDirection};
 use crate::stream::exchange::{Ends, Exchange, ListenerFacts, Property, Protocol};
 use crate::vm::memory::Host;
 
@@ -79,31 +79,71 @@ pub(crate) fn get_property(host: &mut Host<'_>, path: u32, path_size: u32, data_
     let value = {
         let state = host.state();
         let path = host.read(path, path_size)?;
-        find(state, host.stream().as_deref(), path).ok_or(Status::NotFound)?
+        let stream = host.stream();
+        let found = find(state, stream.as_deref(), path);
+        let found = found.or_else(|| of_root(state, path).filter(|_| stream.is_none()));
+        found.ok_or(Status::NotFound)?
     };
-    let value = value.encode(host.state().identity.properties)?;
+    let identity = &host.state().identity;
+    let value = match identity.compat {
+        Compat::Nginx => as_kong_has_it(host.read(path, path_size)?, value),
+        Compat::Envoy | Compat::Spec => value,
+    };
+    let value = value.encode(identity.properties)?;
     host.return_bytes(&value, data_out, size_out)
 }
 
 /// `proxy_set_property(path, value)`: kept with the exchange as filter state `wasm.` + path, as in Envoy; read back by the
 /// same path, by any plugin.
 pub(crate) fn set_property(host: &mut Host<'_>, path: u32, path_size: u32, value: u32, value_size: u32) -> Answer {
-    let stream = host.stream().ok_or(Status::NotFound)?;
     let path = [WASM, host.read(path, path_size)?].concat();
-    let value = host.read(value, value_size)?;
-    Ok(set(&mut stream.exchange.borrow_mut(), &path, value)?)
+    let value: Box<[u8]> = host.read(value, value_size)?.into();
+    match host.stream() {
+        Some(stream) => Ok(set(&mut stream.exchange.borrow_mut(), &path, &value)?),
+        None if host.state().identity.compat == Compat::Nginx => {
+            let root = host.state_mut().root_context().ok_or(Status::NotFound)?;
+            Ok(keep(&mut root.properties, &path, &value)?)
+        }
+        None => Err(Status::NotFound.into()),
+    }
+}
+
+fn of_root(state: &HostState, path: &[u8]) -> Option<Value> {
+    let root = state.roots.get((state.root as usize).checked_sub(1)?)?;
+    let set = root.properties.iter();
+    let found = set.into_iter().find(|set| set.path.strip_prefix(WASM) == Some(path))?;
+    Some(Value::from(&*found.value))
+}
+
+/// Addresses without their port; times as seconds with three places.
+fn as_kong_has_it(path: &[u8], value: Value) -> Value {
+    match (path, value) {
+        (b"source\0address" | b"destination\0address" | b"upstream\0address", Value::Bytes(address)) => {
+            let end = address.iter().rposition(|byte| *byte == b':').unwrap_or(address.len());
+            Value::Bytes(address[..end].to_vec())
+        }
+        (b"request\0time" | b"request\0duration", Value::Number(nanoseconds)) => {
+            let milliseconds = nanoseconds / 1_000_000;
+            Value::Bytes(format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).into_bytes())
+        }
+        (_, value) => value,
+    }
 }
 
 /// Keeps filter state with an exchange.
 pub(crate) fn set(exchange: &mut Exchange, name: &[u8], value: &[u8]) -> Result<(), Status> {
-    let others = exchange.properties.iter().filter(|set| *set.path != *name);
+    keep(&mut exchange.properties, name, value)
+}
+
+fn keep(properties: &mut Vec<Property>, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    let others = properties.iter().filter(|set| *set.path != *name);
     let taken: usize = others.map(|set| set.path.len() + set.value.len()).sum();
     if taken + name.len() + value.len() > MOST_SET {
         return Err(Status::InternalFailure);
     }
-    match exchange.properties.iter_mut().find(|set| *set.path == *name) {
+    match properties.iter_mut().find(|set| *set.path == *name) {
         Some(set) => set.value = value.into(),
-        None => exchange.properties.push(Property {
+        None => properties.push(Property {
             path: name.into(),
             value: value.into(),
         }),

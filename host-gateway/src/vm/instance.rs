@@ -97,6 +97,7 @@ impl Instance {
             stats: Arc::clone(stats),
             trace: plugin.trace,
             end: RootEnd::Running,
+            properties: Vec::new(),
         };
         let [first, others @ ..] = plugins else {
             return Err(StartError {

@@ -203,7 +203,7 @@ const STATUSES: &[(&str, u32, u32)] = &[
         6,
         6,
     ),
-    ("set_property (i32.const -4) (i32.const 8) {}", 6, 1),
+    ("set_property (i32.const -4) (i32.const 8) {}", 6, 6),
     (
         "get_shared_data (i32.const -4) (i32.const 8) (i32.const 0) (i32.const 4) (i32.const 8)",
         6,

@@ -9,6 +9,7 @@
 mod harness;
 
 mod bodies;
+mod compat;
 mod contexts;
 mod failures;
 mod fields;
