@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::parameters::names_parameter;
 use crate::policy::{Allowed, Policy};
 use crate::principal::Caller;
-use crate::request::{Place, Request, names_parameter};
+use crate::request::{Place, Request};
 
 /// What the upstream receives of a token that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -6,8 +6,11 @@ use subtle::ConstantTimeEq;
 
 use crate::config::{Config, Debug, Forward, TokenSource};
 use crate::confirmation::Digest;
+pub use crate::credentials::{Presented, Shape, well_formed};
+use crate::credentials::{Scheme, after_scheme, bare, bearer, field_value};
 use crate::equal::equal;
 use crate::host::{self, HostError};
+use crate::parameters::{cookies, hides, is_called, name_of};
 use crate::table::is_method;
 
 /// Which headers matter: made once from the configuration.
@@ -103,33 +106,6 @@ pub enum Debugging {
 
 /// What follows the secret of a probe.
 const PROBE: &[u8] = b";probe";
-
-/// What stands in the places where a token may stand.
-///
-/// Nothing here looks at every byte of a token: one that was seen before is found by its bytes (and only well-formed ones
-/// are ever remembered), any other is looked at by [`well_formed`].
-#[derive(Debug, PartialEq, Eq)]
-pub enum Presented<'a> {
-    /// None in any of the places.
-    None,
-    /// Something in exactly one place.
-    One(&'a [u8]),
-    /// The same, in a header that says `DPoP` (RFC 9449 section 7.1): a proof must be beside it.
-    Dpop(&'a [u8]),
-    /// More than one: a proxy behind us might take the other one.
-    Several,
-}
-
-/// What a single presented value turns out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Shape<'a> {
-    /// A token's characters.
-    Token(&'a str),
-    /// Characters that no token has.
-    Malformed(Cow<'a, str>),
-    /// Two headers that some host joined into one, with a comma.
-    Several,
-}
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Found<'a> {
@@ -371,69 +347,6 @@ fn length(name: &[u8]) -> u64 {
     1u64.wrapping_shl(place)
 }
 
-/// Whether a part of a query has a parameter of this name, however it is written.
-pub(crate) fn names_parameter(part: &str, wanted: &str) -> bool {
-    name_of(part) == wanted || hides(part, wanted)
-}
-
-/// Whether a part of a query has a parameter of this name for others than us: for those who decode names, for whom `;`
-/// parts parameters too, for whom case does not matter, or for whom `name[]` is a list called `name` (and `.` a `_`).
-fn hides(part: &str, wanted: &str) -> bool {
-    part.split(';').enumerate().any(|(number, parameter)| {
-        let name = name_of(parameter);
-        (number > 0 || name != wanted) && is_called(name, wanted)
-    })
-}
-
-/// What stands before the `=` of a pair.
-fn name_of(pair: &str) -> &str {
-    pair.split_once('=').map_or(pair, |(name, _)| name)
-}
-
-/// Whether some server takes the name of a parameter or cookie for the other: decoded, without quotes, spaces and brackets
-/// around it, whatever the case, and with `.` and spaces for `_`.
-fn is_called(name: &str, wanted: &str) -> bool {
-    if name.len() < wanted.len() {
-        return false;
-    }
-    let name = if name.contains(['%', '+']) {
-        Cow::Owned(decoded(name))
-    } else {
-        Cow::Borrowed(name.as_bytes())
-    };
-    let quoting = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | b'"' | b'\'' | b'[');
-    let begin = name.iter().take_while(|byte| quoting(byte)).count();
-    let name = name.get(begin..).unwrap_or_default();
-    let Some((name, rest)) = name.split_at_checked(wanted.len()) else {
-        return false;
-    };
-    let same = name.iter().zip(wanted.bytes()).all(|(&byte, wanted)| {
-        byte.eq_ignore_ascii_case(&wanted) || (wanted == b'_' && matches!(byte, b'.' | b' ' | b'['))
-    });
-    let mut rest = rest.iter().skip_while(|byte| quoting(byte) && **byte != b'[');
-    same && rest.next().is_none_or(|byte| matches!(byte, b'[' | b']'))
-}
-
-/// Percent-decoded as in a form. What is no escape stands for itself.
-fn decoded(text: &str) -> Vec<u8> {
-    let mut bytes = text.bytes();
-    let next = || match bytes.next()? {
-        b'%' => {
-            let mut rest = bytes.clone();
-            let digits = [rest.next().unwrap_or_default(), rest.next().unwrap_or_default()];
-            let digits = std::str::from_utf8(&digits).ok();
-            let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-                return Some(b'%');
-            };
-            bytes = rest;
-            Some(byte)
-        }
-        b'+' => Some(b' '),
-        byte => Some(byte),
-    };
-    std::iter::from_fn(next).collect()
-}
-
 /// Whether a name is one of ours to an upstream that does not tell letters from their capitals, nor `_` from `-` and other
 /// signs (CGI, WSGI and their heirs).
 fn folds_to(name: &[u8], identity: &[u8]) -> bool {
@@ -442,114 +355,6 @@ fn folds_to(name: &[u8], identity: &[u8]) -> bool {
             let sign = |byte: u8| !byte.is_ascii_alphanumeric();
             byte.eq_ignore_ascii_case(&wanted) || (sign(byte) && sign(wanted))
         })
-}
-
-/// The values of the cookies called `wanted` (RFC 6265 section 5.4); `None` for one that is called so by others only, who
-/// trim or decode names, or for whom `,` parts cookies too.
-fn cookies<'a, 'w>(header: &'a [u8], wanted: &'w str) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a, 'w> {
-    header.split(|&byte| byte == b';').flat_map(move |pair| {
-        let pair = pair.trim_ascii();
-        let value = pair
-            .strip_prefix(wanted.as_bytes())
-            .and_then(|rest| rest.strip_prefix(b"="));
-        // Most cookies are not of this name, and shorter ways to see it are not needed: there are few.
-        let text = String::from_utf8_lossy(pair);
-        let own = usize::from(value.is_some());
-        let hidden = text
-            .split(',')
-            .skip(own)
-            .any(|part| part.contains('=') && is_called(name_of(part), wanted));
-        value.map(Some).into_iter().chain(hidden.then_some(None))
-    })
-}
-
-/// `Bearer <token>` with one space (RFC 6750 section 2.1), the scheme in any case (RFC 9110 section 11.1). A header of
-/// another name may hold the bare token.
-fn bearer(value: &[u8], scheme_needed: bool) -> Presented<'_> {
-    let value = field_value(value);
-    match after_scheme(value) {
-        Some((_, b"")) => Presented::None,
-        // For those who part words by any white space there is a token: as a whole it is malformed.
-        None if after_tab(value) => Presented::One(value),
-        Some((Scheme::Bearer, token)) => Presented::One(token),
-        Some((Scheme::Dpop, token)) => Presented::Dpop(token),
-        None if joined(value) => Presented::Several,
-        None if scheme_needed => Presented::None,
-        None => bare(value),
-    }
-}
-
-fn bare(token: &[u8]) -> Presented<'_> {
-    match field_value(token) {
-        b"" => Presented::None,
-        token => Presented::One(token),
-    }
-}
-
-/// Without the white space around it that belongs to no field value: spaces and tabs (RFC 9110 section 5.5), no other.
-fn field_value(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-/// Whether a presented value has the characters of a token: `b64token` (RFC 6750 section 2.1), which is
-/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
-pub fn well_formed(token: &[u8]) -> Shape<'_> {
-    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    let padding = token.iter().rev().take_while(|&&byte| byte == b'=').count();
-    let (unpadded, _) = token.split_at(token.len().saturating_sub(padding));
-    match std::str::from_utf8(token) {
-        Ok(text) if !unpadded.is_empty() && unpadded.iter().all(good) => Shape::Token(text),
-        // No token has a comma: some hosts join two headers into one with it.
-        _ if token.contains(&b',') => Shape::Several,
-        _ => Shape::Malformed(String::from_utf8_lossy(token)),
-    }
-}
-
-/// Whether further credentials stand after a comma, as some hosts join two headers into one: a scheme, a space and then
-/// something other than the `=` of a parameter.
-fn joined(value: &[u8]) -> bool {
-    value.split(|&byte| byte == b',').skip(1).any(|part| {
-        let mut words = part.trim_ascii().splitn(2, |&byte| byte == b' ');
-        let scheme = words.next().unwrap_or_default();
-        let rest = words.next().map(<[u8]>::trim_ascii_start).unwrap_or_default();
-        !scheme.contains(&b'=') && !rest.is_empty() && !rest.starts_with(b"=")
-    })
-}
-
-/// How a header says what kind of token it has.
-#[derive(Clone, Copy)]
-enum Scheme {
-    Bearer,
-    Dpop,
-}
-
-fn after_scheme(value: &[u8]) -> Option<(Scheme, &[u8])> {
-    // As nearly all clients write it.
-    if let Some((usual, token)) = value.split_first_chunk::<7>()
-        && equal(usual, b"Bearer ")
-    {
-        return Some((Scheme::Bearer, token));
-    }
-    let space = value.iter().take(7).position(|&byte| byte == b' ')?;
-    let (name, rest) = value.split_at_checked(space)?;
-    let scheme = match name {
-        _ if name.eq_ignore_ascii_case(b"bearer") => Scheme::Bearer,
-        _ if name.eq_ignore_ascii_case(b"dpop") => Scheme::Dpop,
-        _ => return None,
-    };
-    Some((scheme, rest.strip_prefix(b" ")?))
-}
-
-/// Whether a scheme that we know is followed by a tab.
-fn after_tab(value: &[u8]) -> bool {
-    let known = |name: &[u8]| name.eq_ignore_ascii_case(b"bearer") || name.eq_ignore_ascii_case(b"dpop");
-    value
-        .split(|&byte| byte == b'\t')
-        .next()
-        .is_some_and(|name| name.len() < value.len() && known(name))
 }
 
 #[cfg(test)]
