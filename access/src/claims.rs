@@ -71,13 +71,13 @@ impl Claims {
     ///
     /// `compared`: the names of the claims that rules compare. Times are Unix milliseconds.
     pub fn read(
-        verified: &Verified,
+        verified: &Verified<'_>,
         issuer: &Issuer,
         compared: &[String],
         now: u64,
         leeway: u64,
     ) -> Result<Self, ClaimsError> {
-        let claims = &verified.claims;
+        let claims = verified.claims;
         if issuer.required_claims.iter().any(|name| !claims.contains_key(name))
             || issuer.forbidden_claims.iter().any(|name| claims.contains_key(name))
         {

@@ -57,7 +57,7 @@ pub(crate) fn bare(token: &[u8]) -> Presented<'_> {
 /// Whether a presented value has the characters of a token: `b64token` (RFC 6750 section 2.1), which is
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 pub fn well_formed(token: &[u8]) -> Shape<'_> {
-    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let good = |byte: &u8| IN_TOKEN.get(usize::from(*byte)) == Some(&true);
     let padding = token.iter().rev().take_while(|&&byte| byte == b'=').count();
     let (unpadded, _) = token.split_at(token.len().saturating_sub(padding));
     match std::str::from_utf8(token) {
@@ -74,6 +74,25 @@ pub(crate) fn field_value(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// Which bytes a token is made of, before its padding.
+static IN_TOKEN: [bool; 256] = in_token();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated at compile time, 0..=255"
+)]
+const fn in_token() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        byte += 1;
+    }
+    table
 }
 
 /// Whether further credentials stand after a comma, as some hosts join two headers into one: a scheme, a space and then

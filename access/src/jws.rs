@@ -3,6 +3,8 @@
 //! Strict where the RFC leaves room: canonical base64url only, no key twice, bounded sizes, no `crit`, and no key that the
 //! token brings along (`jwk`, `jku`, `x5u`, `x5c`). The algorithm belongs to the key, never to the token.
 
+use std::cell::OnceCell;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -26,6 +28,8 @@ pub struct Unverified<'a> {
     signed: &'a str,
     payload: &'a str,
     signature: Vec<u8>,
+    /// The payload, read once somebody asked.
+    claims: OnceCell<Map<String, Value>>,
 }
 
 /// Why no key is there for a token.
@@ -44,9 +48,9 @@ pub enum NoKey {
 
 /// The payload of a token whose signature was verified: a claims set that its issuer wrote.
 #[derive(Debug)]
-pub struct Verified {
+pub struct Verified<'t> {
     /// The claims (RFC 7519 section 4), in the order they were written.
-    pub claims: Map<String, Value>,
+    pub claims: &'t Map<String, Value>,
 }
 
 /// Why a token was refused before any claim was looked at.
@@ -131,6 +135,7 @@ impl<'a> Unverified<'a> {
             signed,
             payload,
             signature,
+            claims: OnceCell::new(),
         };
         Ok((token, header))
     }
@@ -169,7 +174,7 @@ impl<'a> Unverified<'a> {
     }
 
     /// The one way to a believable token: its signature, by this key and no other.
-    pub fn verify(&self, key: &Key, verifier: &Verifier) -> Result<Verified, JwsError> {
+    pub fn verify(&self, key: &Key, verifier: &Verifier) -> Result<Verified<'_>, JwsError> {
         self.verify_signature(key, verifier)?;
         Ok(Verified {
             claims: self.unverified_claims()?,
@@ -193,8 +198,12 @@ impl<'a> Unverified<'a> {
     }
 
     /// The payload, whoever wrote it.
-    pub(crate) fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
-        json::object(&decode(self.payload)?).map_err(|_| JwsError::Claims)
+    pub(crate) fn unverified_claims(&self) -> Result<&Map<String, Value>, JwsError> {
+        if let Some(claims) = self.claims.get() {
+            return Ok(claims);
+        }
+        let claims = json::object(&decode(self.payload)?).map_err(|_| JwsError::Claims)?;
+        Ok(self.claims.get_or_init(|| claims))
     }
 }
 

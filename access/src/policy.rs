@@ -513,13 +513,12 @@ impl Policy {
             Shape::Malformed(presented) => return Err(bad_token(TokenError::Jws(JwsError::NotCompact), &presented)),
         };
         let error = match self.verify(token, state, now) {
-            Ok((claims, ours)) => {
-                let named = |token| Unverified::parse(token).ok()?.claimed_issuer().ok()?;
+            Ok((claims, ours, issuer)) => {
                 let found = Answered {
                     claims,
                     until: None,
                     jwt: None,
-                    issuer: if ours { None } else { named(token) },
+                    issuer: if ours { None } else { issuer },
                 };
                 return Ok(self.remember(token, found, ours, state));
             }
@@ -565,8 +564,8 @@ impl Policy {
         principal
     }
 
-    /// Signature, issuer, audience and times; and whether the token is one of our own auth server.
-    fn verify(&self, token: &str, state: &State, now: u64) -> Result<(Claims, bool), Unproven> {
+    /// Signature, issuer, audience and times; whether the token is one of our own auth server, and what its issuer is called.
+    fn verify(&self, token: &str, state: &State, now: u64) -> Result<(Claims, bool, Option<String>), Unproven> {
         let unverified = Unverified::parse(token)?;
         let claimed = unverified.claimed_issuer()?;
         let mut error = TokenError::Issuer;
@@ -605,7 +604,7 @@ impl Policy {
                         for (_, stricter) in named().filter(|(index, _)| ours && !state.is_ours(*index)) {
                             Claims::read(&verified, &stricter.issuer, &self.compared, now, leeway)?;
                         }
-                        return Ok((claims, ours));
+                        return Ok((claims, ours, claimed));
                     }
                     Err(refused) => error = refused.into(),
                 }

@@ -24,7 +24,7 @@ const FRESH: u64 = 300_000;
 pub(crate) fn read(answer: &str, reading: &Reading<'_>) -> Result<Map<String, Value>, AnswerError> {
     let unsigned = AnswerError::Signed;
     let jws = Unverified::parse_typed(answer, TYPE).map_err(|_| unsigned)?;
-    let mut claims = match reading.issuer {
+    let claims = match reading.issuer {
         Some((issuer, keys)) if issuer.jwks.is_some() => {
             // An issuer whose keys have not come yet cannot be believed yet.
             let key = jws.key(keys.ok_or(unsigned)?).map_err(|_| unsigned)?;
@@ -40,18 +40,18 @@ pub(crate) fn read(answer: &str, reading: &Reading<'_>) -> Result<Map<String, Va
     let audience = issuer
         .and_then(|issuer| issuer.introspection.as_ref())
         .and_then(|endpoint| endpoint.audience.as_deref());
-    if !audience.is_none_or(|audience| is_for(&claims, audience)) {
+    if !audience.is_none_or(|audience| is_for(claims, audience)) {
         return Err(AnswerError::Audience);
     }
-    let issued_at = time(&claims, "iat").ok().flatten().ok_or(unsigned)?;
-    let expires_at = time(&claims, "exp").map_err(|_| unsigned)?;
+    let issued_at = time(claims, "iat").ok().flatten().ok_or(unsigned)?;
+    let expires_at = time(claims, "exp").map_err(|_| unsigned)?;
     if reading.now.abs_diff(issued_at) > FRESH.saturating_add(reading.leeway)
         || expires_at.is_some_and(|at| reading.now >= at.saturating_add(reading.leeway))
     {
         return Err(AnswerError::Time);
     }
-    match claims.remove("token_introspection") {
-        Some(Value::Object(answer)) => Ok(answer),
+    match claims.get("token_introspection") {
+        Some(Value::Object(answer)) => Ok(answer.clone()),
         _ => Err(unsigned),
     }
 }

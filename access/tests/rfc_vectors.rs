@@ -44,10 +44,8 @@ fn key(jwk: &Value) -> Key {
 fn rfc_7515_appendix_a() {
     for (section, jwk, header, signature) in rfc7515() {
         let token = format!("{header}.{CLAIMS}.{signature}");
-        let verified = Unverified::parse(&token)
-            .unwrap()
-            .verify(&key(&jwk), &Verifier::default())
-            .expect(section);
+        let unverified = Unverified::parse(&token).unwrap();
+        let verified = unverified.verify(&key(&jwk), &Verifier::default()).expect(section);
         assert_eq!(verified.claims["iss"], "joe", "{section}");
 
         let mut forged = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -66,9 +64,8 @@ fn no_key_verifies_for_another_algorithm() {
     for (section, _, header, signature) in rfc7515() {
         for (other, jwk, ..) in rfc7515() {
             let token = format!("{header}.{CLAIMS}.{signature}");
-            let verified = Unverified::parse(&token)
-                .unwrap()
-                .verify(&key(&jwk), &Verifier::default());
+            let unverified = Unverified::parse(&token).unwrap();
+            let verified = unverified.verify(&key(&jwk), &Verifier::default());
             assert_eq!(
                 verified.is_ok(),
                 section == other,
