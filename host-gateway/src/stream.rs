@@ -209,7 +209,9 @@ impl PluginStream {
                 Outcome::Continue => {}
                 // Straight to the client: the response callbacks have begun already.
                 Outcome::Respond(response) => {
-                    self.exchange.borrow_mut().response_started = true;
+                    let mut exchange = self.exchange.borrow_mut();
+                    exchange.details = Some(response.details.as_str().into());
+                    exchange.response_started = true;
                     return Verdict::Respond(response);
                 }
                 Outcome::Fail => return Verdict::Fail,

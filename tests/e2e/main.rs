@@ -29,6 +29,7 @@ mod operators;
 mod password_grant;
 mod permissions;
 mod phantom;
+mod phases;
 mod properties;
 mod provider;
 mod real_clients;

@@ -50,6 +50,25 @@ pub fn build_trivial(workspace: &Workspace) -> Result<()> {
     succeed(&mut workspace.cargo(&[&["build", "-p", "postern-filter"], &example[..]].concat()))
 }
 
+/// Builds the guests that the end-to-end suite runs on both hosts.
+///
+/// # Errors
+/// When the target cannot be added or the build fails.
+pub fn build_guests(workspace: &Workspace, progress: &Progress) -> Result<()> {
+    add_target(workspace, progress)?;
+    progress.step("building the guests of the end-to-end suite");
+    let guests = [
+        "build",
+        "-p",
+        "postern-guests",
+        "--target",
+        TARGET,
+        "--profile",
+        "filter",
+    ];
+    succeed(&mut workspace.cargo(&guests))
+}
+
 /// Adds the wasm target to the toolchain when it is not there.
 ///
 /// # Errors

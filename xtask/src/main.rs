@@ -13,6 +13,7 @@ cargo xtask <command>
        [--login-port 8087] [--service-port 8088] [--provider-port 8089]
   test                                       every check and every test
   filter                                     build dist/postern_filter.wasm
+  guests                                     build the guests that the end-to-end suite runs on both hosts
   envoy                                      make sure that Envoy is there, and print where
   clients                                    make sure that the clients of the end-to-end suite are there
   bench gateway|filter|plugins [--seconds 1] [--repetitions 10] [--connections 64] [--only SUBJECT,…]
@@ -48,6 +49,7 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
         ["demo", rest @ ..] => demo::run(&workspace, &progress, &demo::Options::parse(&workspace, rest)?)?,
         ["test"] => return test::run(&workspace, &progress),
         ["filter"] => filter::build(&workspace, &progress)?,
+        ["guests"] => filter::build_guests(&workspace, &progress)?,
         ["envoy"] => println!("{}", envoy::find_or_install(&workspace, &progress)?.display()),
         ["clients"] => real_clients::install(&workspace, &progress)?,
         ["fuzz", rest @ ..] => fuzz::run(&workspace, &progress, rest)?,

@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::filter::TARGET;
+
 /// The folders of this workspace.
 #[derive(Debug, Clone)]
 pub struct Workspace {
@@ -40,6 +42,11 @@ impl Workspace {
     /// The shipped filter, as `cargo xtask filter` writes it.
     pub fn filter(&self) -> PathBuf {
         self.root.join("dist/postern_filter.wasm")
+    }
+
+    /// The guests of the end-to-end suite, as `cargo xtask guests` builds them.
+    pub fn guests(&self) -> PathBuf {
+        self.target.join(TARGET).join("filter/postern_guests.wasm")
     }
 
     /// A program of ours, built with the dev profile.

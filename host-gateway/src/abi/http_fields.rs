@@ -103,14 +103,6 @@ pub(crate) fn remove_header_map_value(host: &mut Host<'_>, map: u32, name: u32, 
     with_fields_mut(host, map, |fields, _| fields.remove(name))
 }
 
-/// A map in the wire format, for properties whose value is a map.
-pub(crate) fn serialize(fields: Fields<'_>) -> Vec<u8> {
-    let (size, count) = serialized_size(fields);
-    let mut bytes = vec![0; size];
-    write(fields, count, &mut bytes);
-    bytes
-}
-
 fn write(fields: Fields<'_>, count: u32, target: &mut [u8]) {
     let mut writer = pairs::Writer::new(target, count);
     fields.each(|name, value| writer.put(name, value));

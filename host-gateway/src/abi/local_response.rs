@@ -12,7 +12,8 @@ use crate::stream::exchange::{Exchange, LocalResponse};
 use crate::vm::memory::Host;
 
 /// `proxy_send_local_response(status, details, body, headers, grpc_status)`: takes effect after the callback, in place
-/// of what it returns. A gRPC client gets the status and the text as gRPC has them. The first one counts. Outside of a stream it is accepted and dropped, as in Envoy.
+/// of what it returns. A gRPC client gets the status and the text as gRPC has them. The first one counts. Outside of a
+/// stream it is accepted and dropped, as in Envoy.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own signature")]
 pub(crate) fn send_local_response(
     host: &mut Host<'_>,
@@ -31,7 +32,13 @@ pub(crate) fn send_local_response(
     let mut headers = response_fields(host.read(headers, headers_size)?)?;
     let Some(stream) = host.stream() else { return Ok(()) };
     let mut exchange = stream.exchange.borrow_mut();
-    if exchange.response_started || exchange.over || exchange.local_response.is_some() {
+    if exchange.over || exchange.local_response.is_some() || exchange.details.is_some() {
+        return Ok(());
+    }
+    if exchange.response_started {
+        // What has gone to the client cannot be taken back: the response breaks off, as in Envoy.
+        exchange.reset = true;
+        exchange.wake();
         return Ok(());
     }
     let (status, body) = if is_grpc(&exchange) {

@@ -9,7 +9,7 @@ use super::contexts::StreamContext;
 use super::failure::{Answer, Status};
 use super::fields::Fields;
 use super::types::MapType;
-use super::{HostState, Identity, grpc_status, http_fields, metadata, pairs};
+use super::{HostState, Identity, grpc_status, metadata, pairs};
 use crate::plugin::{Compat, PropertyEncoding, TrafficDirection};
 use crate::stream::exchange::{Ends, Exchange, ListenerFacts, Property, Protocol};
 use crate::vm::memory::Host;
@@ -277,10 +277,7 @@ fn of_request(exchange: &Exchange, name: &str) -> Option<Value> {
         "useragent" => field(b"user-agent"),
         "id" => field(b"x-request-id"),
         "protocol" => Some(protocol(head?.version).as_bytes().into()),
-        "headers" => exchange
-            .fields(MapType::RequestHeaders)
-            .map(http_fields::serialize)
-            .map(Value::from),
+        "headers" => exchange.fields(MapType::RequestHeaders).map(all_fields),
         "time" => Some(integer(nanoseconds(exchange.began_at()?))),
         // The whole time is known once the exchange is over.
         "duration" => Some(integer(nanoseconds(exchange.began?.elapsed()))).filter(|_| exchange.over),
@@ -293,7 +290,10 @@ fn of_request(exchange: &Exchange, name: &str) -> Option<Value> {
             let fields = [MapType::RequestHeaders, MapType::RequestTrailers].map(|map| size_of(exchange.fields(map)));
             Some(integer(exchange.request.body_bytes + fields.iter().sum::<u64>()))
         }
-        _ => field(name.strip_prefix("headers\0")?.as_bytes()),
+        _ => all_values(
+            exchange.fields(MapType::RequestHeaders)?,
+            name.strip_prefix("headers\0")?,
+        ),
     }
 }
 
@@ -311,8 +311,10 @@ fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
         }
         "trailers" => {
             let trailers = exchange.fields(MapType::ResponseTrailers);
-            return Some(trailers.map_or_else(|| Value::Map(Vec::new()), |all| http_fields::serialize(all).into()));
+            return Some(trailers.map_or_else(|| Value::Map(Vec::new()), all_fields));
         }
+        // There are none yet.
+        "headers" if exchange.response.head().is_none() => return Some(Value::Map(Vec::new())),
         _ => {}
     }
     let head = exchange.response.head()?;
@@ -322,7 +324,7 @@ fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
             Some(details.as_bytes().into())
         }
         "code" => Some(integer(u64::from(head.status.as_u16()))),
-        "headers" => Some(http_fields::serialize(Fields::Response(head)).into()),
+        "headers" => Some(all_fields(Fields::Response(head))),
         "grpc_status" => {
             let trailers = exchange.response.trailers.as_ref();
             let said = trailers
@@ -333,11 +335,36 @@ fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
                 None => Some(integer(u64::from(grpc_status::of_http(head.status)))),
             }
         }
-        _ => {
-            let name = name.strip_prefix("headers\0")?;
-            Fields::Response(head).first(name.as_bytes()).map(Value::from)
-        }
+        _ => all_values(Fields::Response(head), name.strip_prefix("headers\0")?),
     }
+}
+
+/// A map of fields. Each name stands there once, with all its values, as in Envoy.
+fn all_fields(fields: Fields<'_>) -> Value {
+    let mut all: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    // The values of a name come one after the other.
+    fields.each(|name, value| match all.last_mut() {
+        Some((known, values)) if known == name => append(values, value),
+        _ => all.push((name.to_vec(), value.to_vec())),
+    });
+    pairs::serialize(&all).into()
+}
+
+/// All values of a field.
+fn all_values(fields: Fields<'_>, name: &str) -> Option<Value> {
+    let mut values = fields.first(name.as_bytes())?.to_vec();
+    let mut first = true;
+    fields.each(|known, value| {
+        if known.eq_ignore_ascii_case(name.as_bytes()) && !std::mem::take(&mut first) {
+            append(&mut values, value);
+        }
+    });
+    Some(values.into())
+}
+
+fn append(values: &mut Vec<u8>, value: &[u8]) {
+    values.push(b',');
+    values.extend_from_slice(value);
 }
 
 /// Its names and values, as Envoy measures it.

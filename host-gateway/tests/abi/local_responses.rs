@@ -193,7 +193,7 @@ fn fields_given_before_the_response_are_added_to_it() {
 }
 
 #[test]
-fn trailers_may_be_answered_too_and_after_the_head_it_is_too_late() {
+fn trailers_may_be_answered_too_and_after_the_head_the_response_breaks_off() {
     on_a_worker(async {
         let on = |phase: &str| {
             guest(&format!(
@@ -213,6 +213,15 @@ fn trailers_may_be_answered_too_and_after_the_head_it_is_too_late() {
         let mut stream = open(&plugin(&on("response_trailers")));
         go_on(stream.request_headers(get("/"), true).await);
         go_on(stream.response_headers(answered(200), false).await);
-        assert_eq!(go_on(stream.response_trailers(trailers()).await).len(), 1);
+        fails(stream.response_trailers(trailers()).await);
+
+        let wasm = guest(&format!(
+            r#"{LOCAL} (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+                 (if (call $local (i32.const 418)) (then unreachable)) (i32.const 1))"#
+        ));
+        let mut stream = open(&plugin(&wasm));
+        go_on(stream.request_headers(get("/"), true).await);
+        go_on(stream.response_headers(answered(200), false).await);
+        fails(stream.response_body(Bytes::from("a"), false).await);
     });
 }

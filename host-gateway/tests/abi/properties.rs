@@ -32,6 +32,8 @@ async fn read_as(encoding: PropertyEncoding, path: &str) -> Option<Vec<u8>> {
         ("referer", "from"),
         ("x-request-id", "id"),
         ("x-a", "1"),
+        ("x-two", "one"),
+        ("x-two", "two"),
     ] {
         head.headers.append(name, HeaderValue::from_static(value));
     }
@@ -88,6 +90,7 @@ fn texts_are_bytes() {
             ("request.id", "id"),
             ("request.headers.x-a", "1"),
             ("request.headers.X-A", "1"),
+            ("request.headers.x-two", "one,two"),
             ("response.headers.x-b", "2"),
             ("source.address", "192.0.2.1:4711"),
             ("destination.address", "127.0.0.1:8081"),
@@ -152,6 +155,8 @@ fn maps_are_pairs() {
         let headers = pairs(&read("request.headers").await.unwrap());
         assert_eq!(headers[0], (":authority".to_owned(), "example.com".to_owned()));
         assert!(headers.contains(&("x-a".to_owned(), "1".to_owned())));
+        let two: Vec<_> = headers.iter().filter(|(name, _)| name == "x-two").collect();
+        assert_eq!(two, [&("x-two".to_owned(), "one,two".to_owned())]);
     });
 }
 
