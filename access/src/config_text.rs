@@ -35,14 +35,17 @@ pub fn read(json: &[u8]) -> Result<Config, ConfigError> {
 /// mislead.
 fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigError {
     let message = error.inner().to_string();
-    let message = message.split(" at line ").next().unwrap_or(&message);
+    let message = message
+        .rfind(" at line ")
+        .and_then(|end| message.get(..end))
+        .unwrap_or(&message);
     ConfigError {
         line: Some(error.inner().line()).filter(|line| *line > 0),
         ..at(|| error.path().to_string(), wanted(message))
     }
 }
 
-/// What to write, in place of what a parser expected. What stands there is not repeated: it may be a secret in the wrong
+/// What to write, in place of what a parser expected. A value of another type is not repeated: it may be a secret in the wrong
 /// place.
 fn wanted(message: &str) -> String {
     let types = message.strip_prefix("invalid type: ");

@@ -143,7 +143,7 @@ impl State {
             changed_users: HashMap::default(),
             changed_users_at_first: 0,
             changes: 0,
-            tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, Spread::End, seed.rotate_left(32)),
+            tokens: TokenCache::new(TOKEN_BUDGET, TOKEN, Spread::Ends, seed.rotate_left(32)),
             refused: TokenCache::new(REFUSED_BUDGET, REFUSED, Spread::All, seed.rotate_left(16)),
             introspections: Introspections::new(&config.issuers),
             nonces: Nonces::new(&seed.to_le_bytes(), 1),

@@ -3,7 +3,7 @@
 //! The identity is cached, never a decision: rules, revocations and times are asked each time. What was refused is kept in
 //! a cache of its own, so that a flood of forgeries pushes nobody out. Two generations bound the memory without a clock or
 //! a list: when the young one is full it becomes the old one, and what is asked for again moves over. Lookups hash the
-//! token, or its end, with a random seed and compare it whole.
+//! token, or both its ends, with a random seed and compare it whole.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -29,14 +29,14 @@ pub struct TokenCache<K> {
 /// By what tokens find their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spread {
-    /// By their ends: for tokens that were found good. They end with a signature, or are random altogether; nobody but their
-    /// issuer can make many that end alike.
-    End,
+    /// By how they begin and end: for tokens that were found good. A signature is at their end; an opaque token is random at
+    /// least at one of them. Nobody but their issuer can make many that are alike in both.
+    Ends,
     /// By all of their bytes: for tokens that anybody can make up.
     All,
 }
 
-/// So many bytes are an end.
+/// So many bytes are looked at, at either end.
 const END: usize = 32;
 
 #[derive(Debug)]
@@ -71,7 +71,8 @@ impl<K> TokenCache<K> {
     /// What is known of a token.
     pub fn get(&mut self, token: &[u8]) -> Option<&K> {
         let hash = self.hash(token);
-        if !self.young.holds(hash)
+        if self.old.holds(hash)
+            && self.young.find(hash, token).is_none()
             && let Some(entry) = self.old.take(hash, token)
         {
             self.keep(entry);
@@ -131,12 +132,14 @@ impl<K> TokenCache<K> {
     }
 
     fn hash(&self, token: &[u8]) -> u64 {
-        let hashed = match self.spread {
-            Spread::End => token.last_chunk::<END>().map_or(token, |end| end.as_slice()),
-            Spread::All => token,
-        };
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(hashed);
+        match (self.spread, token.first_chunk::<END>(), token.last_chunk::<END>()) {
+            (Spread::Ends, Some(begin), Some(end)) => {
+                hasher.write(begin);
+                hasher.write(end);
+            }
+            _ => hasher.write(token),
+        }
         hasher.finish()
     }
 }
@@ -151,7 +154,7 @@ impl<K> Default for Generation<K> {
 }
 
 impl<K> Generation<K> {
-    /// Whether there is an entry with this hash. The bytes are compared once, when it is used.
+    /// Whether there is an entry with this hash.
     fn holds(&self, hash: u64) -> bool {
         self.entries.find(hash, |entry| entry.hash == hash).is_some()
     }
@@ -195,15 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn tokens_with_the_same_end_are_told_apart() {
-        for spread in [Spread::End, Spread::All] {
+    fn tokens_that_begin_and_end_alike_are_told_apart() {
+        for spread in [Spread::Ends, Spread::All] {
             let mut cache = TokenCache::new(1 << 20, 100, spread, 1);
             let end = "e".repeat(END);
+            let token = |n: usize| format!("{end}{n}{end}");
             for n in 0..100 {
-                cache.put(format!("{n}.{end}").as_bytes(), n);
+                cache.put(token(n).as_bytes(), n);
             }
             for n in 0..100 {
-                assert_eq!(cache.get(format!("{n}.{end}").as_bytes()), Some(&n), "{spread:?}");
+                assert_eq!(cache.get(token(n).as_bytes()), Some(&n), "{spread:?}");
             }
             assert_eq!(cache.get(end.as_bytes()), None);
         }
@@ -211,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_part_is_forgotten_and_makes_room() {
-        let mut cache = TokenCache::new(20 * 100, 100, Spread::End, 1);
+        let mut cache = TokenCache::new(20 * 100, 100, Spread::Ends, 1);
         for n in 0..15u8 {
             cache.put(&[n], n);
         }

@@ -167,28 +167,58 @@ fn ended(gate: &mut Gate, index: usize, failed: bool, now: u64) -> u64 {
         fetches.failures = count(before);
         return told(before);
     };
-    let wrote = if failed { None } else { write(gate, index, &place, now) };
+    let wrote = if failed {
+        Wrote::Nothing
+    } else {
+        write(gate, index, &place, now)
+    };
     let Ok((bytes, cas)) = hostcalls::get_shared_data(place.turn_key()) else {
         return told(0);
     };
     let turn = place.turn(bytes.as_deref().unwrap_or_default(), now);
-    let brought = wrote.unwrap_or(turn.brought);
-    let entry = place.ended(brought, count(turn.failures), gate.state.keys_pause(index), now);
+    let (brought, pause) = match wrote {
+        Wrote::Set(began) => (began, gate.state.keys_pause(index)),
+        Wrote::Nothing => (turn.brought, gate.state.keys_pause(index)),
+        // The others must fetch it for themselves: they are not to rest before they have.
+        Wrote::Unshared => (turn.brought, 0),
+    };
+    let entry = place.ended(brought, count(turn.failures), pause, now);
     // If another VM writes at this moment, what it says will do as well: it has fetched, or does so now.
     let _ = hostcalls::set_shared_data(place.turn_key(), Some(&entry), cas.or(Some(ABSENT)));
     told(turn.failures)
 }
 
-/// Writes the set, and says when its fetch began; `None`: what stands there stays.
-fn write(gate: &Gate, index: usize, place: &Place, now: u64) -> Option<u64> {
-    let (began, entry) = gate.state.shared_keys(index, place)?;
-    let (bytes, cas) = hostcalls::get_shared_data(place.set_key()).ok()?;
-    let newer = |bytes| place.read(bytes).is_some_and(|set| set.began > began && set.at <= now);
+/// What stands in the host's shared data after a fetch.
+enum Wrote {
+    /// The set that it brought; when it began.
+    Set(u64),
+    /// What was there before.
+    Nothing,
+    /// Not the set that it brought, though it should: it is too long, or the host does not take it.
+    Unshared,
+}
+
+fn write(gate: &Gate, index: usize, place: &Place, now: u64) -> Wrote {
+    let Some((began, entry)) = gate.state.shared_keys(index, place) else {
+        return Wrote::Unshared;
+    };
+    let Ok((bytes, cas)) = hostcalls::get_shared_data(place.set_key()) else {
+        return Wrote::Unshared;
+    };
+    // One of the future is that of a clock which was set back since.
+    let newer = |bytes| {
+        let set = place.read(bytes);
+        set.is_some_and(|set| set.began > began && set.began <= now && set.at <= now)
+    };
     if bytes.as_deref().is_some_and(newer) {
-        return None;
+        return Wrote::Nothing;
     }
-    hostcalls::set_shared_data(place.set_key(), Some(&entry), cas.or(Some(ABSENT))).ok()?;
-    Some(began)
+    match hostcalls::set_shared_data(place.set_key(), Some(&entry), cas.or(Some(ABSENT))) {
+        Ok(()) => Wrote::Set(began),
+        // Another VM has just written one.
+        Err(Status::CasMismatch) => Wrote::Nothing,
+        Err(_) => Wrote::Unshared,
+    }
 }
 
 /// Of the two calls of a fetch the second begins.

@@ -318,6 +318,8 @@ impl Exchange<'_> {
             let verdict = unless_broken(&broken, deciding).await;
             head = proceed(verdict.ok_or(Failure::Upstream(UpstreamError::Reset))?)?;
             fields::strip_response(&mut head.headers);
+        } else {
+            watch.response_began();
         }
         let data = watch.wants_response_body();
         let trailers = watch.wants_response_trailers() && body.may_have_trailers();
@@ -341,10 +343,12 @@ impl Exchange<'_> {
         lease: Lease,
     ) -> Result<(response::Parts, body::Source), Early> {
         fields::remove_nominated(&mut head.headers);
-        if let Some((plugins, watch)) = &self.plugins
-            && watch.wants_response_headers()
-        {
-            head = proceed(plugins.lock().await.response_headers(head, false).await)?;
+        if let Some((plugins, watch)) = &self.plugins {
+            if watch.wants_response_headers() {
+                head = proceed(plugins.lock().await.response_headers(head, false).await)?;
+            } else {
+                watch.response_began();
+            }
         }
         fields::strip_response(&mut head.headers);
         if head.status == StatusCode::SWITCHING_PROTOCOLS

@@ -196,6 +196,35 @@ fn a_tick_may_close_or_answer_a_stream_whose_response_has_begun() {
 }
 
 #[test]
+fn who_does_not_look_at_responses_ends_one_that_has_begun_all_the_same() {
+    let upstream = Upstream::serving(|mut peer| {
+        while peer.receive().is_some() {
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+        }
+    });
+    // Once another request has come, it answers the first.
+    let wasm = ticking(&format!(
+        r#"(global $other (mut i32) (i32.const 0))
+           (func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+             (if (global.get $stream)
+               (then (global.set $other (i32.const 1)))
+               (else (global.set $stream (local.get $id))))
+             (i32.const 0))
+           {}"#,
+        tick(&format!("(if (global.get $other) (then {RESPOND}))"))
+    ));
+    let gateway = with_guest(&wasm, &upstream);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut answer = client.receive_head();
+    assert_eq!(answer.status(), 200);
+    let mut other = gateway.connect();
+    other.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(other.receive_head().status(), 200);
+    assert_eq!(answer.read_body(&mut client.reader), None, "the body breaks off");
+}
+
+#[test]
 fn who_closes_a_stream_before_the_response_gives_no_answer() {
     let upstream = Upstream::serving(|mut peer| while peer.receive().is_some() {});
     let close = "(drop (call $close (i32.const 0)))";

@@ -55,11 +55,13 @@ pub fn document<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
     parse(file, &text(file)?)
 }
 
-fn text(file: &Path) -> Result<String, String> {
+/// A file's text.
+pub fn text(file: &Path) -> Result<String, String> {
     fs::read_to_string(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))
 }
 
-fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
+/// What stands in it: JSON or YAML.
+pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
     let as_json = match serde_json::from_str(text) {
         Ok(document) => return Ok(document),
         Err(error) => error,

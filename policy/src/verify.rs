@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::config_file::document;
+use crate::config_file;
 
 #[derive(Args)]
 pub struct Verify {
@@ -83,14 +83,14 @@ pub fn run(verify: &Verify) -> Result<bool, String> {
 
 /// A key set from a file, without a key that stands there twice.
 fn key_document(file: &Path) -> Result<Value, String> {
-    let set: Value = document(file)?;
-    // YAML has been read strictly; of JSON, the text is read once more.
-    let text = std::fs::read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
-    match serde_json::from_slice::<IgnoredAny>(&text) {
-        Ok(IgnoredAny) => json::object(&text)
+    // Once: it may be a pipe.
+    let text = config_file::text(file)?;
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(IgnoredAny) => json::object(text.as_bytes())
             .map(Value::Object)
             .map_err(|error| format!("{}: {error}", file.display())),
-        Err(_) => Ok(set),
+        // YAML is read strictly.
+        Err(_) => config_file::parse(file, &text),
     }
 }
 

@@ -8,6 +8,9 @@ use http::header::InvalidHeaderName;
 /// So many names are remembered by each worker.
 const PLACES: usize = 64;
 
+/// Longer ones are not.
+const LONGEST: usize = 256;
+
 thread_local! {
     static NAMES: RefCell<[Option<HeaderName>; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
 }
@@ -18,7 +21,11 @@ pub(super) fn name(written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
         let known = &mut names[place(written)];
         match known {
             Some(name) if name.as_str().as_bytes() == written => Ok(name.clone()),
-            _ => HeaderName::from_bytes(written).inspect(|name| *known = Some(name.clone())),
+            _ => HeaderName::from_bytes(written).inspect(|name| {
+                if written.len() <= LONGEST {
+                    *known = Some(name.clone());
+                }
+            }),
         }
     })
 }

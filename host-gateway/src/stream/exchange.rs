@@ -1,5 +1,6 @@
 //! One request and its response while plugins look at them.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -150,6 +151,8 @@ pub(crate) struct Exchange {
     readers: [Reader; 2],
     /// When the exchange began; only kept when a guest can ask.
     pub(crate) began: Option<Instant>,
+    /// The same since 1970, once somebody has asked.
+    began_at: Cell<Option<Duration>>,
 }
 
 /// Who reads a body that passes the plugins.
@@ -183,7 +186,13 @@ pub struct Destination {
 impl Exchange {
     /// Since 1970, when it began; the clock on the wall is only read when somebody asks.
     pub(crate) fn began_at(&self) -> Option<Duration> {
-        Some(clock::now().saturating_sub(self.began?.elapsed()))
+        let began = self.began?;
+        let at = self
+            .began_at
+            .get()
+            .unwrap_or_else(|| clock::now().saturating_sub(began.elapsed()));
+        self.began_at.set(Some(at));
+        Some(at)
     }
 }
 
@@ -211,6 +220,7 @@ impl Exchange {
             woken: false,
             readers: Default::default(),
             began,
+            began_at: Cell::new(None),
         }
     }
 

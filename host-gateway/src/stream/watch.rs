@@ -51,6 +51,17 @@ impl Watch {
             || !self.exchange.borrow().response_fields.is_empty()
     }
 
+    /// The response's head is on its way past the plugins, of which none looks at it: a local response comes too late, and one
+    /// that has come meanwhile breaks the response off.
+    pub(crate) fn response_began(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.response_started = true;
+        if exchange.local_response.take().is_some() {
+            exchange.reset = true;
+            exchange.wake();
+        }
+    }
+
     /// Whether any plugin looks at response bodies.
     pub fn wants_response_body(&self) -> bool {
         self.needs.response_body

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use postern_gateway::plugin::{ByteSize, CallTime, FailurePolicy, PluginProcess};
+use postern_gateway::plugin::{ByteSize, CallTime, FailurePolicy, PluginProcess, Verdict};
 
 use crate::harness::*;
 
@@ -287,8 +287,13 @@ fn a_plugin_that_does_not_start_again_is_tried_later() {
         fails(open(&plugins).request_headers(get("/bad"), true).await);
         fails(open(&plugins).request_headers(get("/good/path"), true).await);
         assert!(metrics(&process).contains("postern_plugin_traps_total{plugin=\"guest\"} 2\n"));
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-        go_on(open(&plugins).request_headers(get("/good/path"), true).await);
+        until(
+            async || match open(&plugins).request_headers(get("/good/path"), true).await {
+                Verdict::Continue(_) => Some(()),
+                _ => None,
+            },
+        )
+        .await;
     });
 }
 

@@ -338,6 +338,17 @@ pub fn metrics(process: &PluginProcess) -> String {
 }
 
 /// Long enough for tasks that are ready to run.
+/// Asks again and again, however slow the machine is; what has not come after half a minute never comes.
+pub async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it did not happen")
+}
+
 pub async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
