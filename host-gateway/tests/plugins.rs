@@ -47,6 +47,10 @@ fn with_guest_and(wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
 
 /// `listener` are further keys of the listener.
 fn with_guest_on(listener: &str, wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
+    with_guest_on_workers(2, listener, wat, upstream, keys)
+}
+
+fn with_guest_on_workers(workers: usize, listener: &str, wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
     let folder = harness::folder();
     let wasm = folder.join("guest.wasm");
     std::fs::write(&wasm, wat::parse_str(wat).expect("the guest is no WAT")).expect("cannot write the guest");
@@ -55,7 +59,7 @@ fn with_guest_on(listener: &str, wat: &str, upstream: &Upstream, keys: &str) -> 
         upstream.address,
         wasm.display()
     );
-    Gateway::start_on(2, &format!("{{ address: \"127.0.0.1:0\" {listener} }}"), &rest)
+    Gateway::start_on(workers, &format!("{{ address: \"127.0.0.1:0\" {listener} }}"), &rest)
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn who_does_not_look_at_responses_ends_one_that_has_begun_all_the_same() {
            {}"#,
         tick(&format!("(if (global.get $other) (then {RESPOND}))"))
     ));
-    let gateway = with_guest(&wasm, &upstream);
+    let gateway = with_guest_on_workers(1, "", &wasm, &upstream, "");
     let mut client = gateway.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut answer = client.receive_head();
