@@ -5,7 +5,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Client, Gateway, Stopwatch, Upstream, folder, run};
+use harness::{Client, Gateway, Stopwatch, Upstream, folder, run, run_limited};
 
 fn slow_upstream() -> Upstream {
     Upstream::serving(|mut peer| {
@@ -171,4 +171,31 @@ fn help_names_every_command() {
     for command in ["run", "check", "envoy", "schema", "--log-format", "--log-level"] {
         assert!(finished.stdout.contains(command), "{command}");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn where_no_pool_can_be_reserved_vms_are_made_one_by_one() {
+    let upstream = Upstream::named("ok");
+    let folder = folder();
+    let wasm = r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+        (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0)))"#;
+    std::fs::write(
+        folder.join("guest.wasm"),
+        wat::parse_str(wasm).expect("the guest is no WAT"),
+    )
+    .expect("cannot write");
+    let text = format!(
+        "listeners: [ {{ address: \"127.0.0.1:0\" }} ]\n{}plugins: [ {{ name: guest, wasm: guest.wasm }} ]\n",
+        all_to(&upstream)
+    );
+    std::fs::write(folder.join("gateway.yaml"), text).expect("cannot write");
+    // 32 GiB of addresses: enough for a few memories, not for a pool of them.
+    let finished = run_limited("ulimit -v 33554432", &["check", "--config", "gateway.yaml"], &folder);
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("VMs are allocated on demand"),
+        "{}",
+        finished.stderr
+    );
 }

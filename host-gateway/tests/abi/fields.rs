@@ -319,3 +319,31 @@ fn a_head_holds_so_many_bytes() {
         assert_eq!(head.method, "GET");
     });
 }
+
+#[test]
+fn what_is_handed_over_is_whole_though_the_allocator_grows_the_memory() {
+    on_a_worker(async {
+        // Every piece gets pages of its own, which moves the memory or makes it longer between two steps of a host call.
+        let wasm = bare(
+            r#"(memory (export "memory") 1)
+               (func (export "proxy_abi_version_0_2_1"))
+               (func (export "proxy_on_memory_allocate") (param i32) (result i32)
+                 (i32.shl (memory.grow (i32.const 8)) (i32.const 16)))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $get_header_map_value (i32.const 0) {x-long} (i32.const 2000) (i32.const 2004)))
+                 (drop (call $add_header_map_value (i32.const 0) {x-copy}
+                   (i32.load (i32.const 2000)) (i32.load (i32.const 2004))))
+                 (drop (call $get_header_map_pairs (i32.const 0) (i32.const 2000) (i32.const 2004)))
+                 (drop (call $set_header_map_pairs (i32.const 0)
+                   (i32.load (i32.const 2000)) (i32.load (i32.const 2004))))
+                 (i32.const 0))"#,
+        );
+        let long: String = (0..60_000).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
+        let mut head = get("/path");
+        head.headers.append("x-long", HeaderValue::from_str(&long).unwrap());
+        let head = go_on(open(&plugin(&wasm)).request_headers(head, true).await);
+        for name in ["x-long", "x-copy"] {
+            assert!(values(&head.headers, name) == [long.as_str()], "{name} is another one");
+        }
+    });
+}

@@ -151,7 +151,19 @@ impl Drop for Gateway {
 
 /// Runs the program to its end.
 pub fn run(arguments: &[&str], folder: &Path) -> Finished {
-    let output = program().args(arguments).current_dir(folder).output().unwrap();
+    finished(program().args(arguments), folder)
+}
+
+/// The same in a shell in which a limit was set.
+pub fn run_limited(limit: &str, arguments: &[&str], folder: &Path) -> Finished {
+    let mut shell = tidy(Command::new("sh"));
+    shell.args(["-c", &format!("{limit}; exec \"$0\" \"$@\"")]);
+    shell.arg(env!("CARGO_BIN_EXE_postern-gateway")).args(arguments);
+    finished(&mut shell, folder)
+}
+
+fn finished(command: &mut Command, folder: &Path) -> Finished {
+    let output = command.current_dir(folder).output().unwrap();
     Finished {
         status: output.status,
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -169,11 +181,12 @@ pub fn folder() -> PathBuf {
 }
 
 fn program() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_postern-gateway"));
-    // Nothing is left in the folders of who runs the tests.
-    program.env(
-        "CACHE_DIRECTORY",
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache"),
-    );
+    tidy(Command::new(env!("CARGO_BIN_EXE_postern-gateway")))
+}
+
+/// Nothing is left in the folders of who runs the tests.
+fn tidy(mut program: Command) -> Command {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache");
+    program.env("CACHE_DIRECTORY", cache);
     program
 }

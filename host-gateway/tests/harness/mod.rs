@@ -12,7 +12,7 @@ mod message;
 mod stopwatch;
 mod upstream;
 
-pub use gateway::{Finished, Gateway, folder, run};
+pub use gateway::{Finished, Gateway, folder, run, run_limited};
 pub use message::{Client, Message};
 pub use stopwatch::Stopwatch;
 pub use upstream::{Peer, Upstream};
