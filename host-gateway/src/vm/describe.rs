@@ -49,7 +49,7 @@ pub(crate) enum ImportKind {
 /// Looks at a module. The error is about bytes that are none.
 pub(crate) fn describe(bytes: &[u8]) -> Result<Description, ModuleError> {
     let engine = engine::engine().map_err(ModuleError::Engine)?;
-    let module = Module::new(engine, bytes).map_err(|error| ModuleError::NotWasm(one_line(&error)))?;
+    let module = Module::new(engine, bytes).map_err(|error| ModuleError::not_wasm(bytes, &error))?;
     let mut linker = Linker::new(engine);
     functions::link(&mut linker).map_err(|error| ModuleError::Imports(one_line(&error)))?;
     let stubs = functions::link_stubs(&mut linker, &module);

@@ -17,6 +17,8 @@ pub(crate) enum ModuleError {
     Engine(&'static str),
     #[error("it is not a WebAssembly module: {0}")]
     NotWasm(String),
+    #[error("it is a WebAssembly component; plugins are modules: build it for wasm32-wasip1")]
+    Component,
     #[error("it exports no proxy_abi_version_… function, so it is no proxy-wasm plugin")]
     NoAbiMark,
     #[error("it is built for {0}; known are ABI 0.1.0, 0.2.0 and 0.2.1")]
@@ -31,6 +33,17 @@ pub(crate) enum ModuleError {
     Imports(String),
     #[error("`{0}` is neither a host function nor a callback")]
     UnknownCapability(String),
+}
+
+impl ModuleError {
+    /// What cannot be compiled, by its first bytes.
+    pub(crate) fn not_wasm(bytes: &[u8], error: &wasmtime::Error) -> Self {
+        // Where a module has its version, a component has that of its format and its layer.
+        if bytes.starts_with(b"\0asm\x0d\0\x01\0") {
+            return Self::Component;
+        }
+        Self::NotWasm(one_line(error))
+    }
 }
 
 /// Shared by all threads; each makes its own VMs of it.
@@ -61,7 +74,7 @@ impl GuestModule {
             Some(cache) => cache.module(engine, bytes),
             None => Module::new(engine, bytes),
         };
-        let module = module.map_err(|error| ModuleError::NotWasm(one_line(&error)))?;
+        let module = module.map_err(|error| ModuleError::not_wasm(bytes, &error))?;
         let abi = abi_of(&module)?;
         check_exports(&module)?;
         if let Some(import) = module
