@@ -54,13 +54,14 @@ impl SharedData {
         ]
     }
 
-    /// Adds one, whoever else does so at the same time.
+    /// Adds one, whoever else does so at the same time. Of a key that is not there nothing is compared, unless somebody writes
+    /// it meanwhile: then any cas but none is another one.
     fn count(&self) -> String {
         loop {
             let (value, cas) = self.get_shared_data("counter");
             let count = value.and_then(|value| String::from_utf8(value).ok()?.parse::<u32>().ok());
             let next = (count.unwrap_or(0) + 1).to_string();
-            match self.set_shared_data("counter", Some(next.as_bytes()), cas) {
+            match self.set_shared_data("counter", Some(next.as_bytes()), cas.or(Some(u32::MAX))) {
                 Ok(()) => return "counted".to_owned(),
                 Err(Status::CasMismatch) => {}
                 Err(status) => return format!("{status:?}"),
