@@ -198,6 +198,7 @@ enum Wrote {
     Unshared,
 }
 
+/// Writes the set that a fetch has brought, unless a newer one stands there.
 fn write(gate: &Gate, index: usize, place: &Place, now: u64) -> Wrote {
     let Some((began, entry)) = gate.state.shared_keys(index, place) else {
         return Wrote::Unshared;
