@@ -9,13 +9,19 @@
 //! Of the VMs of a host one fetches, and the others take what it got ([`crate::shared_keys`]): to each of them it is as if
 //! it had fetched itself.
 
-use serde_json::{Value, json};
+mod missed;
+mod shared;
+
+use serde_json::Value;
 
 use crate::json;
-use crate::jwk::{self, Algorithm, JwkError, Key};
+use crate::jwk::{self, JwkError, Key};
 use crate::key_source::{KeysAt, RemoteJwks, Url, discovered, discovery_uri};
-use crate::shared_keys::{Now, Place, SharedSet};
 use crate::state::FeedError;
+use missed::MissedKeys;
+
+pub(crate) use missed::NamedKey;
+pub use shared::Step;
 
 /// The shortest time between two fetches, in milliseconds.
 const LEAST_PAUSE: u64 = 1000;
@@ -24,24 +30,8 @@ const LEAST_PAUSE: u64 = 1000;
 /// default), so that nobody who invents keys can hide a real one.
 const MOST_PAUSE: u64 = 4_000;
 
-/// How long a key that a fetch did not bring counts as unknown, in milliseconds.
-const UNKNOWN: u64 = 10_000;
-
-/// How many keys that are not there are kept in mind; beyond it a request waits in vain, and is answered 503.
-const MOST_MISSED: usize = 256;
-
 /// How long an address from a discovery document is used before the document is asked for again, in milliseconds.
 const DISCOVERY_AGE: u64 = 3_600_000;
-
-/// After how long a VM looks again whether another one has fetched, in milliseconds.
-const LOOK_AGAIN: u64 = 20;
-
-/// What a token says of its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NamedKey {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) id: Option<String>,
-}
 
 /// What is to be fetched now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +70,7 @@ pub(crate) struct RemoteKeys {
     wanted: bool,
     /// Somebody waits for the fetch under way.
     awaited: bool,
-    missed: Vec<Missed>,
+    missed: MissedKeys,
 }
 
 /// What a key set turned out to be.
@@ -92,36 +82,6 @@ pub(crate) enum Arrived {
     Changed,
     /// No keys that can be used, other than before.
     Unusable(JwkError),
-}
-
-/// A key that a token named and that was not there.
-#[derive(Debug)]
-struct Missed {
-    key: NamedKey,
-    /// When the first token came that named it, in Unix milliseconds.
-    since: u64,
-    state: Search,
-}
-
-/// What to do, now that a fetch is due here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Fetch.
-    Fetch,
-    /// Another VM fetches, or has just done so: it is due again soon.
-    Wait,
-    /// Another VM has fetched in vain.
-    Failed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Search {
-    /// The next fetch is to bring it.
-    Wanted,
-    /// The fetch under way may bring it.
-    Fetching,
-    /// A fetch did not bring it: unknown until then.
-    Unknown(u64),
 }
 
 impl RemoteKeys {
@@ -140,7 +100,7 @@ impl RemoteKeys {
             pause: LEAST_PAUSE,
             wanted: false,
             awaited: false,
-            missed: Vec::new(),
+            missed: MissedKeys::default(),
         }
     }
 
@@ -162,23 +122,14 @@ impl RemoteKeys {
 
     /// Whether a key that is not there may come by a fetch.
     pub(crate) fn may_come(&self, key: &NamedKey, now: u64) -> bool {
-        !self
-            .missed
-            .iter()
-            .any(|missed| matches!(missed.state, Search::Unknown(until) if until > now) && missed.key == *key)
+        self.missed.may_come(key, now)
     }
 
     /// A request waits for the keys, or for this one among them.
     pub(crate) fn want(&mut self, key: Option<NamedKey>, now: u64) {
         self.wanted = true;
-        let Some(key) = key else { return };
-        self.missed
-            .retain(|missed| !matches!(missed.state, Search::Unknown(until) if until <= now));
-        let known = self.missed.iter().any(|missed| missed.key == key);
-        if !known && self.missed.len() < MOST_MISSED {
-            let state = Search::Wanted;
-            let since = now;
-            self.missed.push(Missed { key, since, state });
+        if let Some(key) = key {
+            self.missed.want(key, now);
         }
     }
 
@@ -191,11 +142,7 @@ impl RemoteKeys {
         }
         self.fetching = Some(now);
         self.awaited = std::mem::take(&mut self.wanted);
-        for missed in &mut self.missed {
-            if missed.state == Search::Wanted {
-                missed.state = Search::Fetching;
-            }
-        }
+        self.missed.fetching();
         true
     }
 
@@ -238,73 +185,6 @@ impl RemoteKeys {
         Ok(())
     }
 
-    /// What is to be done in place of the fetch that has just begun, by what other VMs do. Anything but [`Step::Fetch`] ends
-    /// it.
-    pub(crate) fn step(&mut self, turn: Now, now: u64) -> Step {
-        let follows = std::mem::take(&mut self.follows);
-        match turn {
-            Now::Nothing => Step::Fetch,
-            Now::Fetching => {
-                self.put_off(now.saturating_add(LOOK_AGAIN));
-                self.follows = true;
-                Step::Wait
-            }
-            Now::Ended {
-                rest_until,
-                failed: true,
-                ..
-            } if follows => {
-                self.failed(now);
-                self.not_before = rest_until;
-                Step::Failed
-            }
-            Now::Ended { rest_until, .. } => {
-                self.put_off(rest_until);
-                Step::Wait
-            }
-        }
-    }
-
-    /// The fetch that has begun is not made before that time.
-    pub(crate) fn put_off(&mut self, until: u64) {
-        self.fetching = None;
-        self.want_again();
-        self.wanted |= self.awaited;
-        self.not_before = until;
-    }
-
-    /// Whether a fetch that began then, of another VM, brought a set that is newer than ours.
-    pub(crate) fn is_news(&self, began: u64) -> bool {
-        began > self.began_at
-    }
-
-    /// Takes the set that another VM fetched, as if the fetch that has just begun here had brought it; `None`: it says
-    /// nothing to us. `turn`: how long that VM rests.
-    pub(crate) fn take(&mut self, set: &SharedSet<'_>, turn: Now, now: u64) -> Option<Arrived> {
-        // One of the future is from before the clock was set back: how old it is, nobody knows.
-        let known_age = set.at <= now.saturating_add(LEAST_PAUSE);
-        let good_until = set.at.saturating_add(self.source.max_stale.millis);
-        if !self.is_news(set.began) || !known_age || now > good_until {
-            return None;
-        }
-        if let KeysAt::Discovery { .. } = self.source.at {
-            let (document, discovered_at) = set.discovery?;
-            self.discovered(document, discovered_at.min(now)).ok()?;
-        }
-        let arrived = self.replace(set.document).ok()?;
-        self.fetched_at = set.at.min(now);
-        self.began_at = set.began;
-        self.found(|missed| missed.since < set.began, now);
-        self.follows = false;
-        self.ended(false, self.fetched_at);
-        // The VMs slow down together.
-        if let Now::Ended { pause, rest_until, .. } = turn {
-            self.pause = pause.clamp(LEAST_PAUSE, MOST_PAUSE);
-            self.not_before = rest_until;
-        }
-        Some(arrived)
-    }
-
     /// A key set came, and replaces the one before, also if none of its keys can be used: so an issuer withdraws its last
     /// key. After an error, when it was no key set, call [`RemoteKeys::failed`].
     pub(crate) fn arrived(&mut self, document: &[u8], now: u64) -> Result<Arrived, FeedError> {
@@ -312,7 +192,9 @@ impl RemoteKeys {
         let arrived = self.replace(document)?;
         self.fetched_at = now;
         self.began_at = self.fetching.unwrap_or(now);
-        let found = self.found(|_| true, now);
+        let found = self
+            .missed
+            .arrived(self.keys.as_deref().unwrap_or_default(), |_| true, now);
         self.ended(self.awaited && !first && !found, now);
         Ok(arrived)
     }
@@ -337,57 +219,11 @@ impl RemoteKeys {
         })
     }
 
-    /// Of the keys that were looked for, those in the set are there now, and those are unknown for which the fetch began
-    /// late enough. Whether one was there.
-    fn found(&mut self, late_enough: impl Fn(&Missed) -> bool, at: u64) -> bool {
-        let keys = self.keys.as_deref().unwrap_or_default();
-        let looked_for = self.missed.len();
-        self.missed
-            .retain(|missed| missed.state != Search::Fetching || !keys.iter().any(|key| missed.key.is(key)));
-        let found = self.missed.len() < looked_for;
-        for missed in &mut self.missed {
-            if missed.state == Search::Fetching && late_enough(missed) {
-                missed.state = Search::Unknown(at.saturating_add(UNKNOWN));
-            }
-        }
-        self.want_again();
-        found
-    }
-
-    fn want_again(&mut self) {
-        for missed in &mut self.missed {
-            if missed.state == Search::Fetching {
-                missed.state = Search::Wanted;
-            }
-        }
-    }
-
-    /// What other VMs are to take the set from, and when its fetch began; `None`: there is none, or it is too long.
-    pub(crate) fn shared(&self, place: &Place) -> Option<(u64, Vec<u8>)> {
-        self.keys.as_ref()?;
-        let discovery = self.discovered.as_ref().map(|(uri, at)| {
-            let document = json!({ "issuer": self.issuer, "jwks_uri": uri });
-            (document.to_string(), *at)
-        });
-        let entry = place.write(&SharedSet {
-            began: self.began_at,
-            at: self.fetched_at,
-            discovery: discovery.as_ref().map(|(document, at)| (document.as_bytes(), *at)),
-            document: &self.document,
-        })?;
-        Some((self.began_at, entry))
-    }
-
-    /// How long nothing is fetched after a fetch, in milliseconds.
-    pub(crate) fn pause(&self) -> u64 {
-        self.pause
-    }
-
     /// The fetch brought nothing; the keys from before stay.
     pub(crate) fn failed(&mut self, now: u64) {
         // The issuer may have moved its keys.
         self.discovered = None;
-        self.want_again();
+        self.missed.want_again();
         self.ended(true, now);
     }
 
@@ -406,14 +242,7 @@ impl RemoteKeys {
         };
         self.not_before = now.saturating_add(self.pause);
         // Who named a key while the fetch was under way waits for the next one.
-        self.wanted = self.missed.iter().any(|missed| missed.state == Search::Wanted);
-    }
-}
-
-impl NamedKey {
-    /// Whether a token that names this key may mean that one.
-    fn is(&self, key: &Key) -> bool {
-        (self.id.is_none() || self.id.as_deref() == key.id()) && key.fits(self.algorithm)
+        self.wanted = self.missed.any_wanted();
     }
 }
 
@@ -436,8 +265,11 @@ mod hosts;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::config::Duration;
+    use crate::jwk::Algorithm;
 
     pub(super) fn keys(ids: &[&str]) -> Vec<u8> {
         let key = |id: &&str| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": POINT });
@@ -508,7 +340,7 @@ mod tests {
                     remote.want(Some(key), now);
                 }
             }
-            assert!(remote.missed.len() <= MOST_MISSED);
+            assert!(remote.missed.len() <= missed::MOST_MISSED);
             assert!(remote.current(now).is_some());
             if remote.begin(now) {
                 fetches += 1;

@@ -8,13 +8,18 @@
 //!
 //! The trie is four flat tables: a hundred thousand patterns take some ten megabytes.
 
+mod lookup;
+mod pattern;
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::equal::equal;
-use crate::host::{HostPattern, parents};
+use crate::host::HostPattern;
+
+pub use pattern::{MAX_SEGMENTS, Pattern, PatternError, Segment, segment};
 
 /// Patterns with a value each.
 #[derive(Debug, Clone)]
@@ -68,7 +73,7 @@ impl<T> Routes<T> {
         new: impl FnOnce() -> T,
     ) -> Option<&mut T> {
         let mut at = ROOT;
-        for segment in &pattern.segments {
+        for segment in pattern.segments() {
             at = match segment {
                 Segment::Literal(text) => match find(&self.literals, at, text) {
                     Some(child) => child,
@@ -89,7 +94,7 @@ impl<T> Routes<T> {
                 Segment::Tail => break,
             };
         }
-        let tail = pattern.segments.last() == Some(&Segment::Tail);
+        let tail = pattern.segments().last() == Some(&Segment::Tail);
         let method = match method {
             Some(method) => self.method_id(method)?,
             None => ANY_METHOD,
@@ -169,14 +174,14 @@ impl<T> Routes<T> {
     /// The entry at exactly this pattern and method, for all hosts, and what leads to it.
     fn place(&self, pattern: &Pattern, method: Option<&str>) -> Option<(Before, u32)> {
         let mut at = ROOT;
-        for segment in &pattern.segments {
+        for segment in pattern.segments() {
             at = match segment {
                 Segment::Literal(text) => find(&self.literals, at, text)?,
                 Segment::One(_) => Some(self.node(at)?.one).filter(|&one| one != NONE)?,
                 Segment::Tail => break,
             };
         }
-        let tail = pattern.segments.last() == Some(&Segment::Tail);
+        let tail = pattern.segments().last() == Some(&Segment::Tail);
         let method = match method {
             Some(method) => method_number(self.methods.iter().position(|known| **known == *method)?)?,
             None => ANY_METHOD,
@@ -190,79 +195,6 @@ impl<T> Routes<T> {
             }
             (before, entry) = (Before::Entry(entry), known.next);
         }
-    }
-
-    /// The value of the most specific pattern that matches. `path` is canonical (see [`crate::path`]), and so is `host` (see
-    /// [`crate::host`]); it may be empty where no entry is [by host](Self::by_host).
-    pub fn find(&self, path: &str, host: &str, method: &str) -> Option<&T> {
-        let rest = path.strip_prefix('/')?;
-        let mut methods = self.methods.iter();
-        let known = methods.position(|known| equal(known.as_bytes(), method.as_bytes()));
-        let wanted = Wanted {
-            host,
-            // A method that no entry names is met by the entries for all methods only.
-            method: known.and_then(method_number).unwrap_or(ANY_METHOD),
-        };
-        let value = self.search(ROOT, Some(rest), &wanted)?;
-        self.values.get(usize::try_from(value).ok()?)
-    }
-
-    /// `rest`: what follows after a slash; `None` once the last segment is behind. As deep as the longest pattern.
-    fn search(&self, at: u32, rest: Option<&str>, wanted: &Wanted<'_>) -> Option<u32> {
-        let node = self.node(at)?;
-        let Some(rest) = rest else {
-            return self
-                .ends_here(at, false, node, wanted)
-                .or_else(|| self.ends_here(at, true, node, wanted));
-        };
-        let (segment, rest) = first_segment(rest);
-        if let Some(child) = find(&self.literals, at, segment)
-            && let Some(found) = self.search(child, rest, wanted)
-        {
-            return Some(found);
-        }
-        if node.one != NONE
-            && !segment.is_empty()
-            && let Some(found) = self.search(node.one, rest, wanted)
-        {
-            return Some(found);
-        }
-        self.ends_here(at, true, node, wanted)
-    }
-
-    /// The value of a pattern that ends at this node, for this host and method.
-    fn ends_here(&self, at: u32, tail: bool, node: &Node, wanted: &Wanted<'_>) -> Option<u32> {
-        let ends = node.ends(tail);
-        if ends.hosted {
-            let mut name = String::with_capacity(wanted.host.len().saturating_add(2));
-            let mut of = |kind: char, host: &str| {
-                name.clear();
-                name.push(kind);
-                name.push_str(host);
-                find(&self.hosts, at, &name).and_then(|first| self.for_method(first, wanted.method))
-            };
-            let (exact, below) = kinds(tail);
-            let found = of(exact, wanted.host).or_else(|| parents(wanted.host).find_map(|parent| of(below, parent)));
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.for_method(ends.any, wanted.method)
-    }
-
-    fn for_method(&self, first: u32, method: u16) -> Option<u32> {
-        let mut any = None;
-        let mut entry = first;
-        while let Some(known) = self.entry_at(entry) {
-            if known.method == method {
-                return Some(entry);
-            }
-            if known.method == ANY_METHOD {
-                any = Some(entry);
-            }
-            entry = known.next;
-        }
-        any
     }
 
     fn entry_at(&self, id: u32) -> Option<&Entry> {
@@ -291,21 +223,6 @@ impl<T> Routes<T> {
         });
         method_number(place)
     }
-}
-
-/// What stands before the first slash, and what follows it. (A search for a `char` costs several times as much in wasm.)
-fn first_segment(rest: &str) -> (&str, Option<&str>) {
-    let slash = rest.bytes().position(|byte| byte == b'/');
-    match slash.and_then(|slash| rest.split_at_checked(slash)) {
-        Some((segment, rest)) => (segment, rest.get(1..)),
-        None => (rest, None),
-    }
-}
-
-/// What a lookup is for.
-struct Wanted<'r> {
-    host: &'r str,
-    method: u16,
 }
 
 const ROOT: u32 = 0;
@@ -427,131 +344,11 @@ fn kinds(tail: bool) -> (char, char) {
     if tail { ('#', '+') } else { ('=', '*') }
 }
 
-/// The most segments a pattern may have: a lookup goes as deep.
-pub const MAX_SEGMENTS: usize = 128;
-
-/// The segment of a canonical path at this place, counted from 0.
-pub fn segment(path: &str, position: usize) -> Option<&str> {
-    path.strip_prefix('/')?.split('/').nth(position)
-}
-
-/// A path pattern, read once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
-    segments: Vec<Segment>,
-}
-
-/// A part of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
-    /// This text, in canonical form.
-    Literal(Box<str>),
-    /// `*`, or `{name}` with its name.
-    One(Option<Box<str>>),
-    /// `**`.
-    Tail,
-}
-
-/// Why a pattern was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// A literal part could never match, because such a path is refused.
-    #[error("pattern `{0}`: {1}")]
-    Path(String, crate::path::PathError),
-    /// `**` before the end.
-    #[error("pattern `{0}`: `**` may only stand at the end")]
-    TailNotLast(String),
-    /// A star or brace inside a segment.
-    #[error("pattern `{0}`: `*` and `{{name}}` must be a whole segment")]
-    PartOfSegment(String),
-    /// Longer than any path that is looked at, or of more segments than [`MAX_SEGMENTS`].
-    #[error("the pattern is longer than {MAX_SEGMENTS} segments or {max} bytes", max = crate::path::MAX_TARGET)]
-    TooLong,
-    /// The same `{name}` twice.
-    #[error("pattern `{0}`: `{{{1}}}` stands there twice")]
-    NameTwice(String, String),
-}
-
-impl Pattern {
-    /// Reads a pattern such as `/orders/{tenant}/**`. Literals are canonicalised like request paths.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let Some(rest) = text.strip_prefix('/') else {
-            return Err(PatternError::Path(text.into(), crate::path::PathError::NotAbsolute));
-        };
-        if text.len() > crate::path::MAX_TARGET || text.split('/').count() > MAX_SEGMENTS {
-            return Err(PatternError::TooLong);
-        }
-        let mut segments = Vec::new();
-        let mut parts = rest.split('/').peekable();
-        while let Some(part) = parts.next() {
-            let segment = match part {
-                "**" if parts.peek().is_some() => return Err(PatternError::TailNotLast(text.into())),
-                "**" => Segment::Tail,
-                "*" => Segment::One(None),
-                _ => match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-                    Some(name) if !name.is_empty() && !name.contains(['{', '}', '*']) => {
-                        let segment = Segment::One(Some(name.into()));
-                        if segments.contains(&segment) {
-                            return Err(PatternError::NameTwice(text.into(), name.into()));
-                        }
-                        segment
-                    }
-                    _ if part.contains(['*', '{', '}']) => return Err(PatternError::PartOfSegment(text.into())),
-                    _ => {
-                        literal(part, parts.peek().is_none()).map_err(|error| PatternError::Path(text.into(), error))?
-                    }
-                },
-            };
-            segments.push(segment);
-        }
-        Ok(Self { segments })
-    }
-
-    /// Which segment is `{name}`, counted from 0; see [`segment`].
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.segments
-            .iter()
-            .position(|segment| matches!(segment, Segment::One(Some(n)) if **n == *name))
-    }
-
-    /// The segments, in order.
-    pub fn segments(&self) -> &[Segment] {
-        &self.segments
-    }
-}
-
-/// An operator may write `/café` or `/%63af%C3%A9`: both mean what a canonical request path says.
-fn literal(part: &str, last: bool) -> Result<Segment, crate::path::PathError> {
-    if part.is_empty() {
-        return if last {
-            Ok(Segment::Literal("".into()))
-        } else {
-            Err(crate::path::PathError::EmptySegment)
-        };
-    }
-    let mut encoded = String::from("/");
-    for character in part.chars() {
-        if character.is_ascii() {
-            encoded.push(character);
-        } else {
-            let mut buffer = [0; 4];
-            for byte in character.encode_utf8(&mut buffer).bytes() {
-                encoded.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    let target = crate::path::canonical(encoded.as_bytes())?;
-    if !target.query.is_empty() {
-        return Err(crate::path::PathError::Forbidden);
-    }
-    Ok(Segment::Literal(target.path.trim_start_matches('/').into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn routes(patterns: &[(&str, Option<&str>)]) -> Routes<String> {
+    pub(super) fn routes(patterns: &[(&str, Option<&str>)]) -> Routes<String> {
         let mut routes = Routes::default();
         for &(pattern, method) in patterns {
             let text = format!(
@@ -563,40 +360,6 @@ mod tests {
                 .unwrap();
         }
         routes
-    }
-
-    #[test]
-    fn the_most_specific_pattern_wins() {
-        let routes = routes(&[
-            ("/**", None),
-            ("/a/**", None),
-            ("/a/*", None),
-            ("/a/b", None),
-            ("/a/b", Some("GET")),
-            ("/a/*/c", None),
-            ("/a/{x}/c/**", Some("PUT")),
-            ("/", None),
-        ]);
-        for (method, path, expected) in [
-            ("GET", "/", "/"),
-            ("GET", "/x", "/**"),
-            ("GET", "/a", "/a/**"),
-            ("GET", "/a/", "/a/**"),
-            ("GET", "/a/z", "/a/*"),
-            ("GET", "/a/b", "GET /a/b"),
-            ("POST", "/a/b", "/a/b"),
-            ("GET", "/a/b/c", "/a/*/c"),
-            ("PUT", "/a/b/c", "/a/*/c"),
-            ("PUT", "/a/b/c/d", "PUT /a/{x}/c/**"),
-            ("GET", "/a/b/c/d", "/a/**"),
-            ("GET", "/A/b", "/**"),
-        ] {
-            assert_eq!(
-                routes.find(path, "", method).map(String::as_str),
-                Some(expected),
-                "{method} {path}"
-            );
-        }
     }
 
     #[test]
@@ -617,82 +380,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_match_there_is_nothing() {
-        let routes = routes(&[("/a/b", None), ("/c/*", Some("GET"))]);
-        for (method, path) in [
-            ("GET", "/a"),
-            ("GET", "/a/b/"),
-            ("GET", "/a/b/c"),
-            ("POST", "/c/x"),
-            ("GET", "/c/"),
-            ("GET", "/"),
-        ] {
-            assert_eq!(routes.find(path, "", method), None, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn on_one_pattern_the_host_comes_before_the_method() {
-        let mut routes = Routes::default();
-        for (pattern, host, method) in [
-            ("/a", None, None),
-            ("/a", None, Some("PUT")),
-            ("/a", Some("*.example.com"), None),
-            ("/a", Some("*.b.example.com"), Some("PUT")),
-            ("/a", Some("x.example.com"), Some("GET")),
-            ("/b/**", Some("x.example.com"), None),
-            ("/b/c", Some("y.example.com"), None),
-            ("/**", None, None),
-        ] {
-            let parsed = host.map(|host| HostPattern::parse(host).unwrap());
-            let text = format!("{} {} {pattern}", host.unwrap_or("*"), method.unwrap_or("*"));
-            routes
-                .entry(&Pattern::parse(pattern).unwrap(), parsed.as_ref(), method, || text)
-                .unwrap();
-        }
-        for (host, method, path, expected) in [
-            ("other.org", "GET", "/a", "* * /a"),
-            ("other.org", "PUT", "/a", "* PUT /a"),
-            ("example.com", "GET", "/a", "* * /a"),
-            ("y.example.com", "GET", "/a", "*.example.com * /a"),
-            ("y.example.com", "PUT", "/a", "*.example.com * /a"),
-            ("z.b.example.com", "PUT", "/a", "*.b.example.com PUT /a"),
-            ("z.b.example.com", "GET", "/a", "*.example.com * /a"),
-            ("x.example.com", "GET", "/a", "x.example.com GET /a"),
-            ("x.example.com", "POST", "/a", "*.example.com * /a"),
-            // The path comes before the host; an entry for another host does not match at all.
-            ("x.example.com", "GET", "/b/c", "x.example.com * /b/**"),
-            ("y.example.com", "GET", "/b/c", "y.example.com * /b/c"),
-            ("y.example.com", "GET", "/b/d", "* * /**"),
-            ("x.example.com", "GET", "/b", "x.example.com * /b/**"),
-        ] {
-            let found = routes.find(path, host, method).map(String::as_str);
-            assert_eq!(found, Some(expected), "{host} {method} {path}");
-        }
-    }
-
-    #[test]
     fn literals_mean_what_canonical_paths_say() {
         let routes = routes(&[("/café/%61b", None)]);
         assert!(routes.find("/caf%C3%A9/ab", "", "GET").is_some());
-    }
-
-    #[test]
-    fn captures_name_segments() {
-        let pattern = Pattern::parse("/orders/{tenant}/**").unwrap();
-        let position = pattern.position("tenant").unwrap();
-        assert_eq!(segment("/orders/acme/7", position), Some("acme"));
-        assert_eq!(pattern.position("other"), None);
-    }
-
-    #[test]
-    fn patterns_that_could_mislead_are_refused() {
-        for text in [
-            "", "a", "/a/**/b", "/a*", "/x{y}", "/{}", "/a//b", "/a/../b", "/a;b", "/{x}/{x}", "/a?b", "/a b",
-        ] {
-            assert!(Pattern::parse(text).is_err(), "{text}");
-        }
-        assert_eq!(Pattern::parse(&"/a".repeat(MAX_SEGMENTS)), Err(PatternError::TooLong));
-        assert!(Pattern::parse(&"/a".repeat(MAX_SEGMENTS - 1)).is_ok());
     }
 }

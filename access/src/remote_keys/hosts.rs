@@ -1,8 +1,10 @@
 //! Hosts of many VMs: who fetches the keys of an issuer, and what the others have of it.
 
+use serde_json::json;
+
 use super::tests::{POINT, at_uri, keys, named, remote};
 use super::*;
-use crate::shared_keys::Turn;
+use crate::shared_keys::{Now, Place, SharedSet, Turn};
 
 /// The VMs of a host, the values that it keeps for them, and an issuer that answers after a while.
 struct HostOfMany {
