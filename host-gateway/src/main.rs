@@ -31,7 +31,8 @@ struct Cli {
 enum Command {
     /// Serve until SIGTERM or SIGINT, then let running exchanges finish.
     Run(Run),
-    /// Check the configuration, and start every plugin once with its own; exit code 0 or 1.
+    /// Check the configuration, start every plugin once with its own and open a context for a request in it; exit code 0
+    /// or 1.
     Check(File),
     /// Print the Envoy bootstrap (JSON) that does the same as the configuration.
     Envoy(File),

@@ -23,6 +23,7 @@ use crate::abi::Identity;
 use crate::abi::callbacks::CallbackSet;
 use crate::cluster::Clusters;
 use crate::config;
+use crate::stream::exchange::Protocol;
 use crate::vm::cache::digest;
 use crate::vm::instance::{StartError, StartFailure};
 use crate::vm::module::{GuestModule, ModuleError};
@@ -204,6 +205,21 @@ pub enum PluginError {
         /// What it said.
         cause: String,
     },
+    /// The plugin starts, and cannot take part in a request.
+    #[error(
+        "plugin {name:?} would fail in each {stream}: {}: {cause}; write `service: true` if it only has a root context, else name the file that its build is meant to give",
+        .file.display()
+    )]
+    Stream {
+        /// `name:` of the plugin.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// What it would see: a request, or a connection.
+        stream: &'static str,
+        /// What happened.
+        cause: String,
+    },
     /// The plugin does not start.
     #[error("plugin {name:?} does not start: {}: {cause}", .file.display())]
     Start {
@@ -224,6 +240,7 @@ impl PluginError {
             | Self::Module { name, .. }
             | Self::Capability { name, .. }
             | Self::Configuration { name, .. }
+            | Self::Stream { name, .. }
             | Self::Start { name, .. } => name,
         }
     }
@@ -342,6 +359,16 @@ impl PluginModule {
         self.guest.callbacks.tcp
     }
 
+    /// What it takes part in; `None`: it only works from its root context.
+    pub(crate) fn stream(&self) -> Option<Protocol> {
+        let callbacks = self.guest.callbacks;
+        match (callbacks.any(), callbacks.tcp) {
+            (true, _) => Some(Protocol::Http),
+            (false, true) => Some(Protocol::Tcp),
+            (false, false) => None,
+        }
+    }
+
     /// The same plugin with another configuration.
     fn on_route(&self, prefix: &str, configuration: &serde_json::Value) -> Arc<Self> {
         let identity = Identity {
@@ -391,6 +418,18 @@ impl PluginModule {
                 name,
                 route: self.route.clone(),
                 cause: said.unwrap_or_else(|| "it does not say why".to_owned()),
+            },
+            StartError {
+                failure: StartFailure::Stream(_),
+                ..
+            } => PluginError::Stream {
+                name,
+                file: self.file.clone(),
+                stream: match self.stream() {
+                    Some(Protocol::Tcp) => "connection",
+                    Some(Protocol::Http) | None => "request",
+                },
+                cause: error.to_string(),
             },
             error => PluginError::Start {
                 name,
@@ -475,27 +514,18 @@ impl Plugins {
         clusters: Rc<Clusters>,
         process: Arc<PluginProcess>,
     ) -> Result<Rc<Self>, PluginError> {
-        Self::start_with(modules, &clusters, &process, &Tasks::start())
-    }
-
-    /// Starts and configures one VM per plugin and ends it again. HTTP calls and ticks that it asks for are not carried
-    /// out: of the clusters it only learns whether they exist.
-    pub fn check(modules: &[Arc<PluginModule>], clusters: &Rc<Clusters>) -> Result<(), PluginError> {
-        Self::start_with(modules, clusters, &PluginProcess::new(), &Tasks::dropped()).map(drop)
-    }
-
-    fn start_with(
-        modules: &[Arc<PluginModule>],
-        clusters: &Rc<Clusters>,
-        process: &Arc<PluginProcess>,
-        tasks: &Tasks,
-    ) -> Result<Rc<Self>, PluginError> {
         let mut needs = Needs::default();
         for module in modules {
             needs.add(&module.guest);
         }
-        let seats = Slot::start_all(modules, clusters, process, tasks)?;
+        let seats = Slot::start_all(modules, &clusters, &process, &Tasks::start())?;
         Ok(Rc::new(Self { seats, needs }))
+    }
+
+    /// Starts and configures one VM per plugin, opens a stream in it as for a request, and throws it away. HTTP calls and
+    /// ticks that it asks for are not carried out: of the clusters it only learns whether they exist.
+    pub fn check(modules: &[Arc<PluginModule>], clusters: &Rc<Clusters>) -> Result<(), PluginError> {
+        Slot::rehearse_all(modules, clusters)
     }
 
     /// Ends the root contexts; those that ask to wait have until the limit.

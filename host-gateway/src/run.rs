@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::access_log::Writer;
 use crate::admin::{self, Admin};
@@ -21,7 +22,7 @@ use crate::plugin::{ListenerFacts, Loading, PluginModule, PluginProcess};
 use crate::route::RouteTable;
 use crate::vm::engine;
 use crate::worker::{Accepts, ListenerPlan, TcpService, Trailers, WorkerError, WorkerPlan};
-use crate::{health, listener};
+use crate::{check, health, listener};
 
 /// Serves until SIGTERM or SIGINT. The error is one line for the user.
 pub fn run(path: &Path, traced: &[String]) -> Result<(), String> {
@@ -128,17 +129,24 @@ async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), Str
     // Only now: compiling takes seconds, and an operator should not wait for them to learn that a port is in use. Whoever
     // connects meanwhile is served afterwards.
     let compiling = {
-        let (config, file, traced) = (Arc::clone(&config), file.to_owned(), traced.to_owned());
-        tokio::task::spawn_blocking(move || load_plugins(&config, &file, &traced))
+        let (config, routes) = (Arc::clone(&config), Arc::clone(&routes));
+        let (file, traced) = (file.to_owned(), traced.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let modules = load_plugins(&config, &file, &traced)?;
+            let plan = ChainPlan::new(&config, &routes, modules);
+            // What the plugins say at their start, they say again on the workers.
+            let silent = NoSubscriber::default();
+            with_default(silent, || check::plugins(&config, &file, &plan)).map(|()| plan)
+        })
     };
-    let modules = tokio::select! {
-        modules = compiling => modules.map_err(|error| format!("cannot load the plugins: {error}"))??,
+    let plugins = tokio::select! {
+        plan = compiling => plan.map_err(|error| format!("cannot load the plugins: {error}"))??,
         () = stop_signal.received() => return Ok(()),
     };
 
     let (stop, stopped) = watch::channel(false);
     let (started, mut starts) = mpsc::unbounded_channel();
-    let plugins = Arc::new(ChainPlan::new(&config, &routes, modules));
+    let plugins = Arc::new(plugins);
     let mut threads = Vec::new();
     for (index, listeners) in listeners.into_iter().enumerate() {
         let metrics = metrics.worker(index);

@@ -338,6 +338,77 @@ fn what_a_plugin_refuses_is_one_line_with_its_reason() {
     }
 }
 
+/// Takes its configuration, and traps when a context for a stream is made, as a plugin of an SDK does that has none.
+fn only_with_a_root_context(callback: &str) -> String {
+    format!(
+        r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "there is no context")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_context_create") (param i32 i32)
+    (if (local.get 1) (then (drop (call $log (i32.const 4) (i32.const 16) (i32.const 19))) unreachable)))
+  (func (export "proxy_on_tick") (param i32))
+  {callback})"#
+    )
+}
+
+#[test]
+fn a_plugin_that_would_fail_in_each_request_is_one_line() {
+    let folder = folder();
+    let request = r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))"#;
+    let connection = r#"(func (export "proxy_on_new_connection") (param i32) (result i32) (i32.const 0))"#;
+    for (name, callback) in [("request", request), ("connection", connection), ("root", "")] {
+        let wasm = wat::parse_str(only_with_a_root_context(callback)).unwrap();
+        std::fs::write(folder.join(format!("{name}.wasm")), wasm).unwrap();
+    }
+    let configure = |keys: &str, tcp: &str| {
+        let config =
+            format!("{GOOD}plugins: [ {{ name: p, {keys} }} ]\n").replacen("0\" }", &format!("0\"{tcp} }}"), 1);
+        std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    };
+    let cause =
+        "proxy_on_context_create failed: wasm trap: wasm `unreachable` instruction executed: there is no context";
+    let advice =
+        "write `service: true` if it only has a root context, else name the file that its build is meant to give";
+    for (keys, tcp, stream) in [
+        ("wasm: request.wasm", "", "request"),
+        // Neither is a VM for each request, nor are requests without a plugin, what somebody wants who names one.
+        ("wasm: request.wasm, isolation: request", "", "request"),
+        ("wasm: request.wasm, failure: open", "", "request"),
+        (
+            "wasm: connection.wasm",
+            ", plugins: [ p ], tcp: { cluster: one }",
+            "connection",
+        ),
+    ] {
+        configure(keys, tcp);
+        for command in ["check", "run"] {
+            let finished = run(&[command, "--config", "gateway.yaml"], &folder);
+            let expected = format!(
+                "error: gateway.yaml:6:12: plugins[0].wasm: plugin \"p\" would fail in each {stream}: ./{stream}.wasm: \
+                 {cause}; {advice}\n"
+            );
+            assert_eq!(
+                (finished.status.code(), finished.stderr),
+                (Some(1), expected),
+                "{command}, {keys}"
+            );
+        }
+    }
+    // It makes no streams.
+    for keys in [
+        "wasm: request.wasm, service: true",
+        "wasm: root.wasm",
+        "wasm: request.wasm, disabled: true",
+    ] {
+        configure(keys, "");
+        let finished = run(&["check", "--config", "gateway.yaml"], &folder);
+        assert!(finished.status.success(), "{keys}: {}", finished.stderr);
+    }
+}
+
 #[test]
 fn a_service_that_has_nothing_to_do_is_a_warning() {
     let folder = folder();

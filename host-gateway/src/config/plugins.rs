@@ -134,7 +134,9 @@ impl Config {
             .get(index)
             .map_or(Location::UNKNOWN, |plugin| plugin.referenced);
         let key = match error {
-            PluginError::Unreadable { .. } | PluginError::Module { .. } => format!("plugins[{index}].wasm"),
+            PluginError::Unreadable { .. } | PluginError::Module { .. } | PluginError::Stream { .. } => {
+                format!("plugins[{index}].wasm")
+            }
             PluginError::Capability { .. } => {
                 format!("plugins[{index}].capability_restriction_config.allowed_capabilities")
             }

@@ -97,26 +97,8 @@ impl ChainPlan {
 
     /// Starts the VMs of one worker, inside its `LocalSet`.
     pub fn start(&self, clusters: &Rc<Clusters>, process: &Arc<PluginProcess>) -> Result<Chains, PluginError> {
-        self.start_with(clusters, process, &Tasks::start())
-    }
-
-    /// Starts everything once and ends it again, as [`Plugins::check`] does.
-    pub fn check(&self, clusters: &Rc<Clusters>) -> Result<(), PluginError> {
-        self.start_with(clusters, &PluginProcess::new(), &Tasks::dropped())
-            .map(drop)
-    }
-
-    fn start_with(
-        &self,
-        clusters: &Rc<Clusters>,
-        process: &Arc<PluginProcess>,
-        tasks: &Tasks,
-    ) -> Result<Chains, PluginError> {
-        let used =
-            |module: usize| self.modules[module].service || self.chains.iter().any(|chain| chain.contains(&module));
-        let places: Vec<usize> = (0..self.modules.len()).filter(|place| used(*place)).collect();
-        let modules: Vec<_> = places.iter().map(|place| Arc::clone(&self.modules[*place])).collect();
-        let seats = Slot::start_all(&modules, clusters, process, tasks)?;
+        let places = self.used();
+        let seats = Slot::start_all(&self.modules_at(&places), clusters, process, &Tasks::start())?;
         let seat = |module: &usize| {
             places
                 .iter()
@@ -136,6 +118,22 @@ impl ChainPlan {
             chosen: self.chosen.clone(),
             seats: seats.clone(),
         })
+    }
+
+    /// Starts everything once, and throws it away, as [`Plugins::check`] does.
+    pub fn check(&self, clusters: &Rc<Clusters>) -> Result<(), PluginError> {
+        Plugins::check(&self.modules_at(&self.used()), clusters)
+    }
+
+    /// Places of the modules that do something somewhere.
+    fn used(&self) -> Vec<usize> {
+        let used =
+            |module: &usize| self.modules[*module].service || self.chains.iter().any(|chain| chain.contains(module));
+        (0..self.modules.len()).filter(used).collect()
+    }
+
+    fn modules_at(&self, places: &[usize]) -> Vec<Arc<PluginModule>> {
+        places.iter().map(|place| Arc::clone(&self.modules[*place])).collect()
     }
 }
 

@@ -76,6 +76,17 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// Starts a VM for each of them, as [`Slot::start_all`] does, opens a stream in each, and throws all away. What the
+    /// guests ask for is not carried out. The error is for the user.
+    pub(super) fn rehearse_all(modules: &[Arc<PluginModule>], clusters: &Rc<Clusters>) -> Result<(), PluginError> {
+        let process = PluginProcess::new();
+        for group in sharing(modules) {
+            Instance::rehearse(&seated(modules, &group, &process), clusters, &process)
+                .map_err(|error| modules[group[error.plugin]].does_not_start(error))?;
+        }
+        Ok(())
+    }
+
     /// Slots with running VMs for all of them; those that may share one do. The error is for the user.
     pub(super) fn start_all(
         modules: &[Arc<PluginModule>],
@@ -83,24 +94,9 @@ impl Slot {
         process: &Arc<PluginProcess>,
         tasks: &Tasks,
     ) -> Result<Vec<Seat>, PluginError> {
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        for (place, module) in modules.iter().enumerate() {
-            match groups.iter_mut().find(|group| modules[group[0]].shares_vm_with(module)) {
-                Some(group) => group.push(place),
-                None => groups.push(vec![place]),
-            }
-        }
         let mut seats = Vec::with_capacity(modules.len());
-        for group in groups {
-            let plugins: Vec<Seated> = group
-                .iter()
-                .map(|place| {
-                    (
-                        Arc::clone(&modules[*place]),
-                        process.stats(&modules[*place].identity.name),
-                    )
-                })
-                .collect();
+        for group in sharing(modules) {
+            let plugins = seated(modules, &group, process);
             let slot = Self::start(plugins.clone(), Rc::clone(clusters), Arc::clone(process), tasks.clone())
                 .map_err(|error| modules[group[error.plugin]].does_not_start(error))?;
             for (root, (place, (module, stats))) in (FIRST_ROOT..).zip(group.into_iter().zip(plugins)) {
@@ -320,6 +316,25 @@ impl Slot {
         guest.carry_out_orders();
         Ok(())
     }
+}
+
+/// The places of those that share a VM, for each VM.
+fn sharing(modules: &[Arc<PluginModule>]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (place, module) in modules.iter().enumerate() {
+        match groups.iter_mut().find(|group| modules[group[0]].shares_vm_with(module)) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
+        }
+    }
+    groups
+}
+
+fn seated(modules: &[Arc<PluginModule>], group: &[usize], process: &PluginProcess) -> Vec<Seated> {
+    let modules = group.iter().map(|place| &modules[*place]);
+    modules
+        .map(|module| (Arc::clone(module), process.stats(&module.identity.name)))
+        .collect()
 }
 
 /// A bucket of replacements.

@@ -21,12 +21,6 @@ impl Tasks {
         Self(sender)
     }
 
-    /// Drops every task unrun.
-    pub(crate) fn dropped() -> Self {
-        let (sender, _) = unbounded_channel();
-        Self(sender)
-    }
-
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         // An error says that the worker is gone, and with it the one the task is for.
         let _ = self.0.send(Box::pin(task));

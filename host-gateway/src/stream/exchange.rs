@@ -224,6 +224,26 @@ impl Exchange {
         }
     }
 
+    /// One that nobody has sent, for a plugin that is only tried: `GET /`, or a connection.
+    pub(crate) fn rehearsed(protocol: Protocol) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let connection = Rc::new(Connection {
+            id: 0,
+            source: address,
+            destination: address,
+            listener: Rc::default(),
+        });
+        if protocol == Protocol::Tcp {
+            return Self::of_tcp(connection);
+        }
+        let mut exchange = Self::new(connection, Some(Instant::now()));
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.headers
+            .insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
+        exchange.request.live = Some(head);
+        exchange
+    }
+
     /// A whole TCP connection.
     pub(crate) fn of_tcp(connection: Rc<Connection>) -> Self {
         Self {

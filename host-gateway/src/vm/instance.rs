@@ -73,6 +73,9 @@ pub(crate) enum StartFailure {
     Refused,
     #[error("its proxy_on_configure refused the configuration")]
     Configuration,
+    /// It has started, and no stream can be opened in it.
+    #[error("{0}")]
+    Stream(GuestFailure),
 }
 
 /// A VM. Whoever calls a method is the only one inside: the guest cannot be entered twice.
@@ -92,6 +95,38 @@ impl Instance {
         clusters: &Rc<Clusters>,
         process: &Arc<PluginProcess>,
     ) -> Result<Self, StartError> {
+        let mut instance = Self::create(plugins, clusters, process)?;
+        logging::started(instance.store.data_mut());
+        for (_, stats) in plugins {
+            stats.starts.add(1);
+        }
+        instance.measure();
+        Ok(instance)
+    }
+
+    /// Starts a VM, opens a stream in each of its plugins as the first exchange would, and throws it away. What it asks
+    /// for is not carried out.
+    pub(crate) fn rehearse(
+        plugins: &[Seated],
+        clusters: &Rc<Clusters>,
+        process: &Arc<PluginProcess>,
+    ) -> Result<(), StartError> {
+        let mut instance = Self::create(plugins, clusters, process)?;
+        for (plugin, (root, (module, _))) in (FIRST_ROOT..).zip(plugins).enumerate() {
+            let Some(protocol) = module.stream() else { continue };
+            let exchange = Rc::new(RefCell::new(Exchange::rehearsed(protocol)));
+            instance.open(root, &exchange).map_err(|failure| StartError {
+                failure: StartFailure::Stream(failure),
+                said: logging::failed_to_start(instance.store.data_mut()),
+                plugin,
+            })?;
+        }
+        logging::started(instance.store.data_mut());
+        Ok(())
+    }
+
+    /// A VM that has taken its configuration. The last error that it logged is held back until somebody tells it.
+    fn create(plugins: &[Seated], clusters: &Rc<Clusters>, process: &Arc<PluginProcess>) -> Result<Self, StartError> {
         let root = |(plugin, stats): &Seated| RootContext {
             identity: Arc::clone(&plugin.identity),
             stats: Arc::clone(stats),
@@ -117,7 +152,6 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().running.late()));
         match bring_up(&mut store, module, limits) {
             Ok(callbacks) => {
-                logging::started(store.data_mut());
                 let mut instance = Self {
                     store,
                     callbacks,
@@ -125,10 +159,6 @@ impl Instance {
                     high_water: u64::MAX,
                 };
                 instance.high_water = limits.high_water(instance.memory());
-                for (_, stats) in plugins {
-                    stats.starts.add(1);
-                }
-                instance.measure();
                 Ok(instance)
             }
             Err(failure) => Err(StartError {
