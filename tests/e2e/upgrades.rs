@@ -15,7 +15,25 @@ use postern_e2e::{
     servers::{Servers, folder},
     visit::compare_hosts,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use xtask::stack::HostKind;
+
+/// A host whose only plugin is the guest, with routes to the upstream.
+fn with_guest(kind: HostKind, upstream: u16, routes: &Value) -> Host {
+    let wasm = folder("upgrades").join("upgrade.wasm");
+    let guest = wat::parse_str(include_str!("../guests/upgrade.wat")).expect("the guest is good WAT");
+    fs::write(&wasm, guest).expect("the folder can be written");
+    Host::start_on(&Servers::shared().stack, kind, |port, admin| {
+        json!({
+            "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
+            "admin": { "address": format!("127.0.0.1:{admin}") },
+            "routes": routes,
+            "clusters": { "chat": { "endpoints": [ format!("127.0.0.1:{upstream}") ] } },
+            "plugins": [ { "name": "guest", "wasm": wasm } ],
+        })
+        .to_string()
+    })
+}
 
 /// Accepts every handshake, says which `x-end` the request has, and sends back what it reads.
 fn chat_upstream() -> u16 {
@@ -97,20 +115,8 @@ impl Client {
 fn a_websocket_passes_the_plugins_where_its_route_allows_it() {
     let upstream = chat_upstream();
     compare_hosts(|kind| {
-        let stack = &Servers::shared().stack;
-        let wasm = folder("upgrades").join("upgrade.wasm");
-        let guest = wat::parse_str(include_str!("../guests/upgrade.wat")).expect("the guest is good WAT");
-        fs::write(&wasm, guest).expect("the folder can be written");
-        let host = Host::start_on(stack, kind, |port, admin| {
-            json!({
-                "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
-                "admin": { "address": format!("127.0.0.1:{admin}") },
-                "routes": [ { "prefix": "/", "cluster": "chat", "upgrades": ["websocket"] } ],
-                "clusters": { "chat": { "endpoints": [ format!("127.0.0.1:{upstream}") ] } },
-                "plugins": [ { "name": "guest", "wasm": wasm } ],
-            })
-            .to_string()
-        });
+        let routes = json!([ { "prefix": "/", "cluster": "chat", "upgrades": ["websocket"] } ]);
+        let host = with_guest(kind, upstream, &routes);
 
         let (mut client, head) = Client::ask(host.port, "/chat");
         assert!(head.starts_with("http/1.1 101 "), "{head}");
@@ -135,23 +141,11 @@ fn a_websocket_passes_the_plugins_where_its_route_allows_it() {
 fn a_protocol_that_the_route_does_not_allow_is_refused() {
     let upstream = chat_upstream();
     compare_hosts(|kind| {
-        let stack = &Servers::shared().stack;
-        let wasm = folder("refused-upgrades").join("upgrade.wasm");
-        let guest = wat::parse_str(include_str!("../guests/upgrade.wat")).expect("the guest is good WAT");
-        fs::write(&wasm, guest).expect("the folder can be written");
-        let host = Host::start_on(stack, kind, |port, admin| {
-            json!({
-                "listeners": [ { "address": format!("127.0.0.1:{port}") } ],
-                "admin": { "address": format!("127.0.0.1:{admin}") },
-                "routes": [
-                    { "prefix": "/", "cluster": "chat" },
-                    { "prefix": "/chat", "cluster": "chat", "upgrades": ["websocket"] },
-                ],
-                "clusters": { "chat": { "endpoints": [ format!("127.0.0.1:{upstream}") ] } },
-                "plugins": [ { "name": "guest", "wasm": wasm } ],
-            })
-            .to_string()
-        });
+        let routes = json!([
+            { "prefix": "/", "cluster": "chat" },
+            { "prefix": "/chat", "cluster": "chat", "upgrades": ["websocket"] },
+        ]);
+        let host = with_guest(kind, upstream, &routes);
         let asked = |request: &str| {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, host.port)).expect("the host listens");
             stream

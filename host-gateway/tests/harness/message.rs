@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -71,9 +71,19 @@ impl Message {
 
 fn line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
-    match reader.read_line(&mut line) {
-        Ok(n) if n > 0 => Some(line.trim_end().to_owned()),
-        _ => None,
+    match ended_or(reader.read_line(&mut line))? {
+        0 => None,
+        _ => Some(line.trim_end().to_owned()),
+    }
+}
+
+/// What was read; `None` at the end of the connection. That nothing comes is no end: who waited in vain has failed.
+fn ended_or<T>(read: io::Result<T>) -> Option<T> {
+    match read {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            panic!("the connection neither goes on nor ends")
+        }
+        read => read.ok(),
     }
 }
 
@@ -92,7 +102,7 @@ fn fields(reader: &mut impl BufRead) -> Option<Vec<(String, String)>> {
 fn read(reader: &mut impl Read, length: usize, body: &mut Vec<u8>) -> Option<()> {
     let start = body.len();
     body.resize(start + length, 0);
-    reader.read_exact(&mut body[start..]).ok()
+    ended_or(reader.read_exact(&mut body[start..]))
 }
 
 /// A client's connection.
