@@ -3,6 +3,7 @@
 //! both hosts.
 
 mod connections;
+mod grpc;
 mod http_calls;
 mod lives;
 mod local_responses;
@@ -23,6 +24,7 @@ use postern_e2e::{
     host::{Host, kinds},
     ports,
     recorder::{Answer, Recorder},
+    rpc,
     servers::Servers,
     wire::{self, Message},
 };
@@ -78,8 +80,9 @@ const HOSTS_OWN: &[&str] = &[
 ];
 
 /// Each has a route, and on it a guest of its own.
-const PHASES: [&str; 15] = [
+const PHASES: [&str; 16] = [
     "foreign_function",
+    "grpc",
     "http_call",
     "life",
     "local_response",
@@ -109,7 +112,7 @@ impl Stage {
     /// Starts a host whose listener lets trailers through, or drops them.
     pub fn start(kind: HostKind, trailers: Trailers) -> Self {
         let (upstream, directory) = (Recorder::start(answered), Recorder::start(asked));
-        let nowhere = ports::free();
+        let (nowhere, rpc) = (ports::free(), rpc::start());
         let trailers = trailers == Trailers::Pass;
         let routes: Vec<Value> = PHASES
             .iter()
@@ -118,7 +121,7 @@ impl Stage {
                         "plugins": { "guest": { "configuration": phase } } })
             })
             .collect();
-        let host = Host::start_on(&Servers::shared().stack, kind, |port, admin| {
+        let text = |port, admin| {
             json!({
                 "workers": 2,
                 "listeners": [ { "address": format!("127.0.0.1:{port}"),
@@ -128,13 +131,17 @@ impl Stage {
                 "clusters": {
                     "upstream": { "endpoints": [ format!("127.0.0.1:{}", upstream.port) ] },
                     "directory": { "endpoints": [ format!("127.0.0.1:{}", directory.port) ] },
+                    "narrow": { "endpoints": [ format!("127.0.0.1:{}", directory.port) ],
+                                "max_connections": 1, "max_pending": 1 },
                     "nowhere": { "endpoints": [ format!("127.0.0.1:{nowhere}") ] },
+                    "rpc": { "endpoints": [ format!("127.0.0.1:{rpc}") ] },
                 },
                 "plugins": [ { "name": "guest", "wasm": guests(), "vm_id": "phases", "root_id": "root", "disabled": true,
                                  "configuration": PHASES[0] } ],
             })
             .to_string()
-        });
+        };
+        let host = Host::start_on_changed(&Servers::shared().stack, kind, text, speak_http2);
         Self {
             host,
             upstream,
@@ -173,6 +180,20 @@ impl Stage {
             .map(|message| message.shown(HOSTS_OWN))
             .collect::<Vec<_>>()
             .join("\n")
+    }
+}
+
+/// The gateway speaks HTTP/2 wherever a plugin calls by gRPC; Envoy must be told of the cluster.
+fn speak_http2(bootstrap: &mut Value) {
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
+    for cluster in clusters
+        .into_iter()
+        .flatten()
+        .filter(|cluster| cluster["name"] == "rpc")
+    {
+        let options = &mut cluster["typed_extension_protocol_options"];
+        let options = &mut options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+        options["explicit_http_config"] = json!({ "http2_protocol_options": {} });
     }
 }
 

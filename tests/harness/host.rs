@@ -92,11 +92,28 @@ impl Host {
 
     /// Starts a host on a `gateway.yaml` that is written for its port and that of its admin interface.
     pub fn start_on(stack: &Stack, kind: HostKind, text: impl FnOnce(u16, u16) -> String) -> Self {
+        Self::start_on_changed(stack, kind, text, |_| {})
+    }
+
+    /// The same, with the bootstrap changed if it is Envoy.
+    pub fn start_on_changed(
+        stack: &Stack,
+        kind: HostKind,
+        text: impl FnOnce(u16, u16) -> String,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> Self {
         let (port, admin) = (ports::free(), ports::free());
         let name = format!("own-{}-{port}", name(kind));
-        let program = stack
-            .start_host_on(&name, kind, admin, &text(port, admin))
-            .unwrap_or_else(|error| panic!("{error:#}"));
+        let text = text(port, admin);
+        let started = match kind {
+            HostKind::Gateway => stack.start_host_on(&name, kind, admin, &text),
+            HostKind::Envoy => stack.bootstrap(&name, &text).and_then(|bootstrap| {
+                let mut bootstrap = serde_json::from_str(&bootstrap).expect("a bootstrap is JSON");
+                change(&mut bootstrap);
+                stack.start_envoy_on(&name, admin, &bootstrap.to_string())
+            }),
+        };
+        let program = started.unwrap_or_else(|error| panic!("{error:#}"));
         Self {
             kind,
             port,

@@ -17,6 +17,7 @@ pub mod ports;
 pub mod processes;
 pub mod real_client;
 pub mod recorder;
+pub mod rpc;
 pub mod servers;
 pub mod spread;
 pub mod token;

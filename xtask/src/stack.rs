@@ -220,7 +220,11 @@ impl Stack {
         self.start_program(name, envoy::command(&envoy, Path::new(&file)), admin, "/ready")
     }
 
-    fn bootstrap(&self, name: &str, text: &str) -> Result<String> {
+    /// The Envoy bootstrap (JSON) that does the same as a `gateway.yaml`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn bootstrap(&self, name: &str, text: &str) -> Result<String> {
         let file = format!("{name}.yaml");
         self.write(&file, text)?;
         let gateway = self.workspace.program("postern-gateway");

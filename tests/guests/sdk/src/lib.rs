@@ -5,6 +5,7 @@
 mod case;
 mod connection;
 mod foreign_function;
+mod grpc;
 mod http_call;
 mod life;
 mod local_response;
@@ -44,6 +45,7 @@ const PHASES: &[(&str, NewContext)] = &[
     }),
     ("local_response", |id| Box::new(local_response::LocalResponse::new(id))),
     ("http_call", |_| Box::<http_call::HttpCall>::default()),
+    ("grpc", |_| Box::<grpc::Grpc>::default()),
     ("timer", |id| Box::new(timer::Waiting(id))),
     ("shared_data", |_| Box::new(shared_data::SharedData)),
     ("shared_queue", |_| Box::new(shared_queue::SharedQueue)),
