@@ -18,9 +18,11 @@ pub(crate) async fn send(clusters: &Clusters, call: HttpCall) -> CallAnswer {
         cluster,
         request,
         timeout,
+        announced,
         compat,
         mut charge,
     } = call;
+    drop(announced);
     let mut room = |bytes| charge.grow(bytes);
     let error = match clusters.call(&cluster, request, timeout, &mut room).await {
         Ok((head, body, trailers)) => return CallAnswer::Answered { head, body, trailers },

@@ -1,5 +1,6 @@
 //! The clusters as one worker sees them: its own connections, its own view of which endpoint is busy.
 
+mod announced;
 mod balance;
 mod call;
 mod elsewhere;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use http::Request;
 use tokio::sync::Notify;
 
+pub(crate) use self::announced::Announced;
 pub use self::call::CallError;
 pub use self::elsewhere::Answering;
 use self::elsewhere::Elsewhere;
@@ -51,6 +53,8 @@ pub struct Cluster {
     random: Cell<u64>,
     /// Requests that wait for a connection.
     waiting: Cell<usize>,
+    /// Calls of plugins that are about to be sent.
+    announced: Cell<usize>,
     released: Notify,
     metrics: Arc<WorkerMetrics>,
     /// The worker's own copy: workers that count the uses of one would slow each other down.
@@ -72,6 +76,7 @@ impl Clusters {
                 next: Cell::new(worker),
                 random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (worker as u64 + 1)),
                 waiting: Cell::new(0),
+                announced: Cell::new(0),
                 released: Notify::new(),
                 metrics: Arc::clone(metrics),
                 metadata: Rc::new(shared.metadata.clone()),

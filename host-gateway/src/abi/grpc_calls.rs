@@ -20,6 +20,7 @@ use super::fields::{self, Fields};
 use super::pairs;
 use super::protobuf;
 use super::types::MapType;
+use crate::cluster::Announced;
 use crate::vm::memory::Host;
 
 /// Most bytes that one stream may have waiting to be sent.
@@ -159,6 +160,8 @@ pub(crate) struct GrpcOpening {
     /// In absolute form, without a body.
     pub(crate) request: Request<()>,
     pub(crate) timeout: Option<Duration>,
+    /// Until it is sent.
+    pub(crate) announced: Announced,
     pub(crate) outgoing: Outgoing,
     /// Ends when the guest does not want to hear any more.
     pub(crate) wanted: oneshot::Receiver<()>,
@@ -338,7 +341,8 @@ fn open(
         .call_bytes
         .take(fields.map(|(name, value)| name.as_str().len() + value.len()).sum());
     let room = state.grpc_calls.open.len() < state.limits.calls as usize;
-    let Some(charge) = charge.filter(|_| room) else {
+    let announced = room.then(|| state.clusters.announce_grpc(&cluster)).flatten();
+    let (Some(charge), Some(announced)) = (charge, announced) else {
         state.stats.refused_calls.add(1);
         return Err(Status::InternalFailure.into());
     };
@@ -358,6 +362,7 @@ fn open(
         cluster,
         request,
         timeout,
+        announced,
         outgoing: Outgoing { messages, unsent },
         wanted,
         charge,

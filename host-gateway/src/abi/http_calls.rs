@@ -13,7 +13,7 @@ use super::grpc_calls::GrpcEvent;
 use super::pairs::{self, Pair};
 use super::types::MapType;
 use super::{HostState, Order};
-use crate::cluster::CallError;
+use crate::cluster::{Announced, CallError};
 use crate::error::UpstreamError;
 use crate::plugin::Compat;
 use crate::vm::memory::Host;
@@ -31,6 +31,8 @@ pub(crate) struct HttpCall {
     /// With its body and trailers.
     pub(crate) request: Request<(Bytes, HeaderMap)>,
     pub(crate) timeout: Duration,
+    /// Until it is sent.
+    pub(crate) announced: Announced,
     /// How the guest is told of a failure.
     pub(crate) compat: Compat,
     /// For its fields, and for what comes of the answer; the body counts for itself.
@@ -131,10 +133,11 @@ pub(crate) fn http_call(
         milliseconds => Duration::from_millis(u64::from(milliseconds)),
     };
     let state = host.state_mut();
-    if state.open_calls >= state.limits.calls {
+    let room = state.open_calls < state.limits.calls;
+    let Some(announced) = room.then(|| state.clusters.announce(&cluster)).flatten() else {
         state.stats.refused_calls.add(1);
         return Err(Status::InternalFailure.into());
-    }
+    };
     state.open_calls += 1;
     let id = next_id(&mut state.next_call);
     let call = Box::new(HttpCall {
@@ -143,6 +146,7 @@ pub(crate) fn http_call(
         cluster,
         request,
         timeout,
+        announced,
         compat: state.identity.compat,
         charge,
     });

@@ -28,10 +28,12 @@ pub(crate) async fn run(clusters: &Clusters, opening: GrpcOpening, mut tell: imp
         cluster,
         request,
         timeout,
+        announced,
         outgoing,
         mut wanted,
         mut charge,
     } = opening;
+    drop(announced);
     let request = request.map(|()| OutgoingBody(outgoing));
     let ended = {
         let mut call = std::pin::pin!(async {

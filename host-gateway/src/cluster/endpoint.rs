@@ -99,6 +99,11 @@ impl Endpoint {
         None
     }
 
+    /// How many of them there are.
+    pub fn idle_connections(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
     pub fn close_idle(&self, timeout: u32) {
         let now = self.seconds.get();
         self.idle

@@ -80,6 +80,12 @@ impl SharedCluster {
         }
     }
 
+    /// How many connections may still be opened.
+    pub fn free_connections(&self) -> usize {
+        self.max_connections
+            .saturating_sub(self.connections.load(Ordering::Relaxed))
+    }
+
     pub fn begin_waiting(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }

@@ -238,7 +238,12 @@ pub async fn cluster(name: &str, answer: impl Fn(&str) -> Option<String> + 'stat
 
 /// One cluster of that name with one endpoint.
 pub fn cluster_at(name: &str, address: SocketAddr) -> Rc<Clusters> {
-    let config = serde_saphyr::from_str(&format!("endpoints: [ \"{address}\" ]")).unwrap();
+    cluster_with(name, &format!("endpoints: [ \"{address}\" ]"))
+}
+
+/// One cluster of that name with these keys.
+pub fn cluster_with(name: &str, keys: &str) -> Rc<Clusters> {
+    let config = serde_saphyr::from_str(keys).unwrap();
     let shared = SharedCluster::resolve(name, &config).unwrap();
     Clusters::new(&[shared], 0, &Arc::new(WorkerMetrics::new(0, 1)))
 }

@@ -166,6 +166,44 @@ fn a_call_that_cannot_be_sent_is_refused_at_once() {
 }
 
 #[test]
+fn what_a_cluster_does_not_take_is_refused_at_once() {
+    on_a_worker(async {
+        // One connection is opened and never answered on, one call waits for it; by gRPC nobody waits.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let clusters = cluster_with(
+            "auth",
+            &format!(
+                "{{ endpoints: [ \"{}\" ], max_connections: 1, max_pending: 1 }}",
+                silent.local_addr().unwrap()
+            ),
+        );
+        let wasm = guest(&format!(
+            r#"{CALL}
+               (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (call $report (call $call (i32.const 60000)))
+                 (call $report (call $call (i32.const 60000)))
+                 (call $report (call $call (i32.const 60000)))
+                 (call $report (call $grpc_call {{auth}} {{Service}} {{Method}} {{}} {{}} (i32.const 0) (i32.const 1500)))
+                 (i32.const 0))"#
+        ));
+        let process = PluginProcess::new();
+        let plugins = start(&[config(&wasm)], clusters, &process).unwrap();
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(
+            values(&head.headers, "r"),
+            ["00", "00", "10", "10"],
+            "none of them is sent yet"
+        );
+        a_moment().await;
+        let head = go_on(open(&plugins).request_headers(get("/"), true).await);
+        assert_eq!(values(&head.headers, "r"), ["10"; 4], "one is under way, one waits");
+        let refused = "postern_plugin_calls_refused_total{plugin=\"guest\"} 6";
+        assert!(metrics(&process).contains(refused), "{}", metrics(&process));
+    });
+}
+
+#[test]
 fn an_answer_is_delivered_after_the_client_has_gone() {
     on_a_worker(async {
         let wasm = calls(

@@ -103,6 +103,20 @@ fn calls_and_their_answers() {
 }
 
 #[test]
+fn what_a_cluster_does_not_take_is_refused_at_once() {
+    let answer = "200\ncontent-type: text/plain\n| answered Some(\"200\")\n| refused: InternalFailure";
+    let row = Row {
+        upstream: Seen::Differs {
+            gateway: "GET /answer\nhost: narrow\nGET /answer\nhost: narrow",
+            envoy: "GET /answer\nhost: narrow",
+            why: "in Envoy a call that opens a connection counts as waiting for one",
+        },
+        ..row("http_call/too-many", answer, "")
+    };
+    run(&[row], Trailers::Drop);
+}
+
+#[test]
 fn a_call_outlives_its_exchange() {
     for kind in kinds() {
         let stage = Stage::shared(kind, Trailers::Drop);

@@ -9,6 +9,9 @@ use proxy_wasm::{
 
 use crate::case::{case, listed, tell};
 
+/// More calls at once than the cluster `narrow` takes.
+const TOO_MANY: usize = 10;
+
 const PATIENT: Duration = Duration::from_secs(10);
 
 /// Asks a cluster for a path.
@@ -39,6 +42,17 @@ impl Context for HttpCall {
                 self.resume_http_response();
             }
             "forget" => {}
+            "too-many" => {
+                let status = self.get_http_call_response_header(":status");
+                self.answers.push(format!("answered {status:?}"));
+                self.open -= 1;
+                if self.open == 0 {
+                    // Alike, however many a host lets through.
+                    self.answers.sort();
+                    self.answers.dedup();
+                    tell(self, &self.answers);
+                }
+            }
             "two" => {
                 self.answers.push(body);
                 self.open -= 1;
@@ -111,6 +125,15 @@ impl HttpContext for HttpCall {
             "two" => {
                 self.open = 2;
                 ask(self, "directory", "/first", PATIENT).and_then(|_| ask(self, "directory", "/second", PATIENT))
+            }
+            "too-many" => {
+                for _ in 0..TOO_MANY {
+                    match ask(self, "narrow", "/answer", PATIENT) {
+                        Ok(_) => self.open += 1,
+                        Err(status) => self.answers.push(format!("refused: {status:?}")),
+                    }
+                }
+                return Action::Pause;
             }
             "forget" => {
                 let path = self.get_http_request_header("x-forget").unwrap_or_default();
