@@ -48,9 +48,12 @@ pub enum PathError {
     /// `.` or `..`, also percent-encoded.
     #[error("the path has a dot segment")]
     DotSegment,
-    /// `admin.` is `admin` to servers on Windows, and so is `admin%20`.
-    #[error("a segment of the path ends with a dot or a space")]
+    /// `admin.` is `admin` to servers on Windows.
+    #[error("a segment of the path ends with a dot")]
     TrailingDot,
+    /// `admin%20` is `admin` to who trims it; so is `admin` with one of the other blanks of Unicode around it.
+    #[error("a segment of the path begins or ends with a space or a character that cannot be seen")]
+    Blank,
     /// `;` or `%3b`.
     #[error("the path has parameters")]
     Parameters,
@@ -165,7 +168,7 @@ fn check_segments(path: &[u8]) -> Result<(), PathError> {
         match segment {
             b"" if segments.peek().is_some() => return Err(PathError::EmptySegment),
             b"." | b".." => return Err(PathError::DotSegment),
-            [.., b'.'] | [.., b'%', b'2', b'0'] => return Err(PathError::TrailingDot),
+            [.., b'.'] => return Err(PathError::TrailingDot),
             _ => {}
         }
     }
@@ -209,6 +212,13 @@ fn unescape(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
             return Err(PathError::Lookalike);
         }
     }
+    // A slash in there is a slash of the path: encoded ones were refused.
+    if decoded
+        .split('/')
+        .any(|segment| segment.starts_with(is_blank) || segment.ends_with(is_blank))
+    {
+        return Err(PathError::Blank);
+    }
     Ok(if out == path {
         Cow::Borrowed(path)
     } else {
@@ -230,8 +240,25 @@ fn is_lookalike(character: char) -> bool {
         | '\u{2488}'..='\u{249b}' | '\u{33c2}' | '\u{33c7}' | '\u{33d8}' | '\u{1f100}'
         // Semicolons. The first is canonically the same as `;`.
         | '\u{37e}' | '\u{ff1b}' | '\u{fe54}' | '\u{fe14}'
-        | '\u{ff05}' | '\u{fe6a}'
+        | '\u{ff05}' | '\u{fe6a}' | '\u{66a}'
     )
+}
+
+/// What nobody sees at the end of a word, and some cut off there: the white space of Unicode, and marks without a width, such
+/// as the byte order mark. Within a word some languages need them, as emoji do; variation selectors also stand at the end.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(
+            character,
+            // Hyphens and joiners.
+            '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'
+            // Which way to write.
+            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            // Operators, the rest of the directions, and what may become one.
+            | '\u{2061}'..='\u{206f}'
+            // Letters of Hangul that are not there.
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
+        )
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -328,6 +355,8 @@ mod tests {
             "/a/b.c/~u/x:y@z",
             "/%E5%BC%A0",
             "/a%20b",
+            "/a%E3%80%80b/%D9%85%DB%8C%E2%80%8C%D8%AE",
+            "/%E2%9D%A4%EF%B8%8F",
             "/.well-known/a..b/.c",
             "/a?x=//;%2e#",
         ] {
@@ -370,8 +399,18 @@ mod tests {
             ("/...", TrailingDot),
             ("/a./b", TrailingDot),
             ("/a%2e", TrailingDot),
-            ("/a/..%20/b", TrailingDot),
-            ("/a%20", TrailingDot),
+            ("/a/..%20/b", Blank),
+            ("/a%20", Blank),
+            ("/%20a", Blank),
+            ("/%20", Blank),
+            ("/a/%20/b", Blank),
+            ("/a/..%C2%A0/b", Blank),
+            ("/a%E3%80%80/b", Blank),
+            ("/%e2%80%8ba", Blank),
+            ("/a/..%EF%BB%BF", Blank),
+            ("/a%C2%AD", Blank),
+            ("/.%E2%80%8B./a", TrailingDot),
+            ("/%d9%aa2f", Lookalike),
             ("/a%ef%bc%8fb", Lookalike),
             ("/%E2%80%A4/a", Lookalike),
             ("/a%cd%beb", Lookalike),
@@ -405,6 +444,24 @@ mod tests {
             assert_eq!(path(raw), Err(error), "{raw}");
         }
         assert_eq!(path(&"/a".repeat(MAX_TARGET)), Err(TooLong));
+    }
+
+    /// The white space of Unicode and its marks without a width, on either side of a segment and alone in one.
+    #[test]
+    fn nothing_that_cannot_be_seen_stands_at_the_edge_of_a_segment() {
+        let blanks = "\u{a0}\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{1680}\u{180e}\u{2028}\u{2029}\u{202a}\u{202e}\u{202f}\
+                      \u{205f}\u{2060}\u{2064}\u{2066}\u{2069}\u{206f}\u{3000}\u{3164}\u{feff}\u{ffa0}";
+        for blank in blanks.chars().chain('\u{2000}'..='\u{200f}') {
+            let mut bytes = [0; 4];
+            let bytes = blank.encode_utf8(&mut bytes).bytes();
+            let blank: String = bytes.map(|byte| format!("%{byte:02X}")).collect();
+            for place in ["/a_", "/_a", "/_", "/a_/b", "/a/_b/c", "/a/_/c", "/.._/a"] {
+                let raw = place.replace('_', &blank);
+                assert_eq!(path(&raw), Err(PathError::Blank), "{raw}");
+            }
+            let within = format!("/a{blank}b");
+            assert_eq!(path(&within).as_deref(), Ok(within.as_str()));
+        }
     }
 
     #[test]

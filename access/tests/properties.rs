@@ -58,6 +58,8 @@ fn target() -> impl Strategy<Value = Vec<u8>> {
         "@",
         " ",
         "%20",
+        "%c2%a0",
+        "%E2%80%8B",
         "\u{e9}",
         "http://h",
         "*",
@@ -100,8 +102,8 @@ fn as_read_by_a_sloppy_server(path: &str) -> Vec<u8> {
             match segment {
                 b"" | b"." => {}
                 b".." => drop(segments.pop()),
-                // Windows.
-                _ => segments.push(segment.strip_suffix(b".").unwrap_or(segment)),
+                // Windows, and who trims.
+                _ => segments.push(trimmed(segment.strip_suffix(b".").unwrap_or(segment))),
             }
         }
         let mut read = vec![b'/'];
@@ -112,6 +114,12 @@ fn as_read_by_a_sloppy_server(path: &str) -> Vec<u8> {
         bytes = read;
     }
     bytes
+}
+
+/// Without white space, and what else is not seen, at both ends.
+fn trimmed(segment: &[u8]) -> &[u8] {
+    let blank = |character: char| character.is_whitespace() || character == '\u{200b}';
+    std::str::from_utf8(segment).map_or(segment, |segment| segment.trim_matches(blank).as_bytes())
 }
 
 fn percent_decoded(bytes: &[u8]) -> Vec<u8> {

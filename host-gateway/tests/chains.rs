@@ -113,6 +113,11 @@ fn pass_as_expected(upstream: &Upstream, addresses: &[SocketAddr]) {
         "/none/..%00/other",
         "/none/..%09/other",
         "/none/..%20/other",
+        "/none/..%c2%a0/other",
+        "/none/%E2%80%8B../other",
+        "/none/..%e3%80%80",
+        "/none/..%EF%BB%BF/other",
+        "/none/%20other",
         "/none/%252e%252e%252fother",
         "/none/%c0%ae%c0%ae/other",
         "/none/%ed%a0%80/other",
@@ -133,6 +138,7 @@ fn pass_as_expected(upstream: &Upstream, addresses: &[SocketAddr]) {
     for path in [
         "/none?x=/../%2f//;%zz",
         "/none/a%20b/..c",
+        "/none/%D9%85%E2%80%8C%D9%85/a%C2%A0b",
         "/none/%c3%a4%40%F0%9f%98%80:~!",
     ] {
         assert_eq!(Client::connect(addresses[0]).get(path).status(), 200, "{path}");

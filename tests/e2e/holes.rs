@@ -182,8 +182,10 @@ fn b4_raw_uri_other_spellings_are_other_paths() {
             ("/service/demo/test/", 403),
             ("/service/demo/Test", 403),
             ("/SERVICE/demo/test", 403),
-            // Some servers cut the space off.
+            // Some servers cut blanks off.
             ("/service/demo/test%20", 400),
+            ("/service/demo/test%c2%a0", 400),
+            ("/service/demo/%e2%80%8btest", 400),
             ("/servicedemo/test", 403),
         ] {
             assert_eq!(visit.status(&Request::get(path).bearer(&token)), status, "{path}");

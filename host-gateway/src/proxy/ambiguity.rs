@@ -23,14 +23,22 @@ pub fn ambiguous() -> Vec<String> {
     // Control characters; percent sign, semicolon, slashes; characters that need no escape.
     let plain = concat!(
         r"(?i).*(?:%(?:[01][0-9a-f]|2[5d-f]|3[0-9b]|[46][1-9a-f]|[57][0-9a]|5[cf]|7[ef]|c2%[89][0-9a-f])",
-        r"|//|(?:\.|%20)/).*|.*(?:\.|%20)",
+        r"|//|/%20|(?:\.|%20)/).*|.*(?:\.|%20)",
     );
+    let edges = BLANKS.iter().flat_map(|blanks| {
+        let begins = format!("(?i).*/(?:{blanks}).*");
+        let ends = format!("(?i).*(?:{blanks})(?:/.*)?");
+        [begins, ends]
+    });
     let lookalikes: Vec<char> = LOOKALIKES.chars().collect();
     let lookalikes = lookalikes.chunks(7).map(|some| {
         let some = some.iter().map(escaped).collect::<Vec<_>>();
         format!("(?i).*(?:{}).*", some.join("|"))
     });
-    std::iter::once(plain.to_owned()).chain(lookalikes).collect()
+    std::iter::once(plain.to_owned())
+        .chain(lookalikes)
+        .chain(edges)
+        .collect()
 }
 
 /// Where the prefix of a route has such characters: other spellings of them.
@@ -44,12 +52,17 @@ pub fn is_unambiguous(path: &str) -> bool {
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        // Dot segments too; and servers on Windows drop dots and spaces at the end of others.
-        if segment.ends_with('.') || segment.ends_with("%20") || (segment.is_empty() && !last) {
+        // Dot segments too; and servers on Windows drop dots at the end of others.
+        if segment.ends_with('.') || (segment.is_empty() && !last) {
             return false;
         }
     }
-    !path.contains('%') || decoded(path).is_some_and(|path| !path.chars().any(is_taken_for_another))
+    !path.contains('%')
+        || decoded(path).is_some_and(|path| {
+            let mut segments = path.split('/');
+            !path.chars().any(is_taken_for_another)
+                && !segments.any(|segment| segment.starts_with(is_blank) || segment.ends_with(is_blank))
+        })
 }
 
 /// Whether a path writes a character otherwise than [`may_be_respelled`] has it. Such a path is good, unless a route has
@@ -103,8 +116,22 @@ const LOOKALIKES: &str = concat!(
     "\u{2492}\u{2493}\u{2494}\u{2495}\u{2496}\u{2497}\u{2498}\u{2499}\u{249a}\u{249b}",
     "\u{33c2}\u{33c7}\u{33d8}\u{1f100}",
     "\u{37e}\u{ff1b}\u{fe54}\u{fe14}",
-    "\u{ff05}\u{fe6a}",
+    "\u{ff05}\u{fe6a}\u{66a}",
 );
+
+/// The same characters as [`is_blank`], without the space: escaped, and for regular expressions.
+const BLANKS: [&str; 2] = [
+    r"%c2%a[0d]|%cd%8f|%d8%9c|%e1%(?:85%9f|85%a0|9a%80|a0%8e)|%e2%80%8[0-9a-f]",
+    r"%e2%8(?:0%a[89a-f]|1%(?:9f|a[0-9a-f]))|%e3%8(?:0%80|5%a4)|%ef%b(?:b%bf|e%a0)",
+];
+
+/// What nobody sees, and some cut off at the ends of a segment: white space and marks without a width.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}')
+}
 
 fn is_taken_for_another(character: char) -> bool {
     character.is_control() || (!character.is_ascii() && LOOKALIKES.contains(character))
@@ -187,7 +214,10 @@ mod tests {
         let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
         for character in '\0'..=char::MAX {
             let mut bytes = [0; 4];
-            agree(&format!("/a{}b", escaped(character.encode_utf8(&mut bytes).as_bytes())));
+            let escaped = escaped(character.encode_utf8(&mut bytes).as_bytes());
+            for place in ["/a_b", "/a_", "/_a", "/a_/b"] {
+                agree(&place.replace('_', &escaped));
+            }
         }
         for pair in 0..=u16::MAX {
             agree(&format!("/a{}", escaped(&pair.to_be_bytes())));
