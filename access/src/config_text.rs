@@ -5,9 +5,9 @@ use crate::json::Object;
 
 /// What is wrong with a configuration, and where: `rules[3].path: …`.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin configuration: {key}: {message}")]
+#[error("plugin configuration: {}{message}", if key.is_empty() { String::new() } else { format!("{key}: ") })]
 pub struct ConfigError {
-    /// The key's path.
+    /// The key's path; empty for the whole text.
     pub key: String,
     /// A sentence.
     pub message: String,
@@ -22,12 +22,12 @@ const EMPTY: &str = "it is empty; write `{}` if every request is to be refused";
 pub fn read(json: &[u8]) -> Result<Config, ConfigError> {
     // A template that did not fill in anything, a mount that is missing: nobody means it.
     if json.trim_ascii().is_empty() {
-        return Err(at(|| ".".into(), EMPTY));
+        return Err(at(String::new, EMPTY));
     }
     // What knows the key of an error takes longer: where that matters, `streamed` has tried before, and there is one.
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let Object(config) = serde_path_to_error::deserialize(&mut deserializer).map_err(config_error)?;
-    deserializer.end().map_err(|error| at(|| ".".into(), error))?;
+    deserializer.end().map_err(|error| at(String::new, error))?;
     Ok(config)
 }
 
@@ -41,7 +41,15 @@ fn config_error(error: serde_path_to_error::Error<serde_json::Error>) -> ConfigE
         .unwrap_or(&message);
     ConfigError {
         line: Some(error.inner().line()).filter(|line| *line > 0),
-        ..at(|| error.path().to_string(), wanted(message))
+        ..at(|| key_of(error.path()), wanted(message))
+    }
+}
+
+/// `rules[3].path`; nothing where no key was read yet.
+fn key_of(path: &serde_path_to_error::Path) -> String {
+    match path.iter().next() {
+        Some(_) => path.to_string(),
+        None => String::new(),
     }
 }
 

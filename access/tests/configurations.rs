@@ -155,8 +155,8 @@ fn other_values_that_could_not_do_what_they_are_there_for() {
             "issuers[0].claims: `*` stands for several members",
         ),
         // What is not there.
-        ("", ".: it is empty; write `{}` if every request is to be refused"),
-        (" \n\t", ".: it is empty; write `{}` if every request is to be refused"),
+        ("", "it is empty; write `{}` if every request is to be refused"),
+        (" \n\t", "it is empty; write `{}` if every request is to be refused"),
     ] {
         let found = error(json);
         let expected = format!("plugin configuration: {expected}");
@@ -212,7 +212,7 @@ fn values_of_another_type() {
     ];
     let server = r#"{"cluster":"a","authority":"b","credentials":VALUE}"#;
     for (key, json, wanted) in [
-        (".", "VALUE", OBJECT),
+        ("", "VALUE", OBJECT),
         ("auth_server", r#"{"auth_server":VALUE}"#, OBJECT),
         ("login_service", r#"{"login_service":VALUE}"#, OBJECT),
         ("issuers", r#"{"issuers":VALUE}"#, LIST),
@@ -304,9 +304,14 @@ fn values_of_another_type() {
                 assert!(!read.contains(wanted), "{json}: {read}");
                 continue;
             }
+            let place = if key.is_empty() {
+                String::new()
+            } else {
+                format!("{key}: ")
+            };
             assert_eq!(
                 error(&json),
-                format!("plugin configuration: {key}: {wanted}{found}"),
+                format!("plugin configuration: {place}{wanted}{found}"),
                 "{json}"
             );
         }

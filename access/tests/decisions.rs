@@ -1437,7 +1437,7 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"[]"#,
-            "plugin configuration: .: it must be an object (`{ … }`), not a list",
+            "plugin configuration: it must be an object (`{ … }`), not a list",
         ),
         (
             r#"{"forward":[]}"#,
@@ -1549,11 +1549,11 @@ fn a_wrong_configuration_names_the_key() {
         ),
         (
             r#"{"rules":[],"mode":"shadow","rules":[{"path":"/b"}]}"#,
-            "plugin configuration: .: duplicate field `rules`",
+            "plugin configuration: duplicate field `rules`",
         ),
         (
             r#"{"rules":[],"public":[]} x"#,
-            "plugin configuration: .: trailing characters",
+            "plugin configuration: trailing characters",
         ),
         (
             r#"{"debug":{"secret":"short"}}"#,

@@ -8,6 +8,7 @@ mod metadata;
 mod origin;
 mod plugins;
 mod source;
+pub(crate) mod truth;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,10 +71,10 @@ pub struct Listener {
     #[schemars(with = "Option<Vec<String>>")]
     pub plugins: Option<Spanned<Vec<String>>>,
     /// Trailers behind request bodies reach the plugins and the upstream. By default they are dropped, as in Envoy.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth::read")]
     pub request_trailers: bool,
     /// Trailers behind response bodies reach the plugins and the client. By default they are dropped, as in Envoy.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth::read")]
     pub response_trailers: bool,
     /// What plugins read as `xds.listener_direction` (default: 0, unspecified).
     pub traffic_direction: Option<TrafficDirection>,
@@ -152,7 +153,7 @@ pub enum Upgrade {
 #[serde(deny_unknown_fields)]
 pub struct RoutePlugin {
     /// Requests on this route do not pass it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth::read")]
     pub disabled: bool,
     /// Its configuration on this route, in place of its own.
     #[serde(default)]

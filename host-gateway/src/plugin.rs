@@ -63,7 +63,7 @@ pub struct PluginConfig {
     #[serde(default)]
     pub configuration: Option<serde_json::Value>,
     /// Requests do not pass the plugin unless their listener or their route names it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "config::truth::read")]
     pub disabled: bool,
     /// How numbers and truth values of properties are encoded.
     #[serde(default)]
@@ -72,7 +72,7 @@ pub struct PluginConfig {
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     /// The plugin only works from its root context: it ticks, calls and listens to queues, and sees no requests.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "config::truth::read")]
     pub service: bool,
     /// What happens to requests when the plugin fails.
     #[serde(default)]

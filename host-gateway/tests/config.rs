@@ -13,7 +13,7 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 32] = [
+const MISTAKES: [(&str, &str, &str); 38] = [
     (
         "[\"127.0.0.1:9000\"]",
         "5",
@@ -23,6 +23,36 @@ const MISTAKES: [(&str, &str, &str); 32] = [
         "prefix: /a/,",
         "prefix: [ a ],",
         "gateway.yaml:3:15: prefix: expected a single value, not a list or keys",
+    ),
+    (
+        "retries: 0",
+        "plugins: { a: { disabled: \"yes\" } }",
+        "gateway.yaml:3:91: disabled: `yes` is a text: write true or false, without quotes",
+    ),
+    (
+        "retries: 0",
+        "plugins: { a: { disabled: \"true\" } }",
+        "gateway.yaml:3:91: disabled: `true` is a text: write true or false, without quotes",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, disabled: yes }\nroutes:",
+        "gateway.yaml:3:40: disabled: `yes` is a text: write true or false, without quotes",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, service: 1 }\nroutes:",
+        "gateway.yaml:3:39: service: `1` is a number: write true or false",
+    ),
+    (
+        "\"127.0.0.1:0\" }",
+        "\"127.0.0.1:0\", request_trailers: \"on\" }",
+        "gateway.yaml:1:58: request_trailers: `on` is a text: write true or false, without quotes",
+    ),
+    (
+        "routes:",
+        "cors: { origins: [ \"https://a\" ], allow_credentials: \"no\" }\nroutes:",
+        "gateway.yaml:2:54: allow_credentials: `no` is a text: write true or false, without quotes",
     ),
     (
         "retries: 0",

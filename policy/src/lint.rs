@@ -42,6 +42,7 @@ pub fn run(file: &Path, plugin: Option<&str>, permissions: Option<&Path>) -> Res
 #[derive(Debug)]
 struct Finding {
     level: Level,
+    /// Empty: the whole configuration.
     key: String,
     message: String,
 }
@@ -63,7 +64,10 @@ impl fmt::Display for Finding {
             Level::Warning => "warning",
             Level::Note => "note",
         };
-        write!(f, "{level}: {}: {}", self.key, self.message)
+        match self.key.as_str() {
+            "" => write!(f, "{level}: {}", self.message),
+            key => write!(f, "{level}: {key}: {}", self.message),
+        }
     }
 }
 

@@ -264,7 +264,7 @@ fn a_value_of_another_type_is_found_by_key_and_line() {
     ] {
         let ran = run(&["lint", file(empty, text).to_str().unwrap()]);
         assert!(
-            ran.out.contains("error: .: it is empty; write `{}`"),
+            ran.out.contains("error: it is empty; write `{}`"),
             "{text}: {}",
             ran.out
         );

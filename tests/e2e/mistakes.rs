@@ -73,7 +73,7 @@ fn a_header_that_means_something_else_cannot_say_who_calls() {
 /// Nobody means it: a template that did not fill in anything, or a key that was forgotten.
 #[test]
 fn an_empty_configuration_is_refused_by_both_hosts() {
-    const LINE: &str = "plugin configuration: .: it is empty; write `{}` if every request is to be refused";
+    const LINE: &str = "plugin configuration: it is empty; write `{}` if every request is to be refused";
     for empty in [json!(""), json!(" \n"), Value::Null] {
         let (good, said) = check(&empty);
         assert!(!good && said.contains(LINE), "{empty}: {said}");

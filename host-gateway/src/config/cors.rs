@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Duration, Origin};
+use super::{Duration, Origin, truth};
 
 /// Which pages of other origins may call through the gateway (the CORS protocol of the Fetch standard).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub struct Cors {
     #[schemars(with = "Vec<String>")]
     pub expose_headers: Vec<FieldName>,
     /// Whether calls may carry cookies and saved passwords. A token that the page itself sends needs none of this.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth::read")]
     pub allow_credentials: bool,
     /// How long a browser may remember the answer to a preflight.
     #[serde(default = "default_max_age")]

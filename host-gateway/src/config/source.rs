@@ -44,7 +44,7 @@ impl Source {
     }
 
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        serde_saphyr::from_str_with_options(&self.text, as_long_as_it_is()).map_err(|error| {
+        serde_saphyr::from_str_with_options(&self.text, options()).map_err(|error| {
             let position = error.location().map(|at| (at.line(), at.column()));
             ConfigError {
                 file: self.path.clone(),
@@ -100,11 +100,13 @@ impl ConfigError {
     }
 }
 
-/// A plugin's configuration may hold a hundred thousand rules. What could grow beyond the text itself, aliases and
+/// How files are read. A plugin's configuration may hold a hundred thousand rules. What could grow beyond the text itself, aliases and
 /// anchors, stays bounded as the parser bounds it.
-fn as_long_as_it_is() -> Options {
+fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },
+        // In the configuration of a plugin `yes` is a text, as it is to Envoy.
+        strict_booleans: true,
     }
 }
 
