@@ -1,5 +1,7 @@
 //! Which claims of an issuer's tokens say who somebody is: written out, or by the name of a product whose tokens are known.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -77,18 +79,20 @@ impl ClaimPath {
         }
     }
 
-    /// The same, but a `*` between dots stands for every member: `resource_access.*.roles`.
+    /// The same, but a `*` between dots stands for every member, by their names: `resource_access.*.roles`.
     pub fn find_all<'c>(&self, claims: &'c Map<String, Value>) -> Vec<&'c Value> {
         let Self::Text(name) = self else {
             return self.find(claims).into_iter().collect();
         };
         match name.split_once(".*.") {
-            Some((outer, inner)) if !claims.contains_key(name) => by_name(claims, outer)
-                .and_then(Value::as_object)
-                .into_iter()
-                .flat_map(Map::values)
-                .filter_map(|member| by_name(member.as_object()?, inner))
-                .collect(),
+            Some((outer, inner)) if !claims.contains_key(name) => {
+                let members = by_name(claims, outer).and_then(Value::as_object).into_iter().flatten();
+                let sorted: BTreeMap<_, _> = members.collect();
+                sorted
+                    .into_values()
+                    .filter_map(|member| by_name(member.as_object()?, inner))
+                    .collect()
+            }
             _ => by_name(claims, name).into_iter().collect(),
         }
     }

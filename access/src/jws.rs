@@ -49,7 +49,7 @@ pub enum NoKey {
 /// The payload of a token whose signature was verified: a claims set that its issuer wrote.
 #[derive(Debug)]
 pub struct Verified<'t> {
-    /// The claims (RFC 7519 section 4), in the order they were written.
+    /// The claims (RFC 7519 section 4).
     pub claims: &'t Map<String, Value>,
 }
 

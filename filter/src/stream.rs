@@ -254,9 +254,11 @@ fn prepare(gate: &Gate, request: &Request<'_>, allowed: &Allowed) {
     if let Some(target) = &rewritten {
         let _ = hostcalls::set_map_value(map, ":path", Some(target));
     }
+    // None of them is there any more: those that came are among the spoofed. To add is the cheaper call where a host would
+    // look for what it replaces.
     if let Some(caller) = &allowed.caller {
         for (name, value) in caller.headers(&gate.policy.config().forward) {
-            let _ = hostcalls::set_map_value(map, name, Some(value));
+            let _ = hostcalls::add_map_value(map, name, value);
         }
     }
 }
