@@ -71,10 +71,17 @@ fn a_plugin_may_lengthen_bodies_of_known_length() {
     for _ in 0..3 {
         let answer = client.post("/", "hello");
         assert_eq!((answer.status(), answer.text().as_str()), (200, "ok!"));
-        assert_eq!(answer.field("content-length"), None);
+        assert_eq!(answer.field("content-length"), Some("3"));
         assert_eq!(upstream.last().text(), "hello!");
-        assert_eq!(upstream.last().field("content-length"), None);
+        assert_eq!(upstream.last().field("content-length"), Some("6"));
     }
+    // What is not there at once goes on in chunks.
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    client.send("llo");
+    assert_eq!(client.receive().text(), "ok!");
+    assert_eq!(upstream.last().text(), "hello!");
+    assert_eq!(upstream.last().field("content-length"), None);
     // Without a body there is no body callback.
     assert_eq!(client.get("/").text(), "ok!");
     assert_eq!(upstream.last().text(), "");

@@ -25,6 +25,8 @@ pub struct FilteredBody<B> {
     with_data: bool,
     /// What the plugins are busy with.
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
+    /// What [`Self::ahead`] has read and nobody has asked for yet.
+    ahead: Option<Option<Result<Frame<Bytes>, BodyError>>>,
     /// Trailers that the plugins let pass, to be sent after the data that they let go at the same time.
     trailers: Option<HeaderMap>,
     /// Some of the body was read while a plugin paused at the head.
@@ -77,6 +79,7 @@ impl<B> FilteredBody<B> {
             watch: watch.clone(),
             with_data,
             step: None,
+            ahead: None,
             trailers: None,
             early: false,
             read_trailers: None,
@@ -90,6 +93,26 @@ impl<B> FilteredBody<B> {
         self.early = early;
         self.read_trailers = trailers;
         self
+    }
+
+    /// The whole body, if it is there and the plugins let it pass at once, as is the case with most: then the next hop can be
+    /// told its length, as without plugins. What has passed otherwise comes first when the body is read.
+    pub(super) fn whole(&mut self, cx: &mut Context<'_>) -> Option<Bytes>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        BodyError: From<B::Error>,
+    {
+        let Poll::Ready(frame) = Pin::new(&mut *self).poll_frame(cx) else {
+            return None;
+        };
+        match frame {
+            None => Some(Bytes::new()),
+            Some(Ok(frame)) if self.is_end_stream() && frame.is_data() => frame.into_data().ok(),
+            frame => {
+                self.ahead = Some(frame);
+                None
+            }
+        }
     }
 
     fn early(&mut self) {
@@ -185,6 +208,9 @@ where
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(ahead);
+        }
         loop {
             if let Some(step) = &mut self.step {
                 let step = ready!(step.as_mut().poll(cx));
@@ -250,6 +276,6 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended && self.step.is_none() && self.trailers.is_none()
+        self.ended && self.step.is_none() && self.ahead.is_none() && self.trailers.is_none()
     }
 }
