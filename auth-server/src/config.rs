@@ -1,5 +1,7 @@
 //! `auth.yaml`: read once, typed, unknown keys refused; an error names file, line and key.
 
+pub(crate) mod misread;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -229,18 +231,14 @@ impl Config {
             )
         })?;
         let place = |at: Location| format!(":{}:{}", at.line(), at.column());
-        let misread = |error: serde_saphyr::Error, is: &str| {
-            let message = error.without_snippet().render().replace('\n', " ");
-            let Some(at) = error.location() else {
-                return refuse(String::new(), format!("{is}{message}"));
-            };
-            let message = message.trim_end_matches(&format!(" at line {}, column {}", at.line(), at.column()));
-            let key = key_of(&text, at.line(), at.column()).map(|key| format!("{key}: "));
-            refuse(place(at), format!("{}{is}{message}", key.unwrap_or_default()))
+        let misread = |error: serde_saphyr::Error| {
+            let at = error.location().map(place).unwrap_or_default();
+            refuse(at, misread::told(&text, &error))
         };
         // First as any YAML: read as a configuration, a wrong bracket looks like a wrong value of some key before it.
-        serde_saphyr::from_str::<IgnoredAny>(&text).map_err(|error| misread(error, "not YAML: "))?;
-        let mut config: Self = serde_saphyr::from_str(&text).map_err(|error| misread(error, ""))?;
+        serde_saphyr::from_str::<IgnoredAny>(&text).map_err(misread)?;
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let mut config: Self = serde_saphyr::from_str_with_options(&text, options).map_err(misread)?;
         config.check().map_err(|(at, message)| refuse(place(at), message))?;
         if let Some(path) = config.database.value.strip_prefix("sqlite:") {
             let folder = file.parent().unwrap_or(Path::new(""));
@@ -306,57 +304,6 @@ pub struct ConfigError {
     message: String,
 }
 
-/// The key whose value, or part of whose value, begins at a place. The parser says where a wrong value stands; people
-/// look for its name. Lines and columns count from 1. `None`: at the top, or written in a way that needs a parser.
-fn key_of(text: &str, line: u64, column: u64) -> Option<&str> {
-    let line = usize::try_from(line).ok()?.checked_sub(1)?;
-    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-    let (value, _) = text
-        .get(start..)?
-        .char_indices()
-        .nth(usize::try_from(column).ok()?.checked_sub(1)?)?;
-    let mut before = text[..start + value].trim_end_matches([' ', '"', '\'']);
-    if before.ends_with(['\n', '-']) {
-        return key_of_block(text, start);
-    }
-    while before.ends_with(['[', '{', ',']) {
-        before = before[..enclosing_bracket(before)?].trim_end();
-    }
-    last_word(before.strip_suffix(':')?)
-}
-
-/// The key under which the line that begins at a place is indented.
-fn key_of_block(text: &str, start: usize) -> Option<&str> {
-    let indent_of = |line: &str| line.find(|c| c != ' ');
-    let indent = indent_of(&text[start..])?;
-    // Items of a list may stand as far left as its key.
-    let widest = indent + usize::from(text[start + indent..].starts_with('-'));
-    let above = text[..start].lines().rev();
-    let mut keys = above.filter(|line| !line.trim_start().starts_with(['-', '#']));
-    let parent = keys.find(|line| line.trim_end().ends_with(':') && indent_of(line).is_some_and(|own| own < widest))?;
-    last_word(parent.trim_end().strip_suffix(':')?)
-}
-
-/// Where the bracket stands that is open at the end of a text.
-fn enclosing_bracket(text: &str) -> Option<usize> {
-    let mut closed = 0;
-    for (index, c) in text.char_indices().rev() {
-        match c {
-            ']' | '}' => closed += 1,
-            '[' | '{' if closed == 0 => return Some(index),
-            '[' | '{' => closed -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn last_word(text: &str) -> Option<&str> {
-    text.rsplit([' ', '{', '[', ',', '\n'])
-        .next()
-        .filter(|key| !key.is_empty())
-}
-
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse()
@@ -373,32 +320,4 @@ fn services() -> String {
 
 fn five_seconds() -> Duration {
     Duration::from_secs(5)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_of_a_value_is_the_word_before_it() {
-        let text = "listen: here\nfeed: { credentials: [ \"gateway\", \"b\" ], wait: 5 }";
-        assert_eq!(key_of(text, 1, 9), Some("listen"));
-        assert_eq!(key_of(text, 2, 24), Some("credentials"));
-        assert_eq!(key_of(text, 2, 35), Some("credentials"));
-        assert_eq!(key_of(text, 2, 48), Some("wait"));
-        assert_eq!(key_of(text, 1, 1), None);
-        assert_eq!(key_of(text, 9, 1), None);
-    }
-
-    #[test]
-    fn the_key_of_an_item_is_that_of_its_list() {
-        let text = "feed:\n  credentials:\n    - \"a:b\"\n    - \"bad\"\n  wai: 5\nmounts:\n- profile: x\n  path: y\n";
-        assert_eq!(key_of(text, 4, 7), Some("credentials"));
-        assert_eq!(key_of(text, 5, 3), Some("feed"));
-        assert_eq!(key_of(text, 7, 3), Some("mounts"));
-        assert_eq!(key_of(text, 7, 12), Some("profile"));
-        let text = "mounts: [ { profile: x, path: y }, { profile: x, pat: y } ]";
-        assert_eq!(key_of(text, 1, 50), Some("mounts"));
-        assert_eq!(key_of(text, 1, 36), Some("mounts"));
-    }
 }

@@ -129,7 +129,9 @@ pub fn load(file: &Path) -> Result<Loaded, Error> {
         file: file.into(),
         cause,
     })?;
-    let config: Config = serde_saphyr::from_str(&text).map_err(|error| Error::invalid(file, &text, &error))?;
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let config: Config =
+        serde_saphyr::from_str_with_options(&text, options).map_err(|error| Error::invalid(file, &text, &error))?;
     let loaded = Loaded {
         config,
         file: file.into(),

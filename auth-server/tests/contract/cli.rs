@@ -122,6 +122,7 @@ fn a_wrong_configuration_names_file_line_and_key() {
     let file = folder.path().join("auth.yaml");
     let good = std::fs::read_to_string(&file).unwrap();
     let database = engine::location(folder.path());
+    let mut wrong = String::new();
     for (from, to, expected) in [
         ("compat: {}", "compat: { reuse: true }", "auth.yaml:6:"),
         ("compat: {}", "compat: { reuse: true }", "reuse"),
@@ -130,13 +131,13 @@ fn a_wrong_configuration_names_file_line_and_key() {
         (
             "profile: spring, path: /login",
             "profile: summer, path: /login",
-            "profile: unknown variant",
+            "auth.yaml:5:22: profile: `summer` is none of spring, tkey, uaa, principal; write one of them",
         ),
         ("path: /login", "path: login", "auth.yaml:5:36: mounts[0].path: `login`"),
         (
             "path: /login",
             "pth: /login",
-            "auth.yaml:5:30: mounts: unknown field `pth`",
+            "auth.yaml:5:30: mounts: there is no key `pth`; possible are profile, path, danger_open_check_token, secure_cookies",
         ),
         ("path: /login", "path: /", "auth.yaml:5:66: mounts[1].path: `/` is"),
         (
@@ -156,6 +157,63 @@ fn a_wrong_configuration_names_file_line_and_key() {
             "auth.yaml:7:7: credentials: write user:password",
         ),
         ("compat: {}", ": [", "not YAML: "),
+        ("compat: {}", "compat: { a", "not YAML: "),
+        (
+            "compat: {}",
+            "compat: [ a ]",
+            "auth.yaml:6:9: compat: write keys below it, as in `key: value`",
+        ),
+        (
+            "compat: {}",
+            "compat: x",
+            "auth.yaml:6:9: compat: write keys below it, as in `key: value`",
+        ),
+        (
+            "compat: {}",
+            "compat: { reuse_refresh_token: \"yes\" }",
+            "auth.yaml:6:32: reuse_refresh_token: write true or false",
+        ),
+        (
+            "compat: {}",
+            "compat: { spring_oauth: 9 }",
+            "auth.yaml:6:25: spring_oauth: `9` is none of 2.0.7, 2.0.13, 2.3, 2.5; write one of them",
+        ),
+        (
+            "compat: {}",
+            "compat: {}\ncompat: {}",
+            "auth.yaml:7:1: the key `compat` is there twice; remove one",
+        ),
+        (
+            "compat: {}",
+            "compat: *nothing",
+            "auth.yaml:6:9: compat: it refers to an anchor that is not there",
+        ),
+        (
+            "compat: {}",
+            "issuer: [ a ]",
+            "auth.yaml:6:9: issuer: write a single value, not a list or keys",
+        ),
+        (
+            "compat: {}",
+            "issuer:",
+            "auth.yaml:6:7: issuer: there is no value; write one",
+        ),
+        (
+            "compat: {}",
+            "...\n---\nlisten: x",
+            "there are several documents in it; leave one",
+        ),
+        (
+            "[ \"gateway:secret\" ]",
+            "gateway:secret",
+            "auth.yaml:4:22: credentials: write a list, as in `[ a, b ]`",
+        ),
+        (
+            "feed: { credentials: [ \"gateway:secret\" ] }",
+            "feed: {}",
+            "auth.yaml:4:7: feed: the key `credentials` is missing; add it",
+        ),
+        ("listen: 127.0.0.1:0", "", "the key `listen` is missing; add it"),
         (
             "compat: {}",
             "cors: { origins: [ \"https://a.example.com\", \"https://b.example.com/\" ] }",
@@ -174,11 +232,11 @@ fn a_wrong_configuration_names_file_line_and_key() {
     ] {
         std::fs::write(&file, good.replace(from, to)).unwrap();
         let error = failure(&folder, &["check"]);
-        assert!(
-            error.contains("auth.yaml") && error.contains(expected),
-            "{expected} in {error}"
-        );
+        if !error.contains("auth.yaml") || !error.contains(expected) {
+            wrong.push_str(&format!("{expected} in {error}"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
     std::fs::write(&file, good).unwrap();
     assert_eq!(success(&folder, &["check"]), "auth.yaml can be used\n");
     assert!(failure(&folder, &["check", "--config", "missing.yaml"]).contains("missing.yaml"));

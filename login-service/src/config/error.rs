@@ -74,6 +74,7 @@ fn message(error: &serde_saphyr::Error, line: &str) -> String {
                 "this is not YAML: {msg}; check indentation, quotes and brackets, and quote a value with `: ` in it"
             )
         }
+        Yaml::InvalidBooleanStrict { .. } => "write true or false".into(),
         Yaml::SerdeMissingField { field, .. } => format!("the key `{field}` is missing"),
         Yaml::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` is there twice; remove one"),
         other => UserMessageFormatter.format_message(other).into_owned(),

@@ -58,6 +58,11 @@ fn configuration_errors_are_one_line_with_file_line_and_key() {
             "u16",
         ),
         (
+            format!("{good}danger_open_reserved: \"yes\"\n"),
+            "error: login.yaml:4:23: danger_open_reserved: write true or false",
+            "",
+        ),
+        (
             format!("{good}password_checks:\n  queu: 1\n"),
             "error: login.yaml:5:3: password_checks: ",
             "queu",

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
 
 use super::Finding;
+use crate::config::misread;
 
 /// What the filter's settings in a host's configuration open.
 pub fn of_gateway(file: &Path) -> anyhow::Result<Vec<Finding>> {
@@ -46,10 +47,13 @@ pub fn of_login_service(file: &Path) -> anyhow::Result<Vec<Finding>> {
 fn read(file: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     serde_saphyr::from_str(&text).map_err(|error| {
-        let error = error.to_string();
-        // The rest shows the lines around, in which a password may stand.
-        let first = error.lines().next().unwrap_or_default();
-        anyhow::anyhow!("{}: {first}", file.display())
+        let at = error.location().map(|at| format!(":{}:{}", at.line(), at.column()));
+        anyhow::anyhow!(
+            "{}{}: {}",
+            file.display(),
+            at.unwrap_or_default(),
+            misread::told(&text, &error)
+        )
     })
 }
 
