@@ -7,12 +7,14 @@ pub mod uaa;
 
 use std::str::FromStr;
 
-use axum::response::Response;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use postern_access::claim_names::ClaimNames;
 use postern_access::config::{Expiry, Issuer};
 use postern_access::key_source::Jwks;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::config::{Compat, EntryPoint, SpringOauth, TokenStore};
@@ -244,4 +246,21 @@ impl FromStr for Profile {
                 format!("unknown profile `{name}`; known are: {}", known.join(", "))
             })
     }
+}
+
+/// A JSON answer that no cache keeps, as the servlets wrote it, with a header of the profile beside it.
+fn json_beside(beside: (HeaderName, HeaderValue), status: StatusCode, body: &impl Serialize) -> Response {
+    let Ok(body) = serde_json::to_vec(body) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(beside.0, beside.1);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json;charset=UTF-8"),
+    );
+    response
 }

@@ -3,11 +3,10 @@
 use postern_e2e::{
     client::{Request, Response},
     host::{Host, filter_plugin},
-    servers::{Servers, folder},
+    servers::Servers,
     upstream::EchoUpstream,
     visit::{Visit, compare_hosts, on_each_host, password_grant, tokens},
 };
-use xtask::stack::{ServerPorts, Stack};
 
 use crate::calls::{assert_forbidden, assert_invalid_token};
 
@@ -136,15 +135,7 @@ fn what_a_service_says_itself_does_not_count_beside_the_host() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
         let upstream = EchoUpstream::start();
-        let ports = ServerPorts {
-            service: upstream.port,
-            ..servers.stack.ports
-        };
-        let stack = Stack {
-            folder: folder("cors"),
-            ports,
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("cors", upstream.port);
         let public = serde_json::json!(["/demo/open"]);
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("public", public)]));
         let visit = Visit::new(servers, &host);

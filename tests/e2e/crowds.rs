@@ -13,12 +13,12 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use postern_e2e::{
     client::{Request, at_once},
     host::Host,
-    servers::{Servers, folder},
+    servers::Servers,
     upstream::EchoUpstream,
     visit::Visit,
 };
 use serde_json::json;
-use xtask::stack::{HostKind, Stack};
+use xtask::stack::HostKind;
 
 use crate::dpop::now;
 
@@ -108,10 +108,7 @@ fn call(token: &str) -> Request {
 
 fn start(kind: HostKind, upstream: &EchoUpstream) -> Host {
     let servers = Servers::shared();
-    let stack = Stack {
-        folder: folder("crowds"),
-        ..servers.stack.clone()
-    };
+    let stack = servers.for_host("crowds");
     let server = json!({ "cluster": "servers", "authority": "servers" });
     let clusters = [("up", upstream.port), ("servers", start_servers())];
     let configuration = json!({ "auth_server": server, "login_service": server, "unmatched": "authenticated" });

@@ -9,13 +9,12 @@ use postern_access::{
 use postern_e2e::{
     client::{Request, Response},
     host::{Host, filter_plugin},
-    servers::{Servers, folder},
+    servers::Servers,
     upstream::EchoUpstream,
     visit::Visit,
 };
 use serde_json::{Value, json};
 use table::Verdict;
-use xtask::stack::{ServerPorts, Stack};
 
 use crate::dpop::now;
 
@@ -51,14 +50,7 @@ fn forged_tokens_are_refused_by_both_hosts() {
     assert!(rows.len() > 500, "{} tokens", rows.len());
     for kind in postern_e2e::host::kinds() {
         let (servers, upstream) = (Servers::shared(), EchoUpstream::start());
-        let stack = Stack {
-            folder: folder("forged"),
-            ports: ServerPorts {
-                service: upstream.port,
-                ..servers.stack.ports
-            },
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("forged", upstream.port);
         let mut configuration = table::configuration();
         configuration["rules"] = json!([]);
         configuration["public"] = json!([]);

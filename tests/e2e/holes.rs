@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use postern_e2e::{
     client::Request,
     host::{Host, filter_plugin},
-    servers::{Servers, folder},
+    servers::Servers,
     visit::{Visit, compare_hosts, on_each_host},
 };
 use xtask::stack::Stack;
@@ -45,10 +45,7 @@ fn b1_query_token_is_not_read() {
 fn b1_query_token_where_switched_on_passes_the_same_check() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
-        let stack = Stack {
-            folder: folder("query-token"),
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host("query-token");
         let token = serde_json::json!({ "header": "authorization", "query": "access_token" });
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("token", token)]));
         let visit = Visit::new(servers, &host);

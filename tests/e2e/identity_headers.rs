@@ -3,12 +3,11 @@
 use postern_e2e::{
     client::Request,
     host::{Host, filter_plugin},
-    servers::{Servers, folder},
+    servers::Servers,
     token,
     upstream::EchoUpstream,
     visit::{Visit, compare_hosts, on_each_host},
 };
-use xtask::stack::{ServerPorts, Stack};
 
 /// Spellings of identity headers that a client might try: some upstreams take `_` for `-`.
 const SPOOFED: &[(&str, &str)] = &[
@@ -58,15 +57,7 @@ fn no_spelling_of_an_identity_header_reaches_the_upstream() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
         let upstream = EchoUpstream::start();
-        let ports = ServerPorts {
-            service: upstream.port,
-            ..servers.stack.ports
-        };
-        let stack = Stack {
-            folder: folder("identity-headers"),
-            ports,
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("identity-headers", upstream.port);
         let public = serde_json::json!(["/login/**", "/demo/open"]);
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("public", public)]));
         let visit = Visit::new(servers, &host);

@@ -17,10 +17,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn start(name: &str, kind: HostKind, changes: &[(&str, Value)]) -> (&'static Servers, Stack, Host) {
     let servers = Servers::shared();
-    let stack = Stack {
-        folder: folder(name),
-        ..servers.stack.clone()
-    };
+    let stack = servers.for_host(name);
     let host = Host::start(&stack, kind, &filter_plugin(&stack, changes));
     (servers, stack, host)
 }
@@ -270,14 +267,7 @@ fn the_debug_header_needs_the_secret_and_never_goes_on() {
         const SECRET: &str = "a-secret-of-operators";
         let servers = Servers::shared();
         let upstream = EchoUpstream::start();
-        let stack = Stack {
-            folder: folder("debug"),
-            ports: ServerPorts {
-                service: upstream.port,
-                ..servers.stack.ports
-            },
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("debug", upstream.port);
         let changes = [
             ("debug", json!({ "header": HEADER, "secret": SECRET })),
             (

@@ -6,12 +6,11 @@ use postern_e2e::{
     client::{Request, at_once},
     host::{Host, filter_plugin},
     issuer::{FakeIssuer, ISSUER, KEYS},
-    servers::{Servers, folder},
+    servers::Servers,
     upstream::EchoUpstream,
     visit::{Visit, compare_hosts},
 };
 use serde_json::{Value, json};
-use xtask::stack::{ServerPorts, Stack};
 
 use crate::{dpop::now, issuers::start};
 
@@ -113,14 +112,7 @@ fn the_auth_server_signs_its_answers_for_the_services() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
         let upstream = EchoUpstream::start();
-        let stack = Stack {
-            folder: folder("phantom"),
-            ports: ServerPorts {
-                service: upstream.port,
-                ..servers.stack.ports
-            },
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("phantom", upstream.port);
         let forward = json!({ "authorization": "jwt" });
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("forward", forward)]));
         let visit = Visit::new(servers, &host);

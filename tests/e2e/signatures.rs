@@ -6,7 +6,7 @@ use postern_e2e::{
     client::Request,
     foreign_issuer::{forge, jwks, sign},
     host::{Host, filter_plugin},
-    servers::{Servers, folder},
+    servers::Servers,
     visit::{Visit, compare_hosts},
 };
 use serde_json::json;
@@ -29,10 +29,7 @@ fn good_ones_pass_and_forged_ones_do_not() {
     });
     compare_hosts(|kind| {
         let servers = Servers::shared();
-        let stack = Stack {
-            folder: folder("signatures"),
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host("signatures");
         let issuers = json!([{ "issuer": issuer, "jwks": { "inline": jwks(&ALGORITHMS) } }]);
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[("issuers", issuers)]));
         let visit = Visit::new(servers, &host);

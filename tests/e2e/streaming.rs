@@ -3,11 +3,10 @@
 use postern_e2e::{
     client::Request,
     host::{Host, filter_plugin},
-    servers::{Servers, folder},
+    servers::Servers,
     upstream::EchoUpstream,
     visit::{Visit, compare_hosts},
 };
-use xtask::stack::{ServerPorts, Stack};
 
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 1024;
@@ -17,15 +16,7 @@ fn a_large_body_streams_both_ways() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
         let upstream = EchoUpstream::start();
-        let ports = ServerPorts {
-            service: upstream.port,
-            ..servers.stack.ports
-        };
-        let stack = Stack {
-            folder: folder("streaming"),
-            ports,
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("streaming", upstream.port);
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[]));
         let visit = Visit::new(servers, &host);
         let token = visit.log_in(&visit.user("streaming", &[])).access;
@@ -56,15 +47,7 @@ fn a_refused_request_never_reaches_the_upstream() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
         let upstream = EchoUpstream::start();
-        let ports = ServerPorts {
-            service: upstream.port,
-            ..servers.stack.ports
-        };
-        let stack = Stack {
-            folder: folder("refused"),
-            ports,
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host_before("refused", upstream.port);
         let host = Host::start(&stack, kind, &filter_plugin(&stack, &[]));
         let visit = Visit::new(servers, &host);
         let response = visit.send(&Request::new("POST", "/demo/echo").body(vec![b'x'; 100_000]));

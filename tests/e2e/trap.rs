@@ -5,19 +5,16 @@ use std::{fs, time::Duration};
 use postern_e2e::{
     client::Request,
     host::Host,
-    servers::{Servers, folder},
+    servers::Servers,
     visit::{Visit, compare_hosts},
 };
-use xtask::stack::{Plugin, Stack};
+use xtask::stack::Plugin;
 
 #[test]
 fn a_trap_fails_closed_and_only_once() {
     compare_hosts(|kind| {
         let servers = Servers::shared();
-        let stack = Stack {
-            folder: folder("trap"),
-            ..servers.stack.clone()
-        };
+        let stack = servers.for_host("trap");
         let wasm = stack.folder.join("trap.wasm");
         let guest = wat::parse_str(include_str!("../guests/trap.wat")).expect("the guest is good WAT");
         fs::write(&wasm, guest).expect("the folder can be written");

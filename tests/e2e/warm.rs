@@ -6,12 +6,12 @@ use postern_e2e::{
     client::Request,
     host::Host,
     issuer::{FakeIssuer, ISSUER, KEYS},
-    servers::{Servers, folder},
+    servers::Servers,
     upstream::EchoUpstream,
     visit::Visit,
 };
 use serde_json::json;
-use xtask::stack::{HostKind, Stack};
+use xtask::stack::HostKind;
 
 /// So many requests are counted: of every sixteenth, the filter takes the time of its decision.
 const REQUESTS: u64 = 160;
@@ -45,10 +45,7 @@ fn counted(host: &Host) -> BTreeMap<String, [u64; 2]> {
 fn a_known_token_costs_two_entries_and_few_host_calls() {
     let (provider, upstream) = (FakeIssuer::start(), EchoUpstream::start());
     let servers = Servers::shared();
-    let stack = Stack {
-        folder: folder("warm"),
-        ..servers.stack.clone()
-    };
+    let stack = servers.for_host("warm");
     let configuration = json!({
         "issuers": [ { "issuer": ISSUER, "jwks": { "cluster": "id", "uri": format!("{ISSUER}/keys") } } ],
         "rules": [ { "path": "/orders/**", "any_authority": ["clerk"] } ],

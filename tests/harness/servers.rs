@@ -65,6 +65,21 @@ impl Servers {
         servers
     }
 
+    /// These servers for a host with a folder of its own.
+    pub fn for_host(&self, name: &str) -> Stack {
+        Stack {
+            folder: folder(name),
+            ..self.stack.clone()
+        }
+    }
+
+    /// The same, with another service behind the host than the demo's.
+    pub fn for_host_before(&self, name: &str, service: u16) -> Stack {
+        let mut stack = self.for_host(name);
+        stack.ports.service = service;
+        stack
+    }
+
     /// Starts the login service.
     pub fn start_login(&self) {
         let login = self.stack.start_login().unwrap_or_else(|error| panic!("{error:#}"));

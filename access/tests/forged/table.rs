@@ -2,6 +2,9 @@
 //!
 //! What is good is good now, so that a host can be shown it too: it has a clock of its own.
 
+#[path = "keys.rs"]
+mod keys;
+
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +15,9 @@ use postern_access::claims::ClaimsError;
 use postern_access::jws::JwsError;
 use postern_access::policy::TokenError;
 use serde_json::{Value, json};
+
+pub use keys::jwk;
+use keys::{ED25519_X, P256_X, P256_Y, RSA_N, key};
 
 /// What is to become of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +124,6 @@ fn good_claims() -> &'static str {
 }
 
 const ISSUER: &str = "https://id.example";
-const SECRET: [u8; 64] = [0x5a; 64];
 
 pub const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::HS256,
@@ -136,16 +141,6 @@ pub const ALGORITHMS: [Algorithm; 12] = [
 ];
 
 // Made for this test; they open nothing.
-const RSA_PRIVATE: &str = "MIIEowIBAAKCAQEAwvyA87VmJFCj4v3bnUGmnsk2kyy241wCA5LJEj-9UYLdXNriCO2Sqp1zYpzFRqpyWl0NIufmV_sqN9U_qjgG0W--k0Ih1YOEK3a-uRxUaguQaB4Ct14VLSG0vg2SwLIE5tvruj2aYxQxf6R69RoVHhSTottp4ihO3kz4GoYSm4hz9d6toPR8mWFZRpNYaOMnR6kveLljLaAYo4M48PTieIgaLaWV6knNQJgIIm0dcLbwo4KHaRGuIYxGnqmu2Pr3pHYARl82Wniq_n04wYNwPOu7TJlT8LWRDZ46NwpJoY2rgZWDOpd4MwBcNTqMq4BxrvpXeH-GqaMYpNN9nMXVJwIDAQABAoIBAD-FTuUWBU5zTtCV7sOOLZ-w4SyU9oee47ESUpq1VRGG1mJ3lAdgjdUzMfHALKxWvqYdhjgG4A1tb1V9DR6A3gfApY8HjkombBpUttFLH1zko4inri7aYX-waVc4yMQpulsS7fpgMzlvzKhOhxfuBU8lWOtHG3lntDnLTVAmuU0dVwEVAY-E1zh9FL9-5_BYlJ-UVgxcgeIke_2oV5ARIq0vpnbyzoki41Xk6JLI09q5Qyd-R37vl0ugSZi_CZfdDxJ9jUYdCdERF6rXdQWLoG1FvkSysjKcL4vuPozunQe41JqFWKuMa25bb0vR9h6JvdVvtSOJkfqgJFvr4pja4oECgYEA7Z3RNzluZtSwICN6rRNcg2PL4Q1idaozfSVcnPvbElJRkMHEGjgXM5nA7xkR3V-8EnukY5TMjB2SPmErxSmeE7VLqASbUxFxHRcOiubk97MAOWh2VFRdcssJOzK6THo0yhGkZYlr04rpjgLMMNFS4e7D-34tZF3bpjlNG_yyTaECgYEA0hJc550X1ZQaRTFYaxLBgKjiDx_XAj_XM9gTmfZKoUk4xXB4Trtdi4RyuwiexhpeAf-obx2jwpp89IoITfzi7zX5f2wcw2OQ3LsyiSaPVslM5ptwHIpaidaxXDfJSVy1CWXYqjAEr5UudIQYoGJ9OQtgCCX7co8X0gIyP7T4XccCgYBDP8saihKI3-EI94GcwkIInZHyG8ul6Ymw_YX8l_skcE_NXEmX8g_-9qD4CmxX7uRXhs67sD1D2oqtROsSXfjzMvg6kTM0i1csGH5xKW_b-rkxhjMXItlfx77RFkZLprqSBfQ1GHN_52y6WGhZ2KRQdTbaUpeeNEIaBVWheh8sgQKBgQCd2xyjEyIY5TzEZ-s4MpTjuIR-tv9beludYq6AEFpOTnZxry1IhHUr5PBN6ZFd7excdh-8t7oZ_vsMyzioWfKxrI56mOQYUxZFOAomk6o8nfHCjGU3nSOh1onacTU5goerszOX15N92Y1aEvVqd_f_SLP2C4yirjJJJktaIgRMewKBgH1eoNzXY19D_z8j1xZf-9TrGD_VDb6jL7OyQjG45vChRv8H9bi-y1xWMVvHgB9fMuZQFGUGj1zfpZ9MrbwExymdjg9-5JBFtKGrnGt11nKdlTmqVpilbQSOWrRtIFQTeGlXu_jv7NO0IKcnL6r0tk8pBp_ee3b_i6ArbKKulSwh";
-const RSA_N: &str = "wvyA87VmJFCj4v3bnUGmnsk2kyy241wCA5LJEj-9UYLdXNriCO2Sqp1zYpzFRqpyWl0NIufmV_sqN9U_qjgG0W--k0Ih1YOEK3a-uRxUaguQaB4Ct14VLSG0vg2SwLIE5tvruj2aYxQxf6R69RoVHhSTottp4ihO3kz4GoYSm4hz9d6toPR8mWFZRpNYaOMnR6kveLljLaAYo4M48PTieIgaLaWV6knNQJgIIm0dcLbwo4KHaRGuIYxGnqmu2Pr3pHYARl82Wniq_n04wYNwPOu7TJlT8LWRDZ46NwpJoY2rgZWDOpd4MwBcNTqMq4BxrvpXeH-GqaMYpNN9nMXVJw";
-const P256_PRIVATE: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgI3lRFS9ClLnFIBkJQzbF0MBoyLau_3iWXO5BXfAE3fKhRANCAATPRP7-ArGIfOCIyr71jzbHpg_xk53CmMyZdd7vtHGqoEQLoZh9XHrjsnTXUj0XCxUk9EwMOIpkKGsEuaGLlYmX";
-const P256_X: &str = "z0T-_gKxiHzgiMq-9Y82x6YP8ZOdwpjMmXXe77RxqqA";
-const P256_Y: &str = "RAuhmH1ceuOydNdSPRcLFST0TAw4imQoawS5oYuViZc";
-const P384_PRIVATE: &str = "MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDD2mBHuTc22MvsuOaDg9FdhzxyalH19i5MMIDDt4mCbrGAN3c0VF2El1YxJlRRpNduhZANiAASQ7yj5vKkF76QLcia79vgsRvNog0OUax0uHJR3RqsqWsTd_uEEVKa9JW4TsroSPwmWWufiLdtAxhFICT-ZegtGT6dE6sgYv6egU_Gxj4N50OWrvaVFSDB90ExO19qbyzI";
-const P384_X: &str = "kO8o-bypBe-kC3Imu_b4LEbzaINDlGsdLhyUd0arKlrE3f7hBFSmvSVuE7K6Ej8J";
-const P384_Y: &str = "llrn4i3bQMYRSAk_mXoLRk-nROrIGL-noFPxsY-DedDlq72lRUgwfdBMTtfam8sy";
-const ED25519_PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEIOvr9CIEa5iz-TU-Kbiz73DdrGjI4yuYwGPtOBw25kG1";
-const ED25519_X: &str = "K3GE232T9rMQINa9VkwwL_7-LoMfQ6tYWeSM_3FxlBw";
 const STRANGERS_RSA_PRIVATE: &str = "MIIEogIBAAKCAQEAxSWmyN-Mc9p-pKp3BPUNaYavIGmt1QCHpBzJOpNIReC8gQBmqCGHN-MGHdA2KLoPoCsPWZtu-HeHzvDHKeB_ltsybJ2gQsQwt4PaCL-v32EvOHoJoZnvo_CL2iIgyoYFfXl_1JSNS7oYKLZZowabzXRa-qLx2uZ5A138k-MpxGwVfxGxLAprZYfKpLWQqMWo5eJNMNKaBwm6kDUfeZ3UdVrT2G45AQxAV6qN6I7VrPAVP3GC1yG0di8c2ai1Q0cycxydW9Fbo0mPTe4Cq1ek9D5TdDBblzJklVE0VIu0FXiJE6vkYMhRXLwuxwU5WvA45Wh4FHWH1HMZtcbR9BeswQIDAQABAoIBABw7VRQE908L5gDcrGiYUxBeiiuhFpSfG82Dlcl-l-Xx1ey_SvQewQdeylxwmaDhbCVqpSsW2CBatacL0emMTZkj0Ke_Ntj40WUmS43fLWdWunVi_IgYzDl01AIryvhVkumyAX1GvKkwgA8sdc-jvaIBXJnxxaKsSH4T8nyXFj8bXqsURZMs_rGZjNxMJTTMWqIqnOdXt10CVUoU62uFHuYUtoHUTQU-yTHf8PlEfsX-Dt7eXpxh2EXhOwMkrxb5nbjWFyj5uiRGWvBCM7LqDi69gVuYQEKkGauLBT4MRnJKOtmqrirzE7AsO9X7IEl0Z35l0vsT9MEiRDpkCQStrTECgYEA9aoV5GVrbsCOEWLK3woLm-tMRjgIwGXVrNoX5Zkz7WcUTLJwpwLkmqmu5jncase-JnYBqL5vL2Dpxl7cnwsf79Y9fETeq4ZDRnRXBJn5QGJ60FsVgGnZfEm27inW5A7qeTreu2YosnRd8Vr4HO0yCdogkirg7Yub3KMT2C_DWz0CgYEAzXEDT4hGuGE2GoiQxfF_uC-bXylTXUdb-tLw2-uxHOVsnl_FBymPC2ExZV1snPavP-mQN6NWONKQPrXxel1XOPG1v9Dm-5AmTXhsW9hPjRwD1HbeW8Q8qqhh0Lwp2OAaNdHwtQ82HvgVBtVz6bQumJYdcaF80jp3BUy9FaAH_9UCgYA6tma7Cl4tvwl1MEZKHg1-OzMkiRnWWcBCqnERp5bYg00_s1nnIHLgX_N0BJogTxKsAIIPAUxzZ1cX2O4jeLYuTOau_4q0Ncd4XC-74szGTYMKruopoaKf6MI2k3tPUB1L0f0Pjq_lTphxKYuo5iuSXTZxmJvfSgF7LuJ8RZYMBQKBgARQOyGQWuvEHr6v31pIl8XmOfzlgTqUJPo_M49qg21346_vktNzq-0xPThDneQtycAtxzlj1Iuc4Cpw54EKNKqdaJN-b1sYy7UUsjG7ePAdhncPh9ulYyCyKFuZl8dV7Tb0EXm7uAcubkKWeLiPb-sEO9oG6fgAAj-6PL4XfhOBAoGAPAeWb7m1oghZzuwCQlD6QbssI4pu6u5dKVrF3QiNJ1OcmnC8BWxZFWjGQUfwG-t-8ilbGtoAIAvnkb1h7Rqnvixzmv0d4kV7l4uWpWHD_eS3U67lHGljArzsHWLbwd26chOtfPKQrpUT3j6XUQc3-kpdRIsBTE__gcMG38vlaLg";
 const STRANGERS_P256_PRIVATE: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgW-nKe3GQS3pR4wctG8jpIr1ykIZUqHuFdgFbVmZX07mhRANCAAT45vwrW8z97WLYRha1erZRYWb5FwW6Xj7U1RiLRz2FXfHbsmTex2Lgrnic5ucqVmmsdPccveEtoXE3Oq7I99Vv";
 const STRANGERS_P384_PRIVATE: &str = "MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDCnb7_E4ELMmHlaWDAjhjwxKPuASAkTDCON2nAb61IFvd_Y-bLbxE2bVGVXrXC6SaWhZANiAARu453FECM5UN9BSXcLYVPZ8zConLemBWUytYxEb-NjXa5MHgBr36A0DxVNCFVty-0SlkPZFeiOJx51EjzFRoGtf0i7aY1oYamHiuE7oSPBMQ4QAAosysrttbhnyqaD4VA";
@@ -684,16 +679,6 @@ fn signed_by(key: &EncodingKey, algorithm: Algorithm, header: &str, claims: &[u8
     format!("{message}.{signature}")
 }
 
-fn key(algorithm: Algorithm) -> EncodingKey {
-    match &name(algorithm)[..2] {
-        "HS" => EncodingKey::from_secret(&SECRET),
-        "RS" | "PS" => EncodingKey::from_rsa_der(&decode(RSA_PRIVATE)),
-        "Ed" => EncodingKey::from_ed_der(&decode(ED25519_PRIVATE)),
-        _ if algorithm == Algorithm::ES256 => EncodingKey::from_ec_der(&decode(P256_PRIVATE)),
-        _ => EncodingKey::from_ec_der(&decode(P384_PRIVATE)),
-    }
-}
-
 /// Somebody else's key of the same kind.
 fn stranger(algorithm: Algorithm) -> EncodingKey {
     match &name(algorithm)[..2] {
@@ -703,22 +688,6 @@ fn stranger(algorithm: Algorithm) -> EncodingKey {
         _ if algorithm == Algorithm::ES256 => EncodingKey::from_ec_der(&decode(STRANGERS_P256_PRIVATE)),
         _ => EncodingKey::from_ec_der(&decode(STRANGERS_P384_PRIVATE)),
     }
-}
-
-pub fn jwk(algorithm: Algorithm) -> Value {
-    let name = name(algorithm);
-    let (kind, members) = match &name[..2] {
-        "HS" => ("oct", json!({ "k": URL_SAFE_NO_PAD.encode(SECRET) })),
-        "RS" | "PS" => ("RSA", json!({ "n": RSA_N, "e": "AQAB" })),
-        "Ed" => ("OKP", json!({ "crv": "Ed25519", "x": ED25519_X })),
-        _ if algorithm == Algorithm::ES256 => ("EC", json!({ "crv": "P-256", "x": P256_X, "y": P256_Y })),
-        _ => ("EC", json!({ "crv": "P-384", "x": P384_X, "y": P384_Y })),
-    };
-    let mut jwk = json!({ "kty": kind, "kid": name, "alg": name, "use": "sig" });
-    for (name, value) in members.as_object().unwrap() {
-        jwk[name] = value.clone();
-    }
-    jwk
 }
 
 fn encode(text: &str) -> String {

@@ -3,8 +3,7 @@
 pub mod claims;
 mod failures;
 
-use axum::body::Body;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -12,7 +11,7 @@ use crate::client_auth::Presented;
 use crate::credentials;
 use crate::error::Refusal;
 use crate::issue::Issued;
-use crate::profiles::Profile;
+use crate::profiles::{Profile, json_beside};
 use crate::servlet::Request;
 pub use failures::{refuse, refuse_as, told};
 
@@ -90,19 +89,7 @@ pub fn token_answer(profile: Profile, issued: &Issued, now_ms: i64) -> Response 
 
 /// A JSON answer with the headers that every answer of the profile has.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let Ok(body) = serde_json::to_vec(body) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json;charset=UTF-8"),
-    );
-    response
+    json_beside((header::PRAGMA, HeaderValue::from_static("no-cache")), status, body)
 }
 
 fn parse_scope(text: &str) -> Vec<String> {

@@ -7,9 +7,8 @@ mod shown;
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 
@@ -18,6 +17,7 @@ use crate::db::client::Client;
 use crate::error::Refusal;
 use crate::issue::Issued;
 use crate::pages::failure::{Failure, failure};
+use crate::profiles::json_beside;
 use crate::servlet::Request;
 pub use shown::{ShownClient, known_client, registered_redirect_uri};
 
@@ -103,19 +103,11 @@ pub fn times(issued_at_ms: i64, expires_at_ms: Option<i64>) -> (i64, Option<i64>
 
 /// A JSON answer. Unlike the original's, none may be kept by a cache: there are tokens in them.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let Ok(body) = serde_json::to_vec(body) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json;charset=UTF-8"),
-    );
-    response
+    json_beside(
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        status,
+        body,
+    )
 }
 
 /// The answer to a refused request.

@@ -88,10 +88,24 @@ impl fmt::Display for Answer {
 /// A subject, what it is divided by, and what the ratio is to be at most, where there is a goal.
 type Ratio = (&'static str, &'static str, Option<f64>);
 
+// What two comparisons ask.
+const OURS_HS256: Ratio = ("host-gateway + filter HS256", "host-gateway", Some(1.2));
+const OURS_RS256: Ratio = ("host-gateway + filter RS256", "host-gateway", Some(1.2));
+const ENVOY_HS256: Ratio = (
+    "Envoy + filter HS256",
+    "Envoy jwt_authn (cache) + RBAC HS256",
+    Some(1.0),
+);
+const ENVOY_RS256: Ratio = (
+    "Envoy + filter RS256",
+    "Envoy jwt_authn (cache) + RBAC RS256",
+    Some(0.85),
+);
+
 const GATEWAY: &[Ratio] = &[
     ("host-gateway", "Envoy", Some(0.45)),
-    ("host-gateway + filter HS256", "host-gateway", Some(1.2)),
-    ("host-gateway + filter RS256", "host-gateway", Some(1.2)),
+    OURS_HS256,
+    OURS_RS256,
     (
         "host-gateway + filter HS256",
         "Envoy jwt_authn (cache) + RBAC HS256",
@@ -102,29 +116,13 @@ const GATEWAY: &[Ratio] = &[
         "Envoy jwt_authn (cache) + RBAC RS256",
         Some(0.40),
     ),
-    (
-        "Envoy + filter HS256",
-        "Envoy jwt_authn (cache) + RBAC HS256",
-        Some(1.0),
-    ),
-    (
-        "Envoy + filter RS256",
-        "Envoy jwt_authn (cache) + RBAC RS256",
-        Some(0.85),
-    ),
+    ENVOY_HS256,
+    ENVOY_RS256,
 ];
 
 const FILTER: &[Ratio] = &[
-    (
-        "Envoy + filter HS256",
-        "Envoy jwt_authn (cache) + RBAC HS256",
-        Some(1.0),
-    ),
-    (
-        "Envoy + filter RS256",
-        "Envoy jwt_authn (cache) + RBAC RS256",
-        Some(0.85),
-    ),
+    ENVOY_HS256,
+    ENVOY_RS256,
     (
         "Envoy + filter ES256",
         "Envoy jwt_authn (cache) + RBAC ES256",
@@ -159,8 +157,8 @@ const FILTER: &[Ratio] = &[
         "Envoy jwt_authn + RBAC ES256 cold",
         Some(1.0),
     ),
-    ("host-gateway + filter HS256", "host-gateway", Some(1.2)),
-    ("host-gateway + filter RS256", "host-gateway", Some(1.2)),
+    OURS_HS256,
+    OURS_RS256,
     ("host-gateway + filter ES256", "host-gateway", Some(1.2)),
     ("host-gateway + filter EdDSA", "host-gateway", Some(1.2)),
     (
