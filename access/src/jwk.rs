@@ -110,6 +110,8 @@ pub struct Key {
     material: Box<[u8]>,
     /// How long its signatures are, in bytes; HMAC: as long as the hash.
     signature_len: usize,
+    /// Of an RSA key, big-endian, without zeros in front; else empty.
+    modulus: Box<[u8]>,
     verifiers: Vec<(Algorithm, Box<dyn JwtVerifier>)>,
     /// The JWK had `d` in it (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
     with_private_half: bool,
@@ -204,6 +206,7 @@ impl Key {
         check_purpose(text("use")?, jwk.get("key_ops"))?;
         let kind = text("kty")?.ok_or(JwkError::Member("kty"))?;
         let mut algorithms = algorithms(kind, text("crv")?, text("alg")?)?;
+        let mut modulus_of_rsa: Box<[u8]> = Box::default();
         let (key, material, signature_len) = match kind {
             "oct" => {
                 let secret = bytes("k")?;
@@ -215,6 +218,7 @@ impl Key {
                 let (modulus, exponent) = (significant(&modulus), significant(&exponent));
                 check_rsa(modulus, exponent)?;
                 let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
+                modulus_of_rsa = modulus.into();
                 (key, der::rsa_public_key(modulus, exponent), modulus.len())
             }
             "EC" => {
@@ -247,6 +251,7 @@ impl Key {
             id: text("kid")?.map(str::to_owned),
             material: material.into(),
             signature_len,
+            modulus: modulus_of_rsa,
             verifiers,
             with_private_half: jwk.contains_key("d"),
         })
@@ -292,6 +297,12 @@ impl Key {
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => algorithm.least_secret(),
             _ => self.signature_len,
         }
+    }
+
+    /// Whether the number that a signature of RSA is, of the right length, is smaller than the key's modulus (RFC 8017
+    /// section 5.2.2): not every library asks, and a larger one would be the same signature written in another way.
+    pub(crate) fn is_in_range(&self, signature: &[u8]) -> bool {
+        self.modulus.is_empty() || *signature < *self.modulus
     }
 
     /// Whether this signature over this message was made with the key's other half, found out by the code of this crate.

@@ -46,7 +46,9 @@ impl Verifier {
 
     /// Whether this signature over this message was made with the key's other half.
     pub fn verifies(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        if !key.fits(algorithm) || signature.len() != key.signature_len(algorithm) || !may_verify(algorithm, signature)
+        if !key.fits(algorithm)
+            || signature.len() != key.signature_len(algorithm)
+            || !may_verify(key, algorithm, signature)
         {
             return false;
         }
@@ -66,15 +68,15 @@ impl Verifier {
     }
 }
 
-/// What no right signature has, and not every verifier refuses: a half of zero (FIPS 186-5 section 6.4.2), and in Ed25519
-/// the neutral point.
-fn may_verify(algorithm: Algorithm, signature: &[u8]) -> bool {
+/// What no right signature has, and not every verifier refuses: a half of zero (FIPS 186-5 section 6.4.2), in Ed25519 the
+/// neutral point, in RSA a number as large as the modulus.
+fn may_verify(key: &Key, algorithm: Algorithm, signature: &[u8]) -> bool {
     let (first, second) = signature.split_at(signature.len() / 2);
     let zero = |half: &[u8]| half.iter().all(|&byte| byte == 0);
     match algorithm {
         Algorithm::ES256 | Algorithm::ES384 => !zero(first) && !zero(second),
         Algorithm::EdDSA => !matches!(first, [1, rest @ ..] if zero(rest)),
-        _ => true,
+        _ => key.is_in_range(signature),
     }
 }
 

@@ -42,11 +42,16 @@ fn expected(policy: &Policy, state: &mut State, token: &str) -> u16 {
 
 #[test]
 fn forged_tokens_are_refused_by_both_hosts() {
-    let mut rows = table::Table::default();
+    let mut rows = Vec::new();
     for (_, subject) in table::SUBJECTS {
-        subject(&mut rows);
+        let mut table = table::Table::default();
+        subject(&mut table);
+        // A subject with a row for everything that can be done to a token of every algorithm is shown in part, from all
+        // over it: the rest meets the same code in the tests of `postern-access`.
+        let many = table.rows.len() > 350;
+        let step = if many { (table.rows.len() / 150) | 1 } else { 1 };
+        rows.extend(table.rows.into_iter().step_by(step));
     }
-    let rows = rows.rows;
     assert!(rows.len() > 500, "{} tokens", rows.len());
     for kind in postern_e2e::host::kinds() {
         let (servers, upstream) = (Servers::shared(), EchoUpstream::start());

@@ -4,6 +4,10 @@
 
 #[path = "keys.rs"]
 mod keys;
+#[path = "mutations.rs"]
+mod mutations;
+#[path = "rsa_signatures.rs"]
+mod rsa_signatures;
 
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,7 +71,7 @@ impl Table {
 pub type Subject = fn(&mut Table);
 
 /// All of them, by what they are about.
-pub const SUBJECTS: [(&str, Subject); 9] = [
+pub const SUBJECTS: [(&str, Subject); 16] = [
     ("every algorithm passes", every_algorithm_passes),
     ("claims that hold pass", claims_that_hold_pass),
     (
@@ -92,6 +96,25 @@ pub const SUBJECTS: [(&str, Subject); 9] = [
         elliptic_curve_signatures_in_other_forms,
     ),
     ("a token has one spelling", a_token_has_one_spelling),
+    ("an algorithm has one name", mutations::an_algorithm_has_one_name),
+    (
+        "a member of the header is what JSON says",
+        mutations::a_member_of_the_header_is_what_json_says,
+    ),
+    (
+        "what is signed is one JSON object",
+        mutations::what_is_signed_is_one_json_object,
+    ),
+    (
+        "numbers and names of claims have one reading",
+        mutations::numbers_and_names_of_claims_have_one_reading,
+    ),
+    ("every part has one spelling", mutations::every_part_has_one_spelling),
+    ("a public key is no secret", mutations::a_public_key_is_no_secret),
+    (
+        "RSA signatures in other forms",
+        rsa_signatures::rsa_signatures_in_other_forms,
+    ),
 ];
 
 /// The configuration for which the tokens are good or forged.
