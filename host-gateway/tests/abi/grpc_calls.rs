@@ -59,14 +59,14 @@ const STREAM: &str = "(if (call $grpc_stream {grpc} {Service} {Method} {} (i32.c
   (if (call $grpc_send (i32.load (i32.const 2100)) {one} (i32.const 0)) (then unreachable))
   (if (call $grpc_send (i32.load (i32.const 2100)) {two} (i32.const 1)) (then unreachable))";
 
-fn framed(message: &str) -> Vec<u8> {
+pub fn framed(message: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     bytes.extend((message.len() as u32).to_be_bytes());
     bytes.extend(message.as_bytes());
     bytes
 }
 
-fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+pub fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     let fields = fields.iter();
     fields
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
@@ -87,10 +87,10 @@ where
 }
 
 /// What the server answers: HTTP status, fields of the head, body, trailers.
-type Reply = (u16, HeaderMap, Vec<u8>, HeaderMap);
+pub type Reply = (u16, HeaderMap, Vec<u8>, HeaderMap);
 
 /// A cluster `grpc` whose server answers from a function of the path and the whole body.
-async fn server(answer: impl Fn(&Request<()>, Bytes) -> Option<Reply> + 'static) -> Rc<Clusters> {
+pub async fn server(answer: impl Fn(&Request<()>, Bytes) -> Option<Reply> + 'static) -> Rc<Clusters> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let answer = Rc::new(answer);

@@ -108,18 +108,21 @@ pub fn guest(body: &str) -> Vec<u8> {
 
 /// A [`guest`] with imports of its own.
 pub fn guest_with(imports: &str, body: &str) -> Vec<u8> {
-    let marks = r#"(func (export "proxy_abi_version_0_2_1"))
-                   (export "proxy_on_memory_allocate" (func $allocate))"#;
-    wat::parse_str(module(&format!("{imports}{PRELUDE}{marks}{body}"))).unwrap()
+    guest_of_abi_with("0_2_1", imports, body)
 }
 
 /// [`guest`] for another ABI. Text in braces becomes the address and size of those bytes; `\hh` is a byte in hexadecimal.
 pub fn guest_of_abi(abi: &str, body: &str) -> Vec<u8> {
+    guest_of_abi_with(abi, "", body)
+}
+
+/// The same with imports of its own.
+pub fn guest_of_abi_with(abi: &str, imports: &str, body: &str) -> Vec<u8> {
     let marks = format!(
         r#"(func (export "proxy_abi_version_{abi}"))
            (export "proxy_on_memory_allocate" (func $allocate))"#
     );
-    wat::parse_str(module(&format!("{PRELUDE}{marks}{body}"))).unwrap()
+    wat::parse_str(module(&format!("{imports}{PRELUDE}{marks}{body}"))).unwrap()
 }
 
 /// A module with the imports and `body`, nothing else.

@@ -10,7 +10,7 @@ use postern_gateway::plugin::{ByteSize, Compat, PluginProcess, Plugins};
 use crate::harness::*;
 
 /// `POST /check` with a body and a field to the cluster `auth`, the pairs at 500.
-const CALL: &str = r#"
+pub const CALL: &str = r#"
   (func $call (param $timeout i32) (result i32)
     (memory.copy (i32.const 500) {\04\00\00\00\07\00\00\00\04\00\00\00\05\00\00\00\06\00\00\00\0a\00\00\00\06\00\00\00\03\00\00\00\01\00\00\00:method\00POST\00:path\00/check\00:authority\00auth:1\00x-a\001\00})
     (call $http_call {auth} (i32.const 500) (i32.const 86) {hello} {} (local.get $timeout) (i32.const 1500)))
