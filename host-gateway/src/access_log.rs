@@ -73,12 +73,18 @@ impl Writer {
     /// Opens the file (`-` for standard output) and starts the thread.
     pub fn start(config: &config::AccessLog, folder: &Path) -> Result<Self, String> {
         let (sender, blocks) = sync_channel(WAITING_BLOCKS);
-        let file = if config.path == Path::new("-") {
+        let file = if config.path.value == Path::new("-") {
             None
         } else {
-            let path = folder.join(&config.path);
+            let path = folder.join(&config.path.value);
             let file = OpenOptions::new().create(true).append(true).open(&path);
-            Some(file.map_err(|error| format!("access_log.path: cannot open {}: {error}", path.display()))?)
+            let unusable = |error| {
+                let shown = path.display();
+                format!(
+                    "cannot write {shown}: {error}; the folder must be there, and the gateway's user may write to it"
+                )
+            };
+            Some(file.map_err(unusable)?)
         };
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())

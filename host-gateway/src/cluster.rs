@@ -27,7 +27,7 @@ use self::elsewhere::Elsewhere;
 use self::endpoint::Endpoint;
 pub use self::endpoint::Lease;
 pub use self::send::Answer;
-pub use self::shared::{ConnectionSlot, SharedCluster, SharedEndpoint};
+pub use self::shared::{ConnectionSlot, SharedCluster, SharedEndpoint, Unresolved};
 pub use self::upgrade::Upgraded;
 use crate::config::Metadata;
 use crate::metrics::WorkerMetrics;

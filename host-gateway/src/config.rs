@@ -227,7 +227,8 @@ pub struct Admin {
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
     /// A file (relative to this file's folder) or `-` for standard output.
-    pub path: PathBuf,
+    #[schemars(with = "PathBuf")]
+    pub path: Spanned<PathBuf>,
     #[serde(default)]
     pub format: AccessLogFormat,
 }

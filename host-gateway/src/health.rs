@@ -30,38 +30,43 @@ async fn watch(cluster: Arc<SharedCluster>, place: usize, check: HealthCheck) {
     times.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         times.tick().await;
-        let asked = tokio::time::timeout(check.timeout.get(), is_well(endpoint, &check.path.value)).await;
-        let well = asked.unwrap_or(false);
-        if endpoint.healthy.swap(well, Ordering::Relaxed) != well {
-            let state = if well { "well" } else { "ill" };
-            tracing::info!(
-                cluster = cluster.name,
-                endpoint = endpoint.authority,
-                "endpoint is {state}"
-            );
+        let asked = tokio::time::timeout(check.timeout.get(), ask(endpoint, &check.path.value)).await;
+        let asked = asked.unwrap_or_else(|_| Err("there is no answer within health_check.timeout".to_owned()));
+        if endpoint.healthy.swap(asked.is_ok(), Ordering::Relaxed) != asked.is_ok() {
+            let (cluster, endpoint) = (&cluster.name, &endpoint.authority);
+            match asked {
+                Ok(()) => tracing::info!(cluster, endpoint, "endpoint is well"),
+                Err(reason) => tracing::warn!(
+                    cluster,
+                    endpoint,
+                    reason,
+                    "endpoint is ill: it is asked no more, if others are well"
+                ),
+            }
         }
     }
 }
 
-/// Whether a fresh connection answers the request with a status from 200 to 299.
-async fn is_well(endpoint: &SharedEndpoint, path: &str) -> bool {
-    let Ok(stream) = TcpStream::connect(endpoint.address).await else {
-        return false;
-    };
-    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-        return false;
-    };
-    let Ok(host) = HeaderValue::from_str(&endpoint.authority) else {
-        return false;
-    };
+/// Whether a fresh connection answers the request with a status from 200 to 299; if not, why.
+async fn ask(endpoint: &SharedEndpoint, path: &str) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let stream = TcpStream::connect(endpoint.address)
+        .await
+        .map_err(|error| text(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| text(&error))?;
+    let host = HeaderValue::from_str(&endpoint.authority).map_err(|error| text(&error))?;
     let request = Request::get(path)
         .header(HOST, host)
         .header(USER_AGENT, "postern-gateway health check")
-        .body(Empty::<Bytes>::new());
-    let Ok(request) = request else { return false };
-    let answer = sender.send_request(request);
-    tokio::select! {
-        answer = answer => answer.is_ok_and(|answer| answer.status().is_success()),
-        _ = connection => false,
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| text(&error))?;
+    // It ends with the sender, and may end with the answer: what it ends with is told by the answer.
+    tokio::task::spawn_local(connection);
+    let answer = sender.send_request(request).await.map_err(|error| text(&error))?;
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("it answers {}", status.as_u16())),
     }
 }

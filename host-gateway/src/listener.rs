@@ -25,12 +25,19 @@ const BACKLOG: i32 = 4096;
 /// A client may hold a connection for so many seconds without a request, or while it sends the head of one.
 const LONGEST_UNUSED: u32 = 60;
 
-/// One socket per worker on the same address, among which the kernel spreads the connections.
+/// One socket per worker on the same address, among which the kernel spreads the connections. The error says what to do.
 pub fn bind(address: SocketAddr, workers: usize) -> Result<(SocketAddr, Vec<StdListener>), String> {
     let explain = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("cannot listen on {address}: the port is in use; stop the other program or choose another address")
         }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("cannot listen on {address}: this machine does not have that address; 0.0.0.0 is all that it has")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "cannot listen on {address}: {error}; choose a port from 1024 on, or give the program the capability \
+             CAP_NET_BIND_SERVICE"
+        ),
         _ => format!("cannot listen on {address}: {error}"),
     };
     // With SO_REUSEPORT a second gateway would share the port without an error: look first, without that option.

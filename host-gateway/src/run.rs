@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_saphyr::Spanned;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -13,8 +14,8 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::access_log::Writer;
 use crate::admin::{self, Admin};
-use crate::cluster::SharedCluster;
-use crate::config::{self, Config, folder_of};
+use crate::cluster::{SharedCluster, Unresolved};
+use crate::config::{self, Config, ConfigError, ListenAddress, folder_of};
 use crate::cors::Cors;
 use crate::metrics::Metrics;
 use crate::plugin::chains::ChainPlan;
@@ -67,24 +68,33 @@ async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), Str
     let config = Arc::new(config);
     let routes = Arc::new(RouteTable::new(&config));
     let cors = config.cors.as_ref().map(|cors| Arc::new(Cors::new(cors)));
-    let clusters = config
-        .clusters
-        .iter()
-        .map(|(name, cluster)| SharedCluster::resolve(name, cluster));
+    let clusters = config.clusters.iter().map(|(name, cluster)| {
+        SharedCluster::resolve(name, cluster).map_err(|Unresolved { place, problem }| {
+            let key = format!("clusters.{name}.endpoints[{place}]");
+            ConfigError::about(file, &cluster.endpoints.value[place], key, problem).to_string()
+        })
+    });
     let clusters: Arc<[Arc<SharedCluster>]> = clusters.collect::<Result<_, _>>()?;
     let metrics = Arc::new(Metrics::new(&config, &routes, count));
     let process = PluginProcess::new();
     let writer = config
         .access_log
         .as_ref()
-        .map(|log| Writer::start(log, folder_of(file)))
+        .map(|log| {
+            let started = Writer::start(log, folder_of(file));
+            started.map_err(|problem| ConfigError::about(file, &log.path, "access_log.path", problem).to_string())
+        })
         .transpose()?;
     let ready = Arc::new(AtomicBool::new(false));
 
     let mut listeners: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
-    for entry in &config.listeners.value {
-        let (address, sockets) = listener::bind(entry.address.value.0, count)?;
+    let bind = |at: &Spanned<ListenAddress>, key: String, sockets: usize| {
+        let bound = listener::bind(at.value.0, sockets);
+        bound.map_err(|problem| ConfigError::about(file, at, key, problem).to_string())
+    };
+    for (place, entry) in config.listeners.value.iter().enumerate() {
+        let (address, sockets) = bind(&entry.address, format!("listeners[{place}].address"), count)?;
         addresses.push((address, entry.tcp.as_ref()));
         let tcp = entry.tcp.as_ref().and_then(|tcp| {
             let mut names = config.clusters.keys();
@@ -111,7 +121,7 @@ async fn serve(config: Config, file: &Path, traced: &[String]) -> Result<(), Str
     }
     let admin_address = match &config.admin {
         Some(admin) => {
-            let (address, sockets) = listener::bind(admin.address.value.0, 1)?;
+            let (address, sockets) = bind(&admin.address, "admin.address".to_owned(), 1)?;
             let state = Admin {
                 ready: Arc::clone(&ready),
                 metrics: Arc::clone(&metrics),

@@ -183,6 +183,10 @@ fn a_mistake_in_the_cases_names_its_place() {
     for (cases, said) in [
         ("cases:\n  - nam: x\n", "error: cases.yaml:2:5: "),
         (
+            "cases:\n  - request: { path: /x }\n",
+            "error: cases.yaml:2:5: cases: missing field `name`",
+        ),
+        (
             "plugin: { memory: 1 }\ncases: []\n",
             "error: cases.yaml:1:9: plugin: unknown field `memory`",
         ),

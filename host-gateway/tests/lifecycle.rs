@@ -80,9 +80,110 @@ fn a_port_in_use_is_one_line() {
     assert_eq!(
         finished.stderr,
         format!(
-            "error: cannot listen on {address}: the port is in use; stop the other program or choose another address\n"
+            "error: gateway.yaml:1:25: listeners[0].address: cannot listen on {address}: the port is in use; stop the other program or choose another address\n"
         )
     );
+}
+
+/// What `run` says of each mistake that only the system can find.
+#[test]
+fn what_cannot_be_opened_or_found_is_one_line_with_its_place() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let folder = folder();
+    let free = "listeners: [ { address: \"127.0.0.1:0\" } ]\n";
+    for (config, expected) in [
+        (
+            format!("{free}admin: {{ address: \"{taken}\" }}"),
+            format!("2:19: admin.address: cannot listen on {taken}: the port is in use; stop the other program or choose another address"),
+        ),
+        // Set aside for documentation (RFC 5737).
+        (
+            "listeners: [ { address: \"192.0.2.7:80\" } ]".to_owned(),
+            "1:25: listeners[0].address: cannot listen on 192.0.2.7:80: this machine does not have that address; 0.0.0.0 is all that it has".to_owned(),
+        ),
+        (
+            format!("{free}access_log: {{ path: none/access.log }}"),
+            "2:21: access_log.path: cannot write ./none/access.log: No such file or directory (os error 2); the folder must be there, and the gateway's user may write to it".to_owned(),
+        ),
+    ] {
+        std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+        let finished = run(&["run", "--config", "gateway.yaml"], &folder);
+        let expected = format!("error: gateway.yaml:{expected}\n");
+        assert_eq!((finished.status.code(), finished.stderr), (Some(1), expected));
+    }
+    // What a name server says is its own.
+    let config = format!("{free}clusters:\n  up:\n    endpoints:\n      - 127.0.0.1:9\n      - a..b:80\n");
+    std::fs::write(folder.join("gateway.yaml"), config).unwrap();
+    let finished = run(&["run", "--config", "gateway.yaml"], &folder);
+    let begin = "error: gateway.yaml:6:9: clusters.up.endpoints[1]: cannot look up `a..b`: ";
+    let end =
+        "; names are looked up once, at the start: is it right, and does the name server of this machine know it?\n";
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(
+        finished.stderr.starts_with(begin) && finished.stderr.ends_with(end),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(finished.stderr.lines().count(), 1);
+}
+
+#[test]
+fn an_endpoint_that_takes_no_connection_is_told_and_not_for_each_request() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let gateway = Gateway::start_with_workers(
+        1,
+        &format!(
+            "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{nobody}\"] }} }}\naccess_log: {{ path: \"-\" }}"
+        ),
+    );
+    for _ in 0..5 {
+        assert_eq!(gateway.connect().get("/").status(), 503);
+    }
+    let said = gateway.says("no connection to");
+    let expected = format!(
+        "no connection to clusters.up.endpoints[0]: is it running there? cluster=\"up\" endpoint=\"{nobody}\" \
+         reason=\"Connection refused (os error 111)\""
+    );
+    assert!(said.contains("WARN") && said.ends_with(&expected), "{said}");
+    gateway.terminate();
+    let next = gateway.says("");
+    assert!(next.contains("stopping"), "{next}");
+}
+
+#[test]
+fn an_endpoint_that_is_ill_is_told_with_the_reason() {
+    // A server of HTTP/1.0 ends the connection with its answer.
+    let upstream = Upstream::serving(|mut peer| {
+        let asked = peer.receive().is_some_and(|request| request.target() == "/well");
+        let status = if asked { 200 } else { 404 };
+        peer.send(format!("HTTP/1.0 {status} X\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    });
+    let checked = |path: &str| {
+        Gateway::start(&format!(
+            "clusters: {{ up: {{ endpoints: [\"{}\"], health_check: {{ path: {path}, interval: 10ms }} }} }}",
+            upstream.address
+        ))
+    };
+    let said = checked("/ill").says("endpoint is ill");
+    assert!(said.contains("reason=\"it answers 404\""), "{said}");
+    let gateway = checked("/well");
+    let asked = || {
+        upstream
+            .received()
+            .iter()
+            .filter(|request| request.target() == "/well")
+            .count()
+    };
+    while asked() < 10 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    gateway.terminate();
+    let next = gateway.says("");
+    assert!(next.contains("stopping"), "{next}");
 }
 
 #[test]

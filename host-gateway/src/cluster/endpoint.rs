@@ -17,6 +17,9 @@ use crate::proxy::RequestBody;
 /// An endpoint that refused connections is skipped for so long at most.
 const LONGEST_SKIP: Duration = Duration::from_secs(10);
 
+/// Seconds from one line about an endpoint without a connection to the next.
+const SILENCE: u32 = 60;
+
 pub struct Endpoint {
     pub address: SocketAddr,
     /// Place within the cluster.
@@ -30,6 +33,8 @@ pub struct Endpoint {
     /// Connections refused in a row.
     refused: Cell<u32>,
     skipped_until: Cell<Option<Instant>>,
+    /// The second in which it was last said that there is no connection.
+    complained: Cell<Option<u32>>,
     seconds: Rc<Cell<u32>>,
 }
 
@@ -66,6 +71,7 @@ impl Endpoint {
             http2: RefCell::new(None),
             refused: Cell::new(0),
             skipped_until: Cell::new(None),
+            complained: Cell::new(None),
             seconds: Rc::clone(seconds),
         }
     }
@@ -86,6 +92,19 @@ impl Endpoint {
         self.refused.set(refused.saturating_add(1));
         let skip = Duration::from_secs(1 << refused.min(4)).min(LONGEST_SKIP);
         self.skipped_until.set(Some(Instant::now() + skip));
+    }
+
+    /// Whether it is to be said again that there is no connection: not for each request.
+    pub fn may_complain(&self) -> bool {
+        let now = self.seconds.get();
+        let due = self
+            .complained
+            .get()
+            .is_none_or(|said| now.saturating_sub(said) >= SILENCE);
+        if due {
+            self.complained.set(Some(now));
+        }
+        due
     }
 
     /// An idle connection that is still open, as far as is known.

@@ -30,21 +30,37 @@ pub struct SharedEndpoint {
     pub healthy: AtomicBool,
 }
 
+/// An endpoint whose name cannot be looked up.
+#[derive(Debug)]
+pub struct Unresolved {
+    /// Its place within the cluster.
+    pub place: usize,
+    pub problem: String,
+}
+
 /// One open connection, counted until dropped.
 pub struct ConnectionSlot(Arc<SharedCluster>);
 
 impl SharedCluster {
     /// Resolves the names of the endpoints, which may block: for use at start.
-    pub fn resolve(name: &str, config: &config::Cluster) -> Result<Arc<Self>, String> {
-        let endpoint = |address: &config::EndpointAddress| match address.resolve() {
+    pub fn resolve(name: &str, config: &config::Cluster) -> Result<Arc<Self>, Unresolved> {
+        let endpoint = |(place, address): (usize, &config::EndpointAddress)| match address.resolve() {
             Ok(resolved) => Ok(SharedEndpoint {
                 address: resolved,
                 authority: address.to_string(),
                 healthy: AtomicBool::new(true),
             }),
-            Err(error) => Err(format!("clusters.{name}.endpoints: cannot resolve {address}: {error}")),
+            Err(error) => Err(Unresolved {
+                place,
+                problem: format!(
+                    "cannot look up `{}`: {error}; names are looked up once, at the start: is it right, and does the \
+                     name server of this machine know it?",
+                    address.host
+                ),
+            }),
         };
-        let endpoints = config.endpoints.value.iter().map(|at| endpoint(&at.value));
+        let endpoints = config.endpoints.value.iter().map(|at| &at.value);
+        let endpoints = endpoints.enumerate().map(endpoint);
         Ok(Self::new(name, config, endpoints.collect::<Result<_, _>>()?))
     }
 

@@ -44,21 +44,31 @@ impl Cluster {
     /// The same, where the slot is taken already.
     pub(super) async fn dial(&self, endpoint: &super::endpoint::Endpoint) -> Result<TcpStream, UpstreamError> {
         let opened = tokio::time::timeout(self.shared.connect_timeout, TcpStream::connect(endpoint.address)).await;
-        let error = match opened {
+        let (error, reason) = match opened {
             // Without it small writes wait for the other side's acknowledgement.
             Ok(Ok(stream)) if stream.set_nodelay(true).is_ok() => {
                 endpoint.accepted();
                 self.metrics.upstream_connections[self.index].add(1);
                 return Ok(stream);
             }
-            Ok(Err(error)) => {
-                tracing::debug!(cluster = self.name(), endpoint = %endpoint.address, %error, "connection refused");
-                UpstreamError::Connect
-            }
-            Ok(Ok(_)) => UpstreamError::Connect,
-            Err(_) => UpstreamError::ConnectTimeout,
+            Ok(Err(error)) => (UpstreamError::Connect, error.to_string()),
+            Ok(Ok(_)) => (UpstreamError::Connect, "it is closed at once".to_owned()),
+            Err(_) => (
+                UpstreamError::ConnectTimeout,
+                "it is not open within connect_timeout".to_owned(),
+            ),
         };
         endpoint.refused();
+        if endpoint.may_complain() {
+            let (cluster, place) = (self.name(), endpoint.place);
+            let authority = &self.shared.endpoints[place].authority;
+            tracing::warn!(
+                cluster,
+                endpoint = authority,
+                reason,
+                "no connection to clusters.{cluster}.endpoints[{place}]: is it running there?"
+            );
+        }
         Err(error)
     }
 }

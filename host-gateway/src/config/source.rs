@@ -57,7 +57,7 @@ impl Source {
 
     /// An error about one value, below the key that is given as a path (`routes[2].cluster`).
     pub fn error<T>(&self, at: &Spanned<T>, key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
-        ConfigError::at(&self.path, at.referenced, key, problem)
+        ConfigError::about(&self.path, at, key, problem)
     }
 
     /// The key whose value, or an item of whose list, stands at a place: `timeout` for `  timeout: 15x`. Found in the
@@ -90,6 +90,11 @@ impl Source {
 }
 
 impl ConfigError {
+    /// About one value of a file, below the key that is given as a path.
+    pub(crate) fn about<T>(file: &Path, at: &Spanned<T>, key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::at(file, at.referenced, key, problem)
+    }
+
     pub(super) fn at(file: &Path, at: Location, key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),

@@ -104,7 +104,7 @@ const FAMILIES: [Family; 8] = [
     (
         "postern_plugin_calls_refused_total",
         "counter",
-        "HTTP calls of plugins that had too many under way.",
+        "Calls of plugins that were refused: too many were under way, or their cluster took no more.",
         |stats| &stats.refused_calls,
     ),
     (
