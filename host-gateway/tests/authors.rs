@@ -242,6 +242,27 @@ fn a_mistake_in_the_cases_names_its_place() {
 }
 
 #[test]
+fn a_plugin_that_would_fail_in_each_request_is_one_line() {
+    let folder = folder_with("cases.yaml", "cases: [ { name: a }, { name: b } ]");
+    let wat = r#"(module
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "proxy_on_context_create") (param i32 i32) (if (local.get 1) (then unreachable)))
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))"#;
+    std::fs::write(
+        folder.join("guest.wasm"),
+        wat::parse_str(wat).expect("the guest is no WAT"),
+    )
+    .expect("cannot write the guest");
+    let finished = run(&["plugin", "test", "guest.wasm", "--requests", "cases.yaml"], &folder);
+    let expected = "error: plugin \"guest\" would fail in each request: guest.wasm: proxy_on_context_create failed: ";
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(finished.stderr.starts_with(expected), "{}", finished.stderr);
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+}
+
+#[test]
 fn a_missing_file_of_requests_is_said() {
     let folder = folder_with("unused", "");
     let finished = run(&["plugin", "test", "guest.wasm", "--requests", "none.yaml"], &folder);

@@ -7,6 +7,7 @@ mod drive;
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use tokio::task::LocalSet;
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{Loading, PluginConfig, PluginModule, PluginProcess, Plugins};
 use crate::cluster::{CallError, Clusters};
@@ -229,6 +231,14 @@ pub fn test(wasm: &Path, requests: &Path, traced: bool) -> Result<Report, String
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
+    let called = file.cases.value.iter().flat_map(|case| &case.value.calls);
+    let names = called.map(|call| &call.cluster).chain(&file.clusters);
+    let clusters = Clusters::answered_by(names, |_, _| Box::pin(std::future::pending()));
+    // What it says at its start, it says again in each case.
+    with_default(NoSubscriber::default(), || {
+        Plugins::check(&[Arc::clone(&module)], &clusters)
+    })
+    .map_err(|error| error.to_string())?;
     let mut report = Report {
         text: String::new(),
         cases: file.cases.value.len(),
@@ -269,7 +279,7 @@ fn plugin_config(file: &File, source: &Source, wasm: &Path) -> Result<PluginConf
 }
 
 /// What is wrong with how a case went; nothing, if all is as expected.
-async fn run(case: &Case, clusters: &[String], module: &std::sync::Arc<PluginModule>) -> Result<Vec<String>, String> {
+async fn run(case: &Case, clusters: &[String], module: &Arc<PluginModule>) -> Result<Vec<String>, String> {
     let calls = Rc::new(RefCell::new(Calls::of(case)?));
     let names = case.calls.iter().map(|call| &call.cluster).chain(clusters);
     let answering = Rc::clone(&calls);
