@@ -12,7 +12,8 @@ mod tcp;
 mod upgrade;
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Cluster {
     metrics: Arc<WorkerMetrics>,
     /// The worker's own copy: workers that count the uses of one would slow each other down.
     metadata: Rc<Metadata>,
+    /// Of those that have some, by their addresses.
+    endpoint_metadata: Rc<BTreeMap<SocketAddr, Metadata>>,
 }
 
 impl Clusters {
@@ -80,6 +83,7 @@ impl Clusters {
                 released: Notify::new(),
                 metrics: Arc::clone(metrics),
                 metadata: Rc::new(shared.metadata.clone()),
+                endpoint_metadata: Rc::new(endpoint_metadata(shared)),
             })
         };
         Rc::new(Self {
@@ -160,8 +164,21 @@ impl Cluster {
         &self.metadata
     }
 
+    /// What plugins read as `upstream_host_metadata`, by the addresses of the endpoints that have some.
+    pub fn endpoint_metadata(&self) -> &Rc<BTreeMap<SocketAddr, Metadata>> {
+        &self.endpoint_metadata
+    }
+
     /// Whether requests of other workers wait for a connection: this worker must not keep one idle then.
     fn others_wait(&self) -> bool {
         self.shared.waiting() > self.waiting.get()
     }
+}
+
+fn endpoint_metadata(cluster: &SharedCluster) -> BTreeMap<SocketAddr, Metadata> {
+    let described = cluster
+        .endpoints
+        .iter()
+        .filter(|at| !at.metadata.filter_metadata.is_empty());
+    described.map(|at| (at.address, at.metadata.clone())).collect()
 }

@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod cors;
 mod duration;
+mod endpoint;
 mod metadata;
 mod origin;
 mod plugins;
@@ -20,6 +21,7 @@ use serde_saphyr::Spanned;
 pub use self::address::{EndpointAddress, ListenAddress};
 pub use self::cors::Cors;
 pub use self::duration::Duration;
+pub use self::endpoint::Endpoint;
 pub use self::metadata::Metadata;
 pub use self::origin::Origin;
 pub use self::source::{ConfigError, Source, folder_of};
@@ -164,9 +166,9 @@ pub struct RoutePlugin {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
-    /// `host:port` each. A host name is resolved once, at start.
-    #[schemars(with = "Vec<String>")]
-    pub endpoints: Spanned<Vec<Spanned<EndpointAddress>>>,
+    /// `host:port` each, or that as `address` with `metadata`. A host name is resolved once, at start.
+    #[schemars(with = "Vec<Endpoint>")]
+    pub endpoints: Spanned<Vec<Spanned<Endpoint>>>,
     /// Which endpoint gets the next request.
     #[serde(default)]
     pub load_balancing: LoadBalancing,

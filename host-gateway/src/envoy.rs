@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::config::{
-    Admin, Cluster, Config, Cors, Duration, EndpointAddress, Listener, LoadBalancing, Metadata, Origin, Route, Tcp,
-    TrafficDirection, Upgrade,
+    Admin, Cluster, Config, Cors, Duration, Endpoint, EndpointAddress, Listener, LoadBalancing, Metadata, Origin,
+    Route, Tcp, TrafficDirection, Upgrade,
 };
 use crate::plugin::{Compat, FailurePolicy, Isolation, Limits, PluginConfig, PropertyEncoding};
 use crate::proxy::{RESPELLED, WELL_FORMED, ambiguous, may_be_respelled};
@@ -386,7 +386,7 @@ fn route_entry(matching: Value, rewrite: Option<&str>, route: &Route) -> Value {
 
 fn cluster(name: &str, cluster: &Cluster, trailers: bool) -> Value {
     let endpoints = &cluster.endpoints.value;
-    let named = endpoints.iter().any(|endpoint| endpoint.value.ip().is_none());
+    let named = endpoints.iter().any(|endpoint| endpoint.value.address.ip().is_none());
     let mut entry = json!({
         "name": name,
         "type": if named { "STRICT_DNS" } else { "STATIC" },
@@ -433,8 +433,13 @@ fn metadata(metadata: &Metadata) -> Option<Value> {
     given.then(|| json!({ "filter_metadata": metadata.filter_metadata }))
 }
 
-fn endpoint(address: &EndpointAddress) -> Value {
-    json!({ "endpoint": { "address": socket_address(&address.host, address.port) } })
+fn endpoint(endpoint: &Endpoint) -> Value {
+    let EndpointAddress { host, port } = &endpoint.address;
+    let mut entry = json!({ "endpoint": { "address": socket_address(host, *port) } });
+    if let Some(metadata) = metadata(&endpoint.metadata) {
+        entry["metadata"] = metadata;
+    }
+    entry
 }
 
 /// The two kinds of Envoy's Wasm filters.

@@ -248,6 +248,7 @@ impl Relay<'_> {
             cluster: cluster.name().into(),
             route_metadata: Rc::default(),
             cluster_metadata: Rc::clone(cluster.metadata()),
+            endpoint_metadata: Rc::clone(cluster.endpoint_metadata()),
         };
         self.plugins.set_destination(Rc::new(destination), upstream);
     }

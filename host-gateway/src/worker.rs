@@ -210,6 +210,7 @@ fn destination(route: &Route, cluster: &Cluster) -> Destination {
         cluster: cluster.name().into(),
         route_metadata: Rc::new(route.metadata.clone()),
         cluster_metadata: Rc::clone(cluster.metadata()),
+        endpoint_metadata: Rc::clone(cluster.endpoint_metadata()),
     }
 }
 

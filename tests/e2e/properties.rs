@@ -93,7 +93,10 @@ fn properties_are_what_their_table_says() {
                 "admin": { "address": format!("127.0.0.1:{admin}") },
                 "routes": [ { "prefix": "/", "cluster": "up", "metadata": metadata("route") } ],
                 "clusters": { "up": {
-                    "endpoints": [ format!("127.0.0.1:{}", upstream.port) ],
+                    "endpoints": [ {
+                        "address": format!("127.0.0.1:{}", upstream.port),
+                        "metadata": metadata("upstream_host"),
+                    } ],
                     "metadata": metadata("cluster"),
                 } },
                 "plugins": [ { "name": "guest", "wasm": wasm } ],
@@ -133,8 +136,13 @@ fn properties_are_what_their_table_says() {
                 seen.push(format!("{path} {value}"));
             }
         }
-        for of in ["listener", "route", "cluster"] {
-            let read = read(&format!("xds.{of}_metadata.filter_metadata.of.what"), "request");
+        for (of, from) in [
+            ("listener", "request"),
+            ("route", "request"),
+            ("cluster", "request"),
+            ("upstream_host", "response"),
+        ] {
+            let read = read(&format!("xds.{of}_metadata.filter_metadata.of.what"), from);
             let text: String = of.bytes().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(read, ("0".to_owned(), text));
         }

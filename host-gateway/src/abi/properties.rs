@@ -194,8 +194,7 @@ fn find(state: &HostState, stream: Option<&StreamContext>, path: &[u8]) -> Optio
         "cluster_metadata" => metadata::find(&exchange.destination.as_ref()?.cluster_metadata, rest),
         // Nobody fills it here.
         "metadata" => of_nothing(rest),
-        // Endpoints have none, which Envoy says in this way.
-        "upstream_host_metadata" if rest.is_empty() => exchange.upstream.map(|_| Value::Parts),
+        "upstream_host_metadata" => of_endpoint(&exchange, rest),
         "filter_state" => exchange.filter_state(rest.as_bytes()).map(Value::from),
         _ => None,
     };
@@ -400,6 +399,16 @@ fn of_upstream(upstream: Ends, name: &str) -> Option<Value> {
         // It is connected, and nobody says where it is.
         "transport_failure_reason" | "locality" => Some(b""[..].into()),
         _ => address(upstream.remote, name),
+    }
+}
+
+/// Of the endpoint that the request went to; of one without metadata Envoy says in this way that there is none.
+fn of_endpoint(exchange: &Exchange, rest: &str) -> Option<Value> {
+    let upstream = exchange.upstream?;
+    let described = exchange.destination.as_ref().map(|to| &to.endpoint_metadata);
+    match described.and_then(|described| described.get(&upstream.remote)) {
+        Some(metadata) => metadata::find(metadata, rest),
+        None => rest.is_empty().then_some(Value::Parts),
     }
 }
 

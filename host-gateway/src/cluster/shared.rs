@@ -26,6 +26,7 @@ pub struct SharedEndpoint {
     pub address: SocketAddr,
     /// `host:port` as configured.
     pub authority: String,
+    pub metadata: config::Metadata,
     /// What the last health check said; true without one.
     pub healthy: AtomicBool,
 }
@@ -44,10 +45,13 @@ pub struct ConnectionSlot(Arc<SharedCluster>);
 impl SharedCluster {
     /// Resolves the names of the endpoints, which may block: for use at start.
     pub fn resolve(name: &str, config: &config::Cluster) -> Result<Arc<Self>, Unresolved> {
-        let endpoint = |(place, address): (usize, &config::EndpointAddress)| match address.resolve() {
+        let endpoint = |(place, config::Endpoint { address, metadata }): (usize, &config::Endpoint)| match address
+            .resolve()
+        {
             Ok(resolved) => Ok(SharedEndpoint {
                 address: resolved,
                 authority: address.to_string(),
+                metadata: metadata.clone(),
                 healthy: AtomicBool::new(true),
             }),
             Err(error) => Err(Unresolved {

@@ -1,4 +1,4 @@
-//! `metadata` of a listener, a route or a cluster: facts that plugins read as properties, in the form in which Envoy takes them.
+//! `metadata` of a listener, a route, a cluster or an endpoint: facts that plugins read as properties, in the form in which Envoy takes them.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What plugins read as `listener_metadata`, `route_metadata` or `cluster_metadata`; the proxy itself makes no use of it.
+/// What plugins read as `listener_metadata`, `route_metadata`, `cluster_metadata` or `upstream_host_metadata`; the proxy itself makes no use of it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {

@@ -1,6 +1,7 @@
 //! One request and its response while plugins look at them.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -181,6 +182,8 @@ pub struct Destination {
     pub route_metadata: Rc<Metadata>,
     /// `cluster_metadata`
     pub cluster_metadata: Rc<Metadata>,
+    /// `upstream_host_metadata`, by the addresses of the endpoints that have some
+    pub endpoint_metadata: Rc<BTreeMap<SocketAddr, Metadata>>,
 }
 
 impl Exchange {

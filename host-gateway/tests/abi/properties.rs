@@ -61,11 +61,13 @@ fn destination() -> Destination {
         "ns": { "text": "t", "number": 1.5, "truth": true, "map": { "a": "b" }, "list": ["x", 1] },
         "void": { "null": null },
     } });
+    let zone = serde_json::from_value(serde_json::json!({ "filter_metadata": { "at": { "zone": "a" } } })).unwrap();
     Destination {
         route: Rc::from("/path"),
         cluster: Rc::from("upstreams"),
         route_metadata: Rc::new(serde_json::from_value(metadata).unwrap()),
         cluster_metadata: Rc::default(),
+        endpoint_metadata: Rc::new([(upstream().remote, zone)].into()),
     }
 }
 
@@ -108,6 +110,8 @@ fn texts_are_bytes() {
             ("xds.virtual_host_name", "all"),
             ("xds.virtual_host_metadata", ""),
             ("xds.filter_chain_name", ""),
+            ("xds.upstream_host_metadata.filter_metadata.at.zone", "a"),
+            ("upstream_host_metadata.filter_metadata.at.zone", "a"),
             ("xds.route_metadata.filter_metadata.ns.text", "t"),
             ("route_metadata.filter_metadata.ns.text", "t"),
             ("route_metadata.filter_metadata.ns.map.a", "b"),
