@@ -13,7 +13,12 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 38] = [
+const MISTAKES: [(&str, &str, &str); 39] = [
+    (
+        "[\"127.0.0.1:9000\"]",
+        "[{ adress: \"a:1\" }]",
+        "gateway.yaml:5:24: unknown field `adress`, expected one of address, metadata",
+    ),
     (
         "[\"127.0.0.1:9000\"]",
         "5",

@@ -30,7 +30,7 @@ struct Described {
     metadata: Metadata,
 }
 
-/// As it stands in the file.
+/// `host:port`, or that with metadata.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is of use")]
