@@ -11,4 +11,5 @@ pub(crate) mod instance;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod module;
+pub(crate) mod start;
 pub(crate) mod stats;

@@ -13,7 +13,8 @@ use super::tasks::Tasks;
 use super::{FailurePolicy, Isolation, PluginError, PluginModule, PluginProcess};
 use crate::abi::contexts::FIRST_ROOT;
 use crate::cluster::Clusters;
-use crate::vm::instance::{GuestFailure, Instance, StartError, StartFailure};
+use crate::vm::instance::{GuestFailure, Instance};
+use crate::vm::start::{StartError, StartFailure};
 use crate::vm::stats::PluginStats;
 
 /// VMs that may be replaced without waiting, and how long it takes to earn one more.

@@ -10,13 +10,13 @@ use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 
 use super::deadline::{Deadline, Running};
 use super::entry::Entry;
-use super::limits::Limits;
-use super::module::{GuestModule, one_line};
-use crate::abi::callbacks::{Callbacks, HeadersCallback, optional};
+use super::module::one_line;
+use super::start::{StartError, StartFailure, bring_up};
+use crate::abi::callbacks::{Callbacks, HeadersCallback};
 use crate::abi::contexts::{Effective, FIRST_ROOT, RootEnd, StreamContext};
 use crate::abi::grpc_calls::{GrpcEvent, Kind};
 use crate::abi::http_calls::CallAnswer;
-use crate::abi::types::{Action, Direction, MapType, Phase};
+use crate::abi::types::{Action, Direction, MapType};
 use crate::abi::{HostState, Order, RootContext, logging, trace};
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
@@ -34,48 +34,6 @@ impl fmt::Display for GuestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed: {}", self.callback, self.reason)
     }
-}
-
-/// Why a VM did not start, in one line.
-#[derive(Debug)]
-pub(crate) struct StartError {
-    pub(crate) failure: StartFailure,
-    /// The last error that the guest logged: its own words for the reason. Nobody else tells it.
-    pub(crate) said: Option<String>,
-    /// Place of the plugin among those of the VM.
-    pub(crate) plugin: usize,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.said {
-            Some(said) => write!(f, "{}: {said}", self.failure),
-            None => write!(f, "{}", self.failure),
-        }
-    }
-}
-
-/// Where a start ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartFailure {
-    #[error("it has no plugin")]
-    Empty,
-    /// No room, for now: the plugin was not even run.
-    #[error("there is no room for its VM: {0}")]
-    Exhausted(String),
-    #[error("its VM cannot be created: {0}")]
-    Create(String),
-    #[error("its export {0} does not have the type that the ABI gives it")]
-    ExportType(&'static str),
-    #[error("{0}")]
-    Guest(GuestFailure),
-    #[error("its proxy_on_vm_start refused to start")]
-    Refused,
-    #[error("its proxy_on_configure refused the configuration")]
-    Configuration,
-    /// It has started, and no stream can be opened in it.
-    #[error("{0}")]
-    Stream(GuestFailure),
 }
 
 /// A VM. Whoever calls a method is the only one inside: the guest cannot be entered twice.
@@ -489,102 +447,6 @@ impl Instance {
     }
 }
 
-/// From the module to a root context that has taken its configuration.
-fn bring_up(store: &mut Store<HostState>, module: &GuestModule, limits: &Limits) -> Result<Callbacks, StartFailure> {
-    let deadline = limits.start_deadline();
-    // Instantiation may run a start function.
-    give_time(store, deadline);
-    let instance = module.prepared.instantiate(&mut *store).map_err(|error| {
-        match error.is::<Trap>() || store.data().share.denied {
-            true => StartFailure::Create(reason(&error, limits, store)),
-            // The pool is empty or, without a pool, the system gives no more memory.
-            false => StartFailure::Exhausted(one_line(&error)),
-        }
-    })?;
-    store.data_mut().memory = instance.get_memory(&mut *store, "memory");
-    store.data_mut().allocator = match optional(&instance, store, "proxy_on_memory_allocate") {
-        Ok(Some(allocator)) => Some(allocator),
-        Ok(None) => optional(&instance, store, "malloc").map_err(StartFailure::ExportType)?,
-        Err(name) => return Err(StartFailure::ExportType(name)),
-    };
-    let callbacks =
-        Callbacks::of(&instance, &mut *store, module.abi, &module.allowed).map_err(StartFailure::ExportType)?;
-    initialize(&instance, store, deadline)?;
-    store.data_mut().phase = Phase::Running;
-    configure_all(store, &callbacks, deadline)?;
-    Ok(callbacks)
-}
-
-/// The root contexts, one after the other: created, started, configured, in this order.
-fn configure_all(store: &mut Store<HostState>, callbacks: &Callbacks, deadline: Deadline) -> Result<(), StartFailure> {
-    for root in FIRST_ROOT..FIRST_ROOT + store.data().roots.len() as u32 {
-        store.data_mut().turn_to(root);
-        configure(store, callbacks, deadline, root)?;
-    }
-    Ok(())
-}
-
-fn configure(
-    store: &mut Store<HostState>,
-    callbacks: &Callbacks,
-    deadline: Deadline,
-    id: u32,
-) -> Result<(), StartFailure> {
-    let root = Effective::Root;
-    let identity = Arc::clone(&store.data().identity);
-    if let Some(create) = &callbacks.context_create {
-        let name = Entry::ContextCreate;
-        enter(store, deadline, name, create, root.clone(), (id, 0)).map_err(StartFailure::Guest)?;
-    }
-    if let Some(start) = &callbacks.vm_start {
-        let (name, size) = (Entry::VmStart, identity.vm_configuration.len() as u32);
-        let started = enter(store, deadline, name, start, root.clone(), (id, size));
-        if started.map_err(StartFailure::Guest)? == 0 {
-            return Err(StartFailure::Refused);
-        }
-    }
-    if let Some(configure) = &callbacks.configure {
-        let (name, size) = (Entry::Configure, identity.configuration.len() as u32);
-        let taken = enter(store, deadline, name, configure, root, (id, size));
-        if taken.map_err(StartFailure::Guest)? == 0 {
-            return Err(StartFailure::Configuration);
-        }
-    }
-    Ok(())
-}
-
-/// `_initialize` and then `main`, or `_start` where there is no `_initialize`.
-fn initialize(
-    instance: &wasmtime::Instance,
-    store: &mut Store<HostState>,
-    deadline: Deadline,
-) -> Result<(), StartFailure> {
-    let function = |store: &mut Store<HostState>, name| {
-        optional::<(), ()>(instance, store, name).map_err(StartFailure::ExportType)
-    };
-    if let Some(initialize) = function(store, "_initialize")? {
-        enter(store, deadline, Entry::Initialize, &initialize, Effective::Root, ()).map_err(StartFailure::Guest)?;
-        return run_main(instance, store, deadline);
-    }
-    if let Some(start) = function(store, "_start")? {
-        enter(store, deadline, Entry::Start, &start, Effective::Root, ()).map_err(StartFailure::Guest)?;
-    }
-    Ok(())
-}
-
-fn run_main(
-    instance: &wasmtime::Instance,
-    store: &mut Store<HostState>,
-    deadline: Deadline,
-) -> Result<(), StartFailure> {
-    if let Ok(Some(main)) = optional::<(u32, u32), u32>(instance, store, "main") {
-        enter(store, deadline, Entry::Main, &main, Effective::Root, (0, 0)).map_err(StartFailure::Guest)?;
-    } else if let Ok(Some(main)) = optional::<(), u32>(instance, store, "__main_void") {
-        enter(store, deadline, Entry::Main, &main, Effective::Root, ()).map_err(StartFailure::Guest)?;
-    }
-    Ok(())
-}
-
 /// What the guest wants done with a part of a stream, if it has a callback for it.
 fn decide<P: WasmParams + fmt::Debug>(
     store: &mut Store<HostState>,
@@ -604,7 +466,7 @@ fn decide<P: WasmParams + fmt::Debug>(
 }
 
 /// The only way into the guest, its allocator apart. The deadline is set anew for every entry.
-fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
+pub(super) fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     store: &mut Store<HostState>,
     deadline: Deadline,
     entry: Entry,
@@ -644,19 +506,12 @@ fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     })
 }
 
-fn give_time(store: &mut Store<HostState>, deadline: Deadline) {
+pub(super) fn give_time(store: &mut Store<HostState>, deadline: Deadline) {
     store.set_epoch_deadline(deadline.epochs());
     store.data_mut().running = Running::new(deadline);
 }
 
-fn reason(error: &wasmtime::Error, limits: &Limits, store: &Store<HostState>) -> String {
-    if store.data().share.denied {
-        return format!("it needs more memory than limits.memory gives ({})", limits.memory);
-    }
-    sentence(error, false)
-}
-
-fn sentence(error: &wasmtime::Error, out_of_memory: bool) -> String {
+pub(super) fn sentence(error: &wasmtime::Error, out_of_memory: bool) -> String {
     let cause = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => "it ran longer than limits.call allows".to_owned(),
         Some(Trap::StackOverflow) => "its stack overflowed".to_owned(),
