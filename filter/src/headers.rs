@@ -9,12 +9,14 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Those of the request in the effective context; `None` when the host cannot give them.
+    /// Those of the request in the effective context; `None` when the host cannot give them, or not all of them: what is not
+    /// seen would go on unseen.
     pub fn of_request() -> Option<Self> {
-        host::header_map_pairs(MapType::HttpRequestHeaders).map(|block| Self { block })
+        let block = host::header_map_pairs(MapType::HttpRequestHeaders)?;
+        is_whole(&block).then_some(Self { block })
     }
 
-    /// Names and values in order, pseudo-headers included. A block that is cut short ends early, without its rest.
+    /// Names and values in order, pseudo-headers included.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (count, rest) = self.block.split_first_chunk().unwrap_or((&[0; 4], &[]));
         let sizes = usize::try_from(u32::from_le_bytes(*count)).map_or(0, |count| count.saturating_mul(8));
@@ -29,6 +31,22 @@ impl Headers {
                 Some((name, value))
             })
     }
+}
+
+/// Whether all the texts are there that a block speaks of; the last NUL may be missing.
+fn is_whole(block: &[u8]) -> bool {
+    let Some((count, rest)) = block.split_first_chunk() else {
+        return false;
+    };
+    let sizes = usize::try_from(u32::from_le_bytes(*count)).map_or(usize::MAX, |count| count.saturating_mul(8));
+    let Some((sizes, data)) = rest.split_at_checked(sizes) else {
+        return false;
+    };
+    let needed = sizes.as_chunks::<4>().0.iter().try_fold(0usize, |needed, size| {
+        let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
+        needed.checked_add(size)?.checked_add(1)
+    });
+    needed.is_some_and(|needed| needed <= data.len().saturating_add(1))
 }
 
 /// The next text of this size; the NUL behind it is left out.

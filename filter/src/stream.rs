@@ -81,8 +81,8 @@ enum Outcome {
     Waits(Need, Stream),
 }
 
-/// Decides for the request in the effective context, and acts on it. `began`: the host's clock, in nanoseconds, when the request came; not
-/// known of one that has waited.
+/// Decides for the request in the effective context, and acts on it. `began`: the host's clock, in nanoseconds, when the
+/// request came; not known of one that has waited.
 fn check(gate: &mut Gate, stream: Stream, began: Option<u64>, now: u64) -> Outcome {
     let Some(headers) = Headers::of_request() else {
         refuse_without_gate();

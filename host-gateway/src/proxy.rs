@@ -285,13 +285,9 @@ impl Exchange<'_> {
         }
         let early = plugins.0.lock().await.has_read_early();
         let said = Rc::new(RefCell::new(None));
-        let has_length = body.size_hint().exact().is_some();
         let filtered = FilteredBody::request(body, plugins, data, Rc::clone(&said));
-        let mut filtered = Box::new(filtered.after_early(early, read_trailers));
-        if has_length && let Some(whole) = poll_fn(|task| Poll::Ready(filtered.whole(task))).await {
-            return (RequestBody::Whole(whole), None);
-        }
-        (RequestBody::Filtered(filtered, downstream), Some(said))
+        let filtered = filtered.after_early(early, read_trailers);
+        (RequestBody::Filtered(Box::new(filtered), downstream), Some(said))
     }
 
     async fn response(&mut self, answer: Answer) -> Result<(response::Parts, body::Source), Early> {
@@ -335,14 +331,15 @@ impl Exchange<'_> {
             return Ok((head, body::Source::Upstream(body)));
         }
         let early = plugins.0.lock().await.has_read_early();
-        let has_length = body.size_hint().exact().is_some();
         let filtered = FilteredBody::response(body, plugins, data);
         let mut filtered = Box::new(filtered.after_early(early, read_trailers));
-        if has_length && let Some(whole) = poll_fn(|task| Poll::Ready(filtered.whole(task))).await {
-            fields::tell_length(&mut head.headers, Some(whole.len() as u64));
-            return Ok((head, body::Source::Whole(whole)));
-        }
-        Ok((head, body::Source::Filtered(filtered)))
+        Ok(match filtered.whole().await {
+            Some(whole) => {
+                fields::tell_length(&mut head.headers, Some(whole.len() as u64));
+                (head, body::Source::Whole(whole))
+            }
+            None => (head, body::Source::Filtered(filtered)),
+        })
     }
 
     /// The upstream has changed the protocol: so does the client's connection, if the plugins let it.

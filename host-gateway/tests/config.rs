@@ -13,7 +13,7 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 39] = [
+const MISTAKES: [(&str, &str, &str); 44] = [
     (
         "[\"127.0.0.1:9000\"]",
         "[{ adress: \"a:1\" }]",
@@ -48,6 +48,31 @@ const MISTAKES: [(&str, &str, &str); 39] = [
         "routes:",
         "plugins:\n  - { name: a, wasm: a.wasm, service: 1 }\nroutes:",
         "gateway.yaml:3:39: service: `1` is a number: write true or false",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, service: -1 }\nroutes:",
+        "gateway.yaml:3:39: service: `-1` is a number: write true or false",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, service: 1.5 }\nroutes:",
+        "gateway.yaml:3:39: service: `1.5` is a number: write true or false",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, service: ~ }\nroutes:",
+        "gateway.yaml:3:39: service: there is nothing: write true or false",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, service: [ a ] }\nroutes:",
+        "gateway.yaml:3:39: service: there is a list: write true or false",
+    ),
+    (
+        "routes:",
+        "plugins:\n  - { name: a, wasm: a.wasm, service: { a: b } }\nroutes:",
+        "gateway.yaml:3:39: service: there are keys: write true or false",
     ),
     (
         "\"127.0.0.1:0\" }",
@@ -442,6 +467,40 @@ fn a_plugin_that_would_fail_in_each_request_is_one_line() {
         let finished = run(&["check", "--config", "gateway.yaml"], &folder);
         assert!(finished.status.success(), "{keys}: {}", finished.stderr);
     }
+}
+
+/// As in service: what a later plugin makes at its start is there for the streams of those before it.
+#[test]
+fn a_plugin_may_need_what_a_later_one_makes_at_its_start() {
+    let folder = folder();
+    let guest = |import: &str, callbacks: &str| {
+        format!(
+            r#"(module (import "env" {import}) (memory (export "memory") 1) (data (i32.const 16) "later" "jobs")
+                (func (export "proxy_abi_version_0_2_1"))
+                (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+                (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+                {callbacks})"#
+        )
+    };
+    let first = guest(
+        r#""proxy_resolve_shared_queue" (func $resolve (param i32 i32 i32 i32 i32) (result i32))"#,
+        r#"(func (export "proxy_on_context_create") (param i32 i32)
+            (if (local.get 1) (then
+                (if (call $resolve (i32.const 16) (i32.const 5) (i32.const 21) (i32.const 4) (i32.const 0))
+                    (then unreachable)))))"#,
+    );
+    let later = guest(
+        r#""proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32))"#,
+        r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+            (i32.eqz (call $register (i32.const 21) (i32.const 4) (i32.const 0))))"#,
+    );
+    for (name, text) in [("first", first), ("later", later)] {
+        std::fs::write(folder.join(format!("{name}.wasm")), wat::parse_str(text).unwrap()).unwrap();
+    }
+    let plugins = "plugins: [ { name: first, wasm: first.wasm }, { name: later, wasm: later.wasm, vm_id: later } ]";
+    std::fs::write(folder.join("gateway.yaml"), format!("{GOOD}{plugins}\n")).unwrap();
+    let finished = run(&["check", "--config", "gateway.yaml"], &folder);
+    assert!(finished.status.success(), "{}", finished.stderr);
 }
 
 #[test]

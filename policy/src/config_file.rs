@@ -72,6 +72,8 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> 
     // A hundred thousand rules are a configuration too; what could grow beyond the text (aliases) stays bounded.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },
+        // As the gateway reads the same file.
+        strict_booleans: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.without_snippet().to_string();

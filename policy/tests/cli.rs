@@ -280,6 +280,19 @@ fn a_value_of_another_type_is_found_by_key_and_line() {
 }
 
 #[test]
+fn what_is_no_truth_to_the_gateway_is_none_here() {
+    let config = "issuers: []\nrules: [ { path: /a, deny: yes } ]\n";
+    let ran = run(&["lint", "--config", file("plugin.yaml", config).to_str().unwrap()]);
+    assert!(
+        ran.out
+            .contains("rules[0].deny: it must be `true` or `false`, not a text"),
+        "{}",
+        ran.out
+    );
+    assert_ne!(ran.code, 0);
+}
+
+#[test]
 fn lint_finds_every_unknown_key() {
     let config = r#"{ "publik": [], "rules": [ { "path": "/a", "scope": "x" }, { "path": "/b", "any": [] } ], "token": { "heder": "x" } }"#;
     let ran = run(&["lint", "--config", file("plugin.json", config).to_str().unwrap()]);

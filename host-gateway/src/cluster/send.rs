@@ -51,6 +51,7 @@ impl Cluster {
                 }
                 Err(error) => return Err(error),
             };
+            body.tell_length(&mut head.headers).await;
             let repeatable = head.method.is_idempotent() && matches!(body, RequestBody::Empty);
             let copy = (repeatable && (lease.reused || left > 0)).then(|| head.clone());
             let mut failure = match lease.sender.try_send_request(Request::from_parts(head, body)).await {

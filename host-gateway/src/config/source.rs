@@ -105,8 +105,8 @@ impl ConfigError {
     }
 }
 
-/// How files are read. A plugin's configuration may hold a hundred thousand rules. What could grow beyond the text itself, aliases and
-/// anchors, stays bounded as the parser bounds it.
+/// How files are read. A plugin's configuration may hold a hundred thousand rules. What could grow beyond the text itself,
+/// aliases and anchors, stays bounded as the parser bounds it.
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },

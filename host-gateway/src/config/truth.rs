@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserializer;
-use serde::de::{Error, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 
 /// For `#[serde(deserialize_with)]`.
 pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -12,7 +12,7 @@ pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
 
 struct Truth;
 
-impl Visitor<'_> for Truth {
+impl<'de> Visitor<'de> for Truth {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -31,5 +31,25 @@ impl Visitor<'_> for Truth {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<bool, E> {
         Err(E::custom(format!("`{number}` is a number: write true or false")))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<bool, E> {
+        Err(E::custom(format!("`{number}` is a number: write true or false")))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<bool, E> {
+        Err(E::custom(format!("`{number}` is a number: write true or false")))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        Err(E::custom("there is nothing: write true or false"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<bool, A::Error> {
+        Err(A::Error::custom("there is a list: write true or false"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<bool, A::Error> {
+        Err(A::Error::custom("there are keys: write true or false"))
     }
 }

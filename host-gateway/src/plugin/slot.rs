@@ -81,8 +81,17 @@ impl Slot {
     /// guests ask for is not carried out. The error is for the user.
     pub(super) fn rehearse_all(modules: &[Arc<PluginModule>], clusters: &Rc<Clusters>) -> Result<(), PluginError> {
         let process = PluginProcess::new();
-        for group in sharing(modules) {
-            Instance::rehearse(&seated(modules, &group, &process), clusters, &process)
+        // As in service all of them have started when the first stream comes.
+        let started = sharing(modules).into_iter().map(|group| {
+            let plugins = seated(modules, &group, &process);
+            match Instance::create(&plugins, clusters, &process) {
+                Ok(instance) => Ok((group, plugins, instance)),
+                Err(error) => Err(modules[group[error.plugin]].does_not_start(error)),
+            }
+        });
+        for (group, plugins, mut instance) in started.collect::<Result<Vec<_>, _>>()? {
+            instance
+                .rehearse(&plugins)
                 .map_err(|error| modules[group[error.plugin]].does_not_start(error))?;
         }
         Ok(())

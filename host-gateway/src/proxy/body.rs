@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::SharedStream;
@@ -33,6 +34,20 @@ pub enum RequestBody {
     Trailed(Bytes, Option<HeaderMap>),
     Stream(ClientBody, Rc<Downstream>),
     Filtered(Box<FilteredBody<ClientBody>>, Rc<Downstream>),
+}
+
+impl RequestBody {
+    /// Says in the head how long a body is that passes the plugins at once. To be called when the upstream is ready for it: a
+    /// client that asks first whether to send its body is told to.
+    pub async fn tell_length(&mut self, headers: &mut HeaderMap) {
+        let RequestBody::Filtered(filtered, _) = self else {
+            return;
+        };
+        if let Some(whole) = filtered.whole().await {
+            headers.insert(CONTENT_LENGTH, whole.len().into());
+            *self = RequestBody::Whole(whole);
+        }
+    }
 }
 
 impl Body for RequestBody {

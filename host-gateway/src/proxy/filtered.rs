@@ -1,7 +1,7 @@
 //! A body that passes the plugins frame by frame. The next frame is read when the plugins have let go of the last.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -25,7 +25,7 @@ pub struct FilteredBody<B> {
     with_data: bool,
     /// What the plugins are busy with.
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
-    /// What [`Self::ahead`] has read and nobody has asked for yet.
+    /// What [`Self::whole`] has read and nobody has asked for yet.
     ahead: Option<Option<Result<Frame<Bytes>, BodyError>>>,
     /// Trailers that the plugins let pass, to be sent after the data that they let go at the same time.
     trailers: Option<HeaderMap>,
@@ -95,14 +95,16 @@ impl<B> FilteredBody<B> {
         self
     }
 
-    /// The whole body, if it is there and the plugins let it pass at once, as is the case with most: then the next hop can be
-    /// told its length, as without plugins. What has passed otherwise comes first when the body is read.
-    pub(super) fn whole(&mut self, cx: &mut Context<'_>) -> Option<Bytes>
+    /// The whole of a body that came with its length, if it is there and the plugins let it pass at once, as is the case with
+    /// most: then the next hop can be told the length, as without plugins. What has passed otherwise comes first when the
+    /// body is read, which must be soon: the plugins may be waiting for it.
+    pub(super) async fn whole(&mut self) -> Option<Bytes>
     where
         B: Body<Data = Bytes> + Unpin,
         BodyError: From<B::Error>,
     {
-        let Poll::Ready(frame) = Pin::new(&mut *self).poll_frame(cx) else {
+        self.source.size_hint().exact()?;
+        let Poll::Ready(frame) = poll_fn(|task| Poll::Ready(Pin::new(&mut *self).poll_frame(task))).await else {
             return None;
         };
         match frame {

@@ -64,27 +64,26 @@ impl Instance {
 
     /// Starts a VM, opens a stream in each of its plugins as the first exchange would, and throws it away. What it asks
     /// for is not carried out.
-    pub(crate) fn rehearse(
-        plugins: &[Seated],
-        clusters: &Rc<Clusters>,
-        process: &Arc<PluginProcess>,
-    ) -> Result<(), StartError> {
-        let mut instance = Self::create(plugins, clusters, process)?;
+    pub(crate) fn rehearse(&mut self, plugins: &[Seated]) -> Result<(), StartError> {
         for (plugin, (root, (module, _))) in (FIRST_ROOT..).zip(plugins).enumerate() {
             let Some(protocol) = module.stream() else { continue };
             let exchange = Rc::new(RefCell::new(Exchange::rehearsed(protocol)));
-            instance.open(root, &exchange).map_err(|failure| StartError {
+            self.open(root, &exchange).map_err(|failure| StartError {
                 failure: StartFailure::Stream(failure),
-                said: logging::failed_to_start(instance.store.data_mut()),
+                said: logging::failed_to_start(self.store.data_mut()),
                 plugin,
             })?;
         }
-        logging::started(instance.store.data_mut());
+        logging::started(self.store.data_mut());
         Ok(())
     }
 
     /// A VM that has taken its configuration. The last error that it logged is held back until somebody tells it.
-    fn create(plugins: &[Seated], clusters: &Rc<Clusters>, process: &Arc<PluginProcess>) -> Result<Self, StartError> {
+    pub(crate) fn create(
+        plugins: &[Seated],
+        clusters: &Rc<Clusters>,
+        process: &Arc<PluginProcess>,
+    ) -> Result<Self, StartError> {
         let root = |(plugin, stats): &Seated| RootContext {
             identity: Arc::clone(&plugin.identity),
             stats: Arc::clone(stats),

@@ -46,7 +46,9 @@ pub fn of_login_service(file: &Path) -> anyhow::Result<Vec<Finding>> {
 
 fn read(file: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    serde_saphyr::from_str(&text).map_err(|error| {
+    // As the gateway reads the same file.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
         let at = error.location().map(|at| format!(":{}:{}", at.line(), at.column()));
         anyhow::anyhow!(
             "{}{}: {}",
