@@ -273,13 +273,25 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// One of these authorities is needed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
     pub any_authority: Vec<String>,
     /// Every one of these authorities is needed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
     pub all_authorities: Vec<String>,
     /// Every one of these scopes is needed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
     pub scopes: Vec<String>,
     /// Claims that must equal a value; `{name}` stands for that segment of the path.
     #[serde(
@@ -289,7 +301,11 @@ pub struct Rule {
     )]
     pub claims: BTreeMap<String, String>,
     /// How the user must have logged in: one of these values of `acr` (RFC 9470).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
     pub acr: Vec<String>,
     /// How long ago the user may have logged in, by `auth_time` (`"5m"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

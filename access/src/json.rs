@@ -119,6 +119,17 @@ pub(crate) fn optional_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::<Word<T>>::deserialize(deserializer).map(|word| word.map(|Word(word)| word))
 }
 
+/// A list of requirements that is not empty: one that came out empty would require nothing, and let everybody in.
+pub(crate) fn requirements<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(de::Error::custom(
+            "it is empty, and would require nothing: name at least one, or leave the key out",
+        ));
+    }
+    Ok(list)
+}
+
 /// Names and texts, no name twice.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     struct Texts;

@@ -416,3 +416,16 @@ fn clusters_are_known_by_the_keys_that_name_them() {
         ]
     );
 }
+
+#[test]
+fn a_list_of_requirements_that_came_out_empty_is_refused() {
+    for key in ["any_authority", "all_authorities", "scopes", "acr"] {
+        let config = format!(r#"{{"rules":[{{"path":"/a","{key}":[]}}]}}"#);
+        let expected = format!(
+            "plugin configuration: rules[0].{key}: it is empty, and would require nothing: name at least one, or leave \
+             the key out"
+        );
+        let found = error(&config);
+        assert!(found.starts_with(&expected), "{found}");
+    }
+}

@@ -14,6 +14,8 @@ pub enum Failure {
     Tunnel,
     #[error("the request asks for its own echo")]
     Trace,
+    #[error("the request's body has a transfer coding other than chunked, or that one twice")]
+    TransferCoding,
     #[error("the request's body is not what its head announced, or broke off")]
     Body,
     #[error("the path can be read in two ways, and routes choose plugins by the path")]
@@ -65,6 +67,7 @@ impl Failure {
             Failure::Trace => (StatusCode::METHOD_NOT_ALLOWED, "TRACE is not supported"),
             Failure::Upgrade => (StatusCode::FORBIDDEN, ""),
             Failure::Tunnel => (StatusCode::NOT_IMPLEMENTED, "CONNECT is not supported"),
+            Failure::TransferCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Failure::NoRoute => (StatusCode::NOT_FOUND, ""),
             Failure::UnusableRequest => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Failure::Plugin => (StatusCode::SERVICE_UNAVAILABLE, ""),

@@ -321,6 +321,16 @@ impl Exchange<'_> {
         } else {
             watch.response_began();
         }
+        if head.status == StatusCode::NO_CONTENT {
+            // A plugin may have made it one: then there is no body, nor a length (RFC 9110 section 8.6).
+            head.headers.remove(CONTENT_LENGTH);
+            let source = if bodyless {
+                body::Source::Upstream(body)
+            } else {
+                body::Source::Empty
+            };
+            return Ok((head, source));
+        }
         let data = watch.wants_response_body();
         let trailers = watch.wants_response_trailers() && body.may_have_trailers();
         if bodyless {

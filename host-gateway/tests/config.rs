@@ -13,7 +13,7 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 44] = [
+const MISTAKES: [(&str, &str, &str); 47] = [
     (
         "[\"127.0.0.1:9000\"]",
         "[{ adress: \"a:1\" }]",
@@ -28,6 +28,21 @@ const MISTAKES: [(&str, &str, &str); 44] = [
         "prefix: /a/,",
         "prefix: [ a ],",
         "gateway.yaml:3:15: prefix: expected a single value, not a list or keys",
+    ),
+    (
+        "connect_timeout: 500ms",
+        "max_connections: 0",
+        "gateway.yaml:5:21: clusters.one.max_connections: is 0: every request would wait in vain; give at least 1",
+    ),
+    (
+        "connect_timeout: 500ms",
+        "health_check: { path: /up, interval: 0s }",
+        "gateway.yaml:5:87: clusters.one.health_check.interval: is too short: give at least 10ms",
+    ),
+    (
+        "connect_timeout: 500ms",
+        "health_check: { path: /up, timeout: 9ms }",
+        "gateway.yaml:5:87: clusters.one.health_check.timeout: is too short: give at least 10ms",
     ),
     (
         "retries: 0",

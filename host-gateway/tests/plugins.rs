@@ -6,6 +6,7 @@
 mod harness;
 
 use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use harness::{Gateway, Upstream};
@@ -52,12 +53,16 @@ fn with_guest_on(listener: &str, wat: &str, upstream: &Upstream, keys: &str) -> 
 }
 
 fn with_guest_on_workers(workers: usize, listener: &str, wat: &str, upstream: &Upstream, keys: &str) -> Gateway {
+    in_front_of(upstream.address, workers, listener, wat, keys)
+}
+
+fn in_front_of(address: SocketAddr, workers: usize, listener: &str, wat: &str, keys: &str) -> Gateway {
     let folder = harness::folder();
     let wasm = folder.join("guest.wasm");
     std::fs::write(&wasm, wat::parse_str(wat).expect("the guest is no WAT")).expect("cannot write the guest");
     let rest = format!(
         "routes: [ {{ prefix: /, cluster: up }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\" {keys} }} ]",
-        upstream.address,
+        address,
         wasm.display()
     );
     Gateway::start_on(workers, &format!("{{ address: \"127.0.0.1:0\" {listener} }}"), &rest)
@@ -99,6 +104,57 @@ fn a_body_that_is_not_there_at_once_goes_on_in_chunks() {
     assert_eq!(heard.recv(), Ok(None));
     client.send("llo");
     assert_eq!(client.receive().text(), "hello!");
+}
+
+#[test]
+fn the_client_is_asked_for_a_body_that_plugins_change_when_the_upstream_takes_it() {
+    let expecting = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    let wat = guest(&exclaim("proxy_on_request_body", 0));
+    let upstream = Upstream::named("ok");
+    let gateway = with_guest(&wat, &upstream);
+    let mut client = gateway.connect();
+    assert_eq!(client.send(expecting).receive_head().status(), 100);
+    assert_eq!(client.send("body").receive().status(), 200);
+    assert_eq!(upstream.last().text(), "body!");
+
+    let gateway = in_front_of(Upstream::dead(), 2, "", &wat, "");
+    assert_eq!(gateway.connect().send(expecting).receive().status(), 503);
+}
+
+/// As the SDK's users write it: send, and pause.
+#[test]
+fn who_answers_an_answer_does_not_hold_it() {
+    let answers = |callback: &str, status: u32| {
+        format!(
+            r#"(func (export "{callback}") (param i32 i32 i32) (result i32)
+                (drop (call $respond (i32.const {status}) (i32.const 0) (i32.const 0) (i32.const 17) (i32.const 2)
+                    (i32.const 0) (i32.const 0) (i32.const -1)))
+                (i32.const 1))"#
+        )
+    };
+    let callbacks = answers("proxy_on_request_headers", 403) + &answers("proxy_on_response_headers", 500);
+    let gateway = with_guest(&guest(&callbacks), &Upstream::named("ok"));
+    let answer = gateway.connect().get("/");
+    assert_eq!((answer.status(), answer.text().as_str()), (403, "no"));
+}
+
+#[test]
+fn what_a_plugin_makes_a_204_has_neither_body_nor_length() {
+    let wat = r#"(module
+        (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
+        (import "env" "proxy_set_buffer_bytes" (func (param i32 i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 16) ":status204")
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+        (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+            (drop (call $replace (i32.const 2) (i32.const 16) (i32.const 7) (i32.const 23) (i32.const 3)))
+            (i32.const 0)))"#;
+    let gateway = with_guest(wat, &Upstream::named("ok"));
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        let answer = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive_head();
+        assert_eq!((answer.status(), answer.field("content-length")), (204, None));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::failure::{Answer, Failure, Status};
 use super::fields;
 use super::grpc_status;
 use super::pairs;
+use crate::abi::types::Direction;
 use crate::stream::exchange::{Exchange, LocalResponse};
 use crate::vm::memory::Host;
 
@@ -32,7 +33,12 @@ pub(crate) fn send_local_response(
     let mut headers = response_fields(host.read(headers, headers_size)?)?;
     let Some(stream) = host.stream() else { return Ok(()) };
     let mut exchange = stream.exchange.borrow_mut();
-    if exchange.over || exchange.local_response.is_some() || exchange.details.is_some() {
+    if exchange.over || exchange.local_response.is_some() {
+        return Ok(());
+    }
+    if exchange.details.is_some() {
+        // The first is on its way past the plugins: it goes on, although this one returns that it pauses.
+        stream.flow(Direction::Response, |flow| flow.resumed = true);
         return Ok(());
     }
     if exchange.response_started {

@@ -1,6 +1,7 @@
 //! What one key alone cannot tell: names that must exist, prefixes that must differ, files that must be there.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Config, ConfigError, Source};
 use crate::plugin::check::unusable_file;
@@ -9,6 +10,9 @@ use crate::vm::engine::MOST_VMS;
 
 /// Of one request; each goes to another endpoint where there is one.
 const MOST_RETRIES: u32 = 100;
+
+/// Of a health check, and between two of them.
+const SHORTEST_CHECK: Duration = Duration::from_millis(10);
 
 pub fn check(config: &Config, source: &Source) -> Result<(), ConfigError> {
     if let Some(workers) = &config.workers
@@ -87,7 +91,21 @@ fn clusters(config: &Config, source: &Source) -> Result<(), ConfigError> {
             let key = format!("clusters.{name}.endpoints");
             return Err(source.error(&cluster.endpoints, key, "is empty: give at least one `host:port`"));
         }
+        if cluster.max_connections == 0 {
+            let key = format!("clusters.{name}.max_connections");
+            return Err(source.error(
+                &cluster.endpoints,
+                key,
+                "is 0: every request would wait in vain; give at least 1",
+            ));
+        }
         if let Some(health_check) = &cluster.health_check {
+            for (part, time) in [("interval", health_check.interval), ("timeout", health_check.timeout)] {
+                if time.get() < SHORTEST_CHECK {
+                    let key = format!("clusters.{name}.health_check.{part}");
+                    return Err(source.error(&health_check.path, key, "is too short: give at least 10ms"));
+                }
+            }
             let key = format!("clusters.{name}.health_check.path");
             path(&health_check.path.value).map_err(|problem| source.error(&health_check.path, key, problem))?;
         }

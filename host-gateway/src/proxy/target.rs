@@ -1,6 +1,6 @@
 //! What a request must look like before anything trusts it.
 
-use http::header::{HOST, UPGRADE};
+use http::header::{HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, Method, Uri, Version, request};
 
 use super::fields;
@@ -15,6 +15,9 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
         // The answer would hold all fields of the request, credentials too (RFC 9110 section 9.3.8).
         return Err(Failure::Trace);
     }
+    if !is_chunked_at_most(head) {
+        return Err(Failure::TransferCoding);
+    }
     if let Some(authority) = head.uri.authority() {
         // RFC 9112 section 3.2.2: the target's authority replaces the Host field.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::Host)?;
@@ -26,6 +29,17 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
         (Some(_), None) => Ok(()),
         (None, None) if head.version == Version::HTTP_10 => Ok(()),
         _ => Err(Failure::Host),
+    }
+}
+
+/// Codings belong to one hop (RFC 9112 section 6.1): one that is not taken off here would be lost, and the body with it be
+/// something else to the upstream.
+fn is_chunked_at_most(head: &request::Parts) -> bool {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
     }
 }
 

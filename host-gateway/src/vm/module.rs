@@ -19,6 +19,8 @@ pub(crate) enum ModuleError {
     NotWasm(String),
     #[error("it is a WebAssembly component; plugins are modules: build it for wasm32-wasip1")]
     Component,
+    #[error("it is WebAssembly as a text; plugins are binary: translate it, for example with wat2wasm")]
+    Text,
     #[error("it exports no proxy_abi_version_… function, so it is no proxy-wasm plugin")]
     NoAbiMark,
     #[error("it is built for {0}; known are ABI 0.1.0, 0.2.0 and 0.2.1")]
@@ -41,6 +43,9 @@ impl ModuleError {
         // Where a module has its version, a component has that of its format and its layer.
         if bytes.starts_with(b"\0asm\x0d\0\x01\0") {
             return Self::Component;
+        }
+        if bytes.trim_ascii_start().starts_with(b"(") {
+            return Self::Text;
         }
         Self::NotWasm(one_line(error))
     }

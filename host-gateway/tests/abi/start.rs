@@ -36,6 +36,7 @@ fn what_is_no_plugin_is_named() {
     for (wasm, reason) in [
         (b"#!/bin/sh".to_vec(), "is not a WebAssembly module"),
         (b"\0asm\x0d\0\x01\0".to_vec(), "is a WebAssembly component"),
+        (b"\n(module)".to_vec(), "is WebAssembly as a text"),
         (wat::parse_str("(module)").unwrap(), "exports no proxy_abi_version_"),
         (marked("0_3_0", ""), "is built for proxy_abi_version_0_3_0"),
         (marked("0_2_1", ""), "exports no memory"),
