@@ -248,6 +248,21 @@ const RESPOND: &str = "(drop (call $respond (i32.const 504) (i32.const 0) (i32.c
   (i32.const 0) (i32.const 0) (i32.const -1)))";
 
 #[test]
+fn who_answers_an_answer_from_a_tick_does_not_hold_it() {
+    let wat = ticking(&format!(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             {} (i32.const 1))
+           (func (export "proxy_on_response_headers") (param $id i32) (param i32 i32) (result i32)
+             (global.set $stream (local.get $id)) (i32.const 1))
+           {}"#,
+        RESPOND.replace("504", "403"),
+        tick(RESPOND)
+    ));
+    let gateway = with_guest(&wat, &Upstream::named("ok"));
+    assert_eq!(gateway.connect().get("/").status(), 403);
+}
+
+#[test]
 fn a_tick_may_answer_a_request_that_is_with_the_upstream_already() {
     let upstream = Upstream::serving(|mut peer| while peer.receive().is_some() {});
     let gateway = with_guest(&at_a_tick(RESPOND), &upstream);

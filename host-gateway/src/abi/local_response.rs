@@ -37,8 +37,9 @@ pub(crate) fn send_local_response(
         return Ok(());
     }
     if exchange.details.is_some() {
-        // The first is on its way past the plugins: it goes on, although this one returns that it pauses.
+        // The first is on its way past the plugins: it goes on, although this one returns that it pauses, or has paused.
         stream.flow(Direction::Response, |flow| flow.resumed = true);
+        exchange.wake();
         return Ok(());
     }
     if exchange.response_started {
