@@ -51,8 +51,8 @@ pub enum PathError {
     /// `admin.` is `admin` to servers on Windows.
     #[error("a segment of the path ends with a dot")]
     TrailingDot,
-    /// `admin%20` is `admin` to who trims it; so is `admin` with one of the other blanks of Unicode around it.
-    #[error("a segment of the path begins or ends with a space or a character that cannot be seen")]
+    /// `admin%20` is `admin` to who trims it, and `adm` with a soft hyphen and `in` to who ignores what is not seen.
+    #[error("the path has a space or a character that cannot be seen where some servers cut it off or ignore it")]
     Blank,
     /// `;` or `%3b`.
     #[error("the path has parameters")]
@@ -204,20 +204,19 @@ fn unescape(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
         decoded.push(value);
     }
     let decoded = std::str::from_utf8(&decoded).map_err(|_| PathError::NotUtf8)?;
-    for character in decoded.chars().filter(|character| !character.is_ascii()) {
-        if character.is_control() {
+    // Encoded slashes were refused, so one in there is a slash of the path; so is the end.
+    let mut before = '/';
+    for character in decoded.chars().skip(1).chain(['/']) {
+        if !character.is_ascii() && character.is_control() {
             return Err(PathError::Control);
         }
-        if is_lookalike(character) {
+        if !character.is_ascii() && is_lookalike(character) {
             return Err(PathError::Lookalike);
         }
-    }
-    // A slash in there is a slash of the path: encoded ones were refused.
-    if decoded
-        .split('/')
-        .any(|segment| segment.starts_with(is_blank) || segment.ends_with(is_blank))
-    {
-        return Err(PathError::Blank);
+        if is_overlooked(before, character) {
+            return Err(PathError::Blank);
+        }
+        before = character;
     }
     Ok(if out == path {
         Cow::Borrowed(path)
@@ -244,21 +243,45 @@ fn is_lookalike(character: char) -> bool {
     )
 }
 
-/// What nobody sees at the end of a word, and some cut off there: the white space of Unicode, and marks without a width, such
-/// as the byte order mark. Within a word some languages need them, as emoji do; variation selectors also stand at the end.
-fn is_blank(character: char) -> bool {
-    character.is_whitespace()
-        || matches!(
-            character,
-            // Hyphens and joiners.
-            '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'
-            // Which way to write.
-            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-            // Operators, the rest of the directions, and what may become one.
-            | '\u{2061}'..='\u{206f}'
-            // Letters of Hangul that are not there.
-            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
-        )
+/// How much of a character there is to be seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Seen,
+    /// White space of Unicode, and the Braille pattern without dots: who trims cuts it off at the ends of a segment.
+    Space,
+    /// What Unicode says may be ignored (`Default_Ignorable_Code_Point`), and its neighbours without a glyph: hyphens,
+    /// joiners, directions, fillers. Some scripts need them within a word, and emoji do.
+    Ignored,
+    /// What chooses a form of the character before it and stands at the end of a word, too: variation selectors, and the
+    /// tags of flags. Ignored as well.
+    Selector,
+}
+
+fn sight(character: char) -> Sight {
+    match character {
+        '\u{2800}' => Sight::Space,
+        _ if character.is_whitespace() => Sight::Space,
+        _ if character.is_ascii() => Sight::Seen,
+        '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' => Sight::Selector,
+        '\u{e0000}'..='\u{e0fff}' => Sight::Selector,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' => {
+            Sight::Ignored
+        }
+        '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' => Sight::Ignored,
+        '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' => Sight::Ignored,
+        _ => Sight::Seen,
+    }
+}
+
+/// Whether somebody who trims, or ignores what cannot be seen, reads two neighbours otherwise than they stand there. What is
+/// ignored may stand behind a letter of another script only: behind ASCII it has nothing to do but to make a second `..`,
+/// or a second `admin`.
+fn is_overlooked(before: char, character: char) -> bool {
+    match sight(character) {
+        Sight::Space => before == '/',
+        Sight::Ignored | Sight::Selector => before.is_ascii() || sight(before) == Sight::Space,
+        Sight::Seen => character == '/' && matches!(sight(before), Sight::Space | Sight::Ignored),
+    }
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -409,6 +432,14 @@ mod tests {
             ("/%e2%80%8ba", Blank),
             ("/a/..%EF%BB%BF", Blank),
             ("/a%C2%AD", Blank),
+            ("/..%EF%B8%8F", Blank),
+            ("/a/..%ef%b8%8f/b", Blank),
+            ("/%EF%B8%8F..", Blank),
+            ("/.%EF%B8%8F./b", Blank),
+            ("/..%F3%A0%84%80/b", Blank),
+            ("/..%C2%A0%E2%80%8B%EF%B8%8F/b", Blank),
+            ("/adm%C2%ADin", Blank),
+            ("/%C3%A9%E2%80%8C", Blank),
             ("/.%E2%80%8B./a", TrailingDot),
             ("/%d9%aa2f", Lookalike),
             ("/a%ef%bc%8fb", Lookalike),
@@ -446,21 +477,94 @@ mod tests {
         assert_eq!(path(&"/a".repeat(MAX_TARGET)), Err(TooLong));
     }
 
-    /// The white space of Unicode and its marks without a width, on either side of a segment and alone in one.
+    fn escaped(text: &str) -> String {
+        text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    }
+
+    /// White space on either side of a segment and alone in one; within a word it is a character as others are.
     #[test]
-    fn nothing_that_cannot_be_seen_stands_at_the_edge_of_a_segment() {
-        let blanks = "\u{a0}\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{1680}\u{180e}\u{2028}\u{2029}\u{202a}\u{202e}\u{202f}\
-                      \u{205f}\u{2060}\u{2064}\u{2066}\u{2069}\u{206f}\u{3000}\u{3164}\u{feff}\u{ffa0}";
-        for blank in blanks.chars().chain('\u{2000}'..='\u{200f}') {
-            let mut bytes = [0; 4];
-            let bytes = blank.encode_utf8(&mut bytes).bytes();
-            let blank: String = bytes.map(|byte| format!("%{byte:02X}")).collect();
-            for place in ["/a_", "/_a", "/_", "/a_/b", "/a/_b/c", "/a/_/c", "/.._/a"] {
-                let raw = place.replace('_', &blank);
+    fn no_white_space_stands_at_the_edge_of_a_segment() {
+        let spaces = " \u{a0}\u{1680}\u{2028}\u{2029}\u{202f}\u{205f}\u{2800}\u{3000}";
+        for space in spaces.chars().chain('\u{2000}'..='\u{200a}') {
+            let space = escaped(&space.to_string());
+            for place in [
+                "/a_", "/_a", "/_", "/a_/b", "/a/_b/c", "/a/_/c", "/.._/a", "/%C3%A9_", "/_%C3%A9",
+            ] {
+                let raw = place.replace('_', &space);
                 assert_eq!(path(&raw), Err(PathError::Blank), "{raw}");
             }
-            let within = format!("/a{blank}b");
-            assert_eq!(path(&within).as_deref(), Ok(within.as_str()));
+            for place in ["/a_b", "/%C3%A9_%C3%A9"] {
+                let within = place.replace('_', &space);
+                assert_eq!(path(&within).as_deref(), Ok(within.as_str()));
+            }
+        }
+    }
+
+    /// All of Unicode's `Default_Ignorable_Code_Point`, and where they may stand.
+    #[test]
+    fn what_some_ignore_stands_behind_letters_of_other_scripts_only() {
+        let ignored = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{180e}\u{3164}\u{feff}\u{ffa0}";
+        let ignored = ignored
+            .chars()
+            .chain('\u{200b}'..='\u{200f}')
+            .chain('\u{202a}'..='\u{202e}');
+        let ignored = ignored.chain('\u{2060}'..='\u{206f}').chain('\u{fff0}'..='\u{fffb}');
+        let ignored = ignored
+            .chain('\u{1bca0}'..='\u{1bca3}')
+            .chain('\u{1d173}'..='\u{1d17a}');
+        let selectors = "\u{17b4}\u{17b5}\u{180b}\u{180c}\u{180d}\u{180f}".chars();
+        let selectors = selectors
+            .chain('\u{fe00}'..='\u{fe0f}')
+            .chain('\u{e0000}'..='\u{e0fff}');
+        let both = ignored.map(|one| (one, false)).chain(selectors.map(|one| (one, true)));
+        let mut seen = 0;
+        for (character, selector) in both {
+            let character = escaped(&character.to_string());
+            for place in [
+                "/a_",
+                "/_a",
+                "/_",
+                "/a_/b",
+                "/a/_b/c",
+                "/a/_/c",
+                "/.._/a",
+                "/.._",
+                "/a_b",
+                "/1_%E2%83%A3",
+                "/%5B_%C3%A9",
+                "/%C3%A9a_%C3%A9",
+                "/_%C3%A9",
+                "/%C3%A9%20_",
+                "/..%C2%A0_",
+                "/..%C2%A0_%EF%B8%8F",
+            ] {
+                let raw = place.replace('_', &character);
+                assert_eq!(path(&raw), Err(PathError::Blank), "{raw}");
+            }
+            for place in ["/%C3%A9_%C3%A9", "/%C3%A9_a", "/%C3%A9_%C3%A9/a"] {
+                let within = place.replace('_', &character);
+                assert_eq!(path(&within).as_deref(), Ok(within.as_str()));
+            }
+            for place in ["/%C3%A9_", "/%C3%A9_/a"] {
+                let end = place.replace('_', &character);
+                let expected = if selector {
+                    Ok(end.clone())
+                } else {
+                    Err(PathError::Blank)
+                };
+                assert_eq!(path(&end), expected, "{end}");
+            }
+            seen += 1;
+        }
+        assert!(seen > 4096);
+    }
+
+    #[test]
+    fn emoji_are_taken_whole() {
+        for emoji in ["❤️", "👩‍💻", "🏳️‍🌈", "❤️‍🔥", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "👍🏽", "葛󠄀"]
+        {
+            let raw = format!("/a/{}/b", escaped(emoji));
+            assert_eq!(path(&raw).as_deref(), Ok(raw.as_str()), "{emoji}");
         }
     }
 

@@ -60,6 +60,8 @@ fn target() -> impl Strategy<Value = Vec<u8>> {
         "%20",
         "%c2%a0",
         "%E2%80%8B",
+        "%EF%B8%8F",
+        "%f3%a0%84%80",
         "\u{e9}",
         "http://h",
         "*",
@@ -87,7 +89,7 @@ fn forwarded(target: &Target<'_>, came: &[u8]) -> Vec<u8> {
 fn as_read_by_a_sloppy_server(path: &str) -> Vec<u8> {
     let mut bytes = path.as_bytes().to_vec();
     for _ in 0..2 {
-        bytes = percent_decoded(&bytes);
+        bytes = as_far_as_ascii_is_seen(&percent_decoded(&bytes));
         bytes
             .iter_mut()
             .filter(|byte| **byte == b'\\')
@@ -120,6 +122,18 @@ fn as_read_by_a_sloppy_server(path: &str) -> Vec<u8> {
 fn trimmed(segment: &[u8]) -> &[u8] {
     let blank = |character: char| character.is_whitespace() || character == '\u{200b}';
     std::str::from_utf8(segment).map_or(segment, |segment| segment.trim_matches(blank).as_bytes())
+}
+
+/// Without what Unicode ignores, where ASCII is all that is left of a segment.
+fn as_far_as_ascii_is_seen(path: &[u8]) -> Vec<u8> {
+    let ignored = |character: char| matches!(character, '\u{200b}' | '\u{fe0f}' | '\u{e0100}');
+    let segments = path.split(|&byte| byte == b'/').map(|segment| {
+        let seen = std::str::from_utf8(segment).map(|segment| segment.replace(ignored, ""));
+        seen.ok()
+            .filter(|seen| seen.is_ascii())
+            .map_or_else(|| segment.to_vec(), String::into_bytes)
+    });
+    segments.collect::<Vec<_>>().join(&b'/')
 }
 
 fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
