@@ -141,8 +141,13 @@ pub struct Issuer {
     /// The value that `iss` must have. Absent: the tokens carry no `iss` (legacy profiles).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// `aud` must name one of these; empty: `aud` is not looked at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// `aud` must name one of these; absent: `aud` is not looked at.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub audiences: Vec<String>,
     /// The verifying keys.
     #[serde(
@@ -169,10 +174,20 @@ pub struct Issuer {
     )]
     pub expiry: Expiry,
     /// Claims that must be there, beside those the checks need.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub required_claims: Vec<String>,
     /// Claims that mark a token as something other than an access token (`ati`: a Spring refresh token).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::requirements"
+    )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub forbidden_claims: Vec<String>,
     /// The users that its tokens name are not those of the login service, even where their ids are the same: they are
     /// told to the upstream, but nobody is asked what they may do. Only for issuers of the feed: it is always so for one of
@@ -218,11 +233,13 @@ pub enum Public {
 pub struct PublicRoute {
     /// The pattern: literals, `*` or `{name}` (one segment), `**` (any tail).
     pub path: String,
-    /// The methods it speaks of; empty: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The methods it speaks of; absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "json::selection")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub methods: Vec<String>,
-    /// The hosts it speaks of (`api.example.com`, `*.example.com`); empty: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The hosts it speaks of (`api.example.com`, `*.example.com`); absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "json::selection")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub hosts: Vec<String>,
     /// What becomes of tokens here. Absent: `remove`, unless `forward.authorization` is `keep`.
     #[serde(
@@ -266,11 +283,13 @@ pub struct Rule {
     pub name: Option<String>,
     /// The pattern: literals, `*` or `{name}` (one segment), `**` (any tail).
     pub path: String,
-    /// The methods it speaks of; empty: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The methods it speaks of; absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "json::selection")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub methods: Vec<String>,
-    /// The hosts it speaks of (`api.example.com`, `*.example.com`); empty: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The hosts it speaks of (`api.example.com`, `*.example.com`); absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "json::selection")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub hosts: Vec<String>,
     /// One of these authorities is needed.
     #[serde(
@@ -278,6 +297,7 @@ pub struct Rule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "json::requirements"
     )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub any_authority: Vec<String>,
     /// Every one of these authorities is needed.
     #[serde(
@@ -285,6 +305,7 @@ pub struct Rule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "json::requirements"
     )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub all_authorities: Vec<String>,
     /// Every one of these scopes is needed.
     #[serde(
@@ -292,13 +313,15 @@ pub struct Rule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "json::requirements"
     )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub scopes: Vec<String>,
     /// Claims that must equal a value; `{name}` stands for that segment of the path.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "json::texts"
+        deserialize_with = "json::required_texts"
     )]
+    #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
     pub claims: BTreeMap<String, String>,
     /// How the user must have logged in: one of these values of `acr` (RFC 9470).
     #[serde(
@@ -306,6 +329,7 @@ pub struct Rule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "json::requirements"
     )]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub acr: Vec<String>,
     /// How long ago the user may have logged in, by `auth_time` (`"5m"`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

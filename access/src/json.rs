@@ -123,15 +123,26 @@ pub(crate) fn optional_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 pub(crate) fn requirements<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let list = Vec::<String>::deserialize(deserializer)?;
     if list.is_empty() {
+        return Err(de::Error::custom(REQUIRES_NOTHING));
+    }
+    Ok(list)
+}
+
+const REQUIRES_NOTHING: &str = "it is empty, and would require nothing: name at least one, or leave the key out";
+
+/// What an entry is for, by name, and not empty: without names it would be for all, and public for all.
+pub(crate) fn selection<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.is_empty() {
         return Err(de::Error::custom(
-            "it is empty, and would require nothing: name at least one, or leave the key out",
+            "it is empty: name at least one, or leave the key out where all are meant",
         ));
     }
     Ok(list)
 }
 
-/// Names and texts, no name twice.
-pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+/// Names and texts that are required: no name twice, and not none.
+pub(crate) fn required_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     struct Texts;
     impl<'de> Visitor<'de> for Texts {
         type Value = BTreeMap<String, String>;
@@ -147,6 +158,9 @@ pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
                     return Err(de::Error::custom(format!("`{name}` stands there twice")));
                 }
                 texts.insert(name, text);
+            }
+            if texts.is_empty() {
+                return Err(de::Error::custom(REQUIRES_NOTHING));
             }
             Ok(texts)
         }

@@ -215,7 +215,7 @@ impl Key {
             }
             "RSA" => {
                 let (modulus, exponent) = (bytes("n")?, bytes("e")?);
-                let (modulus, exponent) = (significant(&modulus), significant(&exponent));
+                let (modulus, exponent) = (unsigned(&modulus), significant(&exponent)?);
                 check_rsa(modulus, exponent)?;
                 let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
                 modulus_of_rsa = modulus.into();
@@ -325,6 +325,12 @@ fn check_purpose(purpose: Option<&str>, operations: Option<&Value>) -> Result<()
     if !operations.iter().all(Value::is_string) || operations.iter().enumerate().any(repeated) {
         return Err(JwkError::Member("key_ops"));
     }
+    // Section 4.3: both must say the same. Without `use` other operations may stand beside: the section advises against it,
+    // but Azure Key Vault names all that a key can do, and what it verifies is bound to its algorithm anyway.
+    let of_signatures = |operation: &Value| operation == "verify" || operation == "sign";
+    if purpose.is_some() && !operations.iter().all(of_signatures) {
+        return Err(JwkError::Member("key_ops"));
+    }
     if operations.iter().any(|operation| operation == "verify") {
         Ok(())
     } else {
@@ -349,16 +355,31 @@ fn algorithms(kind: &str, curve: Option<&str>, name: Option<&str>) -> Result<Vec
     Ok(algorithms)
 }
 
-/// Without leading zeros, which some providers write.
-fn significant(number: &[u8]) -> &[u8] {
+/// A modulus without the octet of its sign, which Java's `BigInteger` writes before numbers whose first bit is 1. RFC 7518
+/// section 6.3.1.1 forbids it, but it does not change the number, and issuers do it. What begins with a zero even then is refused.
+fn unsigned(number: &[u8]) -> &[u8] {
+    match number {
+        [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => rest,
+        _ => number,
+    }
+}
+
+/// An exponent without zeros in front; some write it in four octets.
+fn significant(number: &[u8]) -> Result<&[u8], JwkError> {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
+    number
+        .get(zeros..)
+        .filter(|_| number.len() <= 4)
+        .ok_or(JwkError::Member("e"))
 }
 
 /// At least 2048 bits (RFC 7518 section 3.3), at most 4096 (what the library verifies), odd; an odd exponent over 1 and
-/// under 2³². Without leading zeros.
+/// under 2³².
 fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), JwkError> {
     let top = modulus.first().copied().unwrap_or(0);
+    if top == 0 {
+        return Err(JwkError::Member("n"));
+    }
     if modulus.len() < 256 || (modulus.len() == 256 && top < 0x80) || roca(modulus) {
         return Err(JwkError::Weak);
     }

@@ -418,14 +418,51 @@ fn clusters_are_known_by_the_keys_that_name_them() {
 }
 
 #[test]
-fn a_list_of_requirements_that_came_out_empty_is_refused() {
-    for key in ["any_authority", "all_authorities", "scopes", "acr"] {
-        let config = format!(r#"{{"rules":[{{"path":"/a","{key}":[]}}]}}"#);
-        let expected = format!(
-            "plugin configuration: rules[0].{key}: it is empty, and would require nothing: name at least one, or leave \
-             the key out"
-        );
-        let found = error(&config);
-        assert!(found.starts_with(&expected), "{found}");
+fn a_list_that_came_out_empty_is_refused() {
+    const REQUIRES: &str = "it is empty, and would require nothing: name at least one, or leave the key out";
+    const SELECTS: &str = "it is empty: name at least one, or leave the key out where all are meant";
+    for (config, key, expected) in [
+        (
+            r#"{"rules":[{"path":"/a","any_authority":[]}]}"#,
+            "rules[0].any_authority",
+            REQUIRES,
+        ),
+        (
+            r#"{"rules":[{"path":"/a","all_authorities":[]}]}"#,
+            "rules[0].all_authorities",
+            REQUIRES,
+        ),
+        (r#"{"rules":[{"path":"/a","scopes":[]}]}"#, "rules[0].scopes", REQUIRES),
+        (r#"{"rules":[{"path":"/a","acr":[]}]}"#, "rules[0].acr", REQUIRES),
+        (r#"{"rules":[{"path":"/a","claims":{}}]}"#, "rules[0].claims", REQUIRES),
+        (
+            r#"{"issuers":[{"issuer":"i","audiences":[]}]}"#,
+            "issuers[0].audiences",
+            REQUIRES,
+        ),
+        (
+            r#"{"issuers":[{"issuer":"i","required_claims":[]}]}"#,
+            "issuers[0].required_claims",
+            REQUIRES,
+        ),
+        (
+            r#"{"issuers":[{"issuer":"i","forbidden_claims":[]}]}"#,
+            "issuers[0].forbidden_claims",
+            REQUIRES,
+        ),
+        (r#"{"rules":[{"path":"/a","methods":[]}]}"#, "rules[0].methods", SELECTS),
+        (r#"{"rules":[{"path":"/a","hosts":[]}]}"#, "rules[0].hosts", SELECTS),
+        (
+            r#"{"public":[{"path":"/a","methods":[]}]}"#,
+            "public[0].methods",
+            SELECTS,
+        ),
+        (r#"{"public":[{"path":"/a","hosts":[]}]}"#, "public[0].hosts", SELECTS),
+    ] {
+        assert_eq!(error(config), format!("plugin configuration: {key}: {expected}"));
+    }
+    // Nothing is open without them.
+    for config in [r#"{"rules":[]}"#, r#"{"public":[]}"#, r#"{"issuers":[]}"#] {
+        Policy::parse(config.as_bytes()).unwrap();
     }
 }

@@ -172,6 +172,32 @@ fn keys_that_must_not_verify_are_refused() {
     assert_eq!(with(&rsa, "key_ops", json!("verify")), JwkError::Member("key_ops"));
     let twice = json!(["verify", "sign", "verify"]);
     assert_eq!(with(&rsa, "key_ops", twice), JwkError::Member("key_ops"));
+    let mut signs = rsa.clone();
+    signs["use"] = json!("sig");
+    for contradicting in [
+        json!(["verify", "encrypt"]),
+        json!(["encrypt"]),
+        json!(["verify", "wrapKey"]),
+    ] {
+        assert_eq!(with(&signs, "key_ops", contradicting), JwkError::Member("key_ops"));
+    }
+    let modulus = URL_SAFE_NO_PAD.decode(rsa["n"].as_str().unwrap()).unwrap();
+    for zeros in 2..5 {
+        let longer = [vec![0; zeros], modulus.clone()].concat();
+        assert_eq!(
+            with(&rsa, "n", json!(URL_SAFE_NO_PAD.encode(longer))),
+            JwkError::Member("n")
+        );
+    }
+    let shorter = [vec![0], vec![0x7f; 257]].concat();
+    assert_eq!(
+        with(&rsa, "n", json!(URL_SAFE_NO_PAD.encode(shorter))),
+        JwkError::Member("n")
+    );
+    assert_eq!(
+        with(&rsa, "e", json!(URL_SAFE_NO_PAD.encode([0, 0, 1, 0, 1]))),
+        JwkError::Member("e")
+    );
     assert_eq!(with(&rsa, "use", json!("SIG")), JwkError::Purpose);
     assert_eq!(with(&rsa, "kid", json!(7)), JwkError::Member("kid"));
     assert_eq!(with(&rsa, "alg", json!("RSA-OAEP")), JwkError::Kind);
@@ -196,6 +222,33 @@ fn keys_that_must_not_verify_are_refused() {
         JwkError::Member("x")
     );
     assert_eq!(with(&ec, "x", json!("AQAB")), JwkError::Member("x"));
+}
+
+/// What RFC 7518 section 6.3.1.1 and RFC 7517 section 4.3 advise against, and issuers do: taken on purpose.
+#[test]
+fn keys_as_some_issuers_write_them() {
+    let [_, (_, rsa, ..), _] = rfc7515();
+    let plain = key(&rsa);
+    let zero = |name: &str, zeros: usize| {
+        let number = URL_SAFE_NO_PAD.decode(rsa[name].as_str().unwrap()).unwrap();
+        json!(URL_SAFE_NO_PAD.encode([vec![0; zeros], number].concat()))
+    };
+    let all = ["sign", "verify", "wrapKey", "unwrapKey", "encrypt", "decrypt"];
+    for (name, value) in [
+        ("n", zero("n", 1)),
+        ("e", zero("e", 1)),
+        ("key_ops", json!(all)),
+        ("key_ops", json!(["verify"])),
+    ] {
+        let mut written = rsa.clone();
+        written[name] = value;
+        // The same key, also to a host that verifies natively.
+        assert_eq!(key(&written).material(), plain.material(), "{name}");
+    }
+    let mut signs = rsa;
+    signs["use"] = json!("sig");
+    signs["key_ops"] = json!(["sign", "verify"]);
+    assert_eq!(key(&signs).material(), plain.material());
 }
 
 #[test]

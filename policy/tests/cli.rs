@@ -129,6 +129,50 @@ fn the_schema_knows_every_key_that_is_documented() {
     }
 }
 
+/// Every list and table of the schema: it may be empty there exactly if the filter takes it so.
+#[test]
+fn the_schema_refuses_what_is_empty_where_the_filter_does() {
+    let schema: Value = serde_json::from_str(&run(&["schema"]).out).unwrap();
+    let mut compared = Vec::new();
+    let kinds = schema["$defs"].as_object().unwrap().iter();
+    let kinds = kinds
+        .map(|(kind, schema)| (kind.as_str(), schema))
+        .chain([("Config", &schema)]);
+    for (kind, schema) in kinds {
+        for (key, said) in schema["properties"].as_object().into_iter().flatten() {
+            let has = |wanted: &str| {
+                said["type"] == wanted || said["type"].as_array().is_some_and(|all| all.contains(&json!(wanted)))
+            };
+            let (empty, least) = match () {
+                () if has("array") => (json!([]), "minItems"),
+                () if has("object") => (json!({}), "minProperties"),
+                () => continue,
+            };
+            let config = match kind {
+                "Config" => json!({ key: empty }),
+                "Rule" => json!({ "rules": [{ "path": "/a", key: empty }] }),
+                "PublicRoute" => json!({ "public": [{ "path": "/a", key: empty }] }),
+                "Issuer" => json!({ "issuers": [{ "issuer": "i", key: empty }] }),
+                "ClaimNames" => json!({ "issuers": [{ "issuer": "i", "claims": { key: empty } }] }),
+                _ => panic!("{kind}.{key}: say here how it stands in a configuration"),
+            };
+            let refused = run(&["lint", file("empty.json", &config.to_string()).to_str().unwrap()]).out;
+            let refused = refused.contains("it is empty");
+            assert_eq!(said[least] == json!(1), refused, "{kind}.{key}: {said}");
+            compared.push(format!("{kind}.{key}"));
+        }
+    }
+    for known in [
+        "Rule.methods",
+        "Rule.claims",
+        "PublicRoute.hosts",
+        "Issuer.audiences",
+        "ClaimNames.authorities",
+    ] {
+        assert!(compared.iter().any(|key| key == known), "{known}: {compared:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_used_is_one_line_and_code_2() {
     let wrong = file("wrong.json", r#"{"rules":[{"path":"/{a}","claims":{"x":"{b}"}}]}"#);
