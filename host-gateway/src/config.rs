@@ -6,6 +6,7 @@ mod cors;
 mod duration;
 mod endpoint;
 mod metadata;
+mod named_key;
 mod origin;
 mod plugins;
 mod source;

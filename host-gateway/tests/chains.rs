@@ -278,7 +278,7 @@ fn errors_name_the_place() {
             format!(
                 "{listener}\nroutes: [ {{ prefix: /, cluster: up, plugins: {{ a: {{ configuration: \"\" }} }} }} ]"
             ),
-            "gateway.yaml:4:46: routes[0].plugins.a.configuration: plugin \"a\" refused the configuration",
+            "gateway.yaml:4:53: routes[0].plugins.a.configuration: plugin \"a\" refused the configuration",
         ),
         (
             "listeners:\n  - address: \"127.0.0.1:0\"\n  - { address: \"127.0.0.1:0\", tcp: { cluster: up }, plugins: [a] }".to_owned(),

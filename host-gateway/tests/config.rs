@@ -13,7 +13,7 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 47] = [
+const MISTAKES: [(&str, &str, &str); 48] = [
     (
         "[\"127.0.0.1:9000\"]",
         "[{ adress: \"a:1\" }]",
@@ -103,6 +103,11 @@ const MISTAKES: [(&str, &str, &str); 47] = [
         "retries: 0",
         "retries: 0, retries: 0",
         "gateway.yaml:3:77: the key `retries` is there twice; remove one",
+    ),
+    (
+        "routes:",
+        "---\nroutes:",
+        "gateway.yaml:3:1: a second document begins here: leave one, without `---`",
     ),
     (
         "\"127.0.0.1:0\" }",
@@ -400,7 +405,7 @@ fn what_a_plugin_refuses_is_one_line_with_its_reason() {
         assert_eq!(
             errors,
             [
-                "error: gateway.yaml:7:5: plugins[0].configuration: plugin \"picky\" refused the configuration: ruls: unknown field"
+                "error: gateway.yaml:7:58: plugins[0].configuration: plugin \"picky\" refused the configuration: ruls: unknown field"
             ],
             "{command}"
         );
@@ -543,8 +548,9 @@ fn a_hundred_thousand_rules_are_a_configuration() {
     let plugin = "  - name: picky\n    wasm: refusing.wasm\n    configuration:\n      rules:\n";
     std::fs::write(folder.join("gateway.yaml"), format!("{GOOD}plugins:\n{plugin}{rules}")).unwrap();
     let finished = run(&["check", "--config", "gateway.yaml"], &folder);
-    // It came as far as the plugin.
-    let expected = "plugin \"picky\" refused the configuration";
+    // It came as far as the plugin, which names a key that is not there.
+    let expected =
+        "error: gateway.yaml:9:5: plugins[0].configuration: plugin \"picky\" refused the configuration: ruls: ";
     assert!(finished.stderr.contains(expected), "{}", finished.stderr);
 }
 

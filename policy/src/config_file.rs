@@ -76,7 +76,12 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> 
         strict_booleans: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let message = error.without_snippet().to_string();
+        let error = error.without_snippet();
+        if let serde_saphyr::Error::MultipleDocuments { location, .. } = error {
+            let place = format!("{}:{}:{}", file.display(), location.line(), location.column());
+            return format!("{place}: a second document begins here: leave one, without `---`");
+        }
+        let message = error.to_string();
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         let message = message
             .replace("expected sequence start", "expected a list, as in `[ a, b ]`")

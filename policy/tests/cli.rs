@@ -178,10 +178,15 @@ fn what_cannot_be_used_is_one_line_and_code_2() {
     let wrong = file("wrong.json", r#"{"rules":[{"path":"/{a}","claims":{"x":"{b}"}}]}"#);
     let wrong = wrong.to_str().unwrap();
     let broken = file("broken.json", "{");
+    let two = file("two.yaml", "rules: []\n---\nrules: []\n");
     let several = file("gateway.yaml", "plugins: [ { name: a }, { name: b } ]");
     for (arguments, says) in [
         (&["lint", "/does/not/exist"][..], "/does/not/exist: cannot be read"),
         (&["lint", broken.to_str().unwrap()], "broken.json: EOF"),
+        (
+            &["lint", two.to_str().unwrap()],
+            "two.yaml:3:1: a second document begins here: leave one, without `---`",
+        ),
         (
             &["lint", several.to_str().unwrap()],
             "say which one with --plugin: a, b",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_saphyr::Location;
 
-use super::{Config, ConfigError, Route};
+use super::named_key::{self, Step};
+use super::{Config, ConfigError, Route, Source};
 use crate::plugin::{CodeCache, Isolation, PluginError, PluginModule, default_folder};
 
 impl Config {
@@ -118,16 +119,9 @@ impl Config {
         let named = |index: &usize| self.plugins[*index].value.name == error.plugin();
         // Names are unique, and every plugin comes from here.
         let index = (0..self.plugins.len()).find(named).unwrap_or_default();
-        if let PluginError::Configuration {
-            route: Some(prefix),
-            name,
-            ..
-        } = error
-            && let Some(place) = self.routes.iter().position(|route| route.prefix.value == *prefix)
-            && let Some(plugins) = &self.routes[place].plugins
-        {
-            let key = format!("routes[{place}].plugins.{name}.configuration");
-            return ConfigError::at(file, plugins.referenced, key, error.to_string());
+        if let PluginError::Configuration { route, cause, .. } = error {
+            let (at, key) = self.place_in_configuration(file, index, route.as_deref(), cause);
+            return ConfigError::at(file, at, key, error.to_string());
         }
         let at = self
             .plugins
@@ -140,9 +134,46 @@ impl Config {
             PluginError::Capability { .. } => {
                 format!("plugins[{index}].capability_restriction_config.allowed_capabilities")
             }
-            PluginError::Configuration { .. } => format!("plugins[{index}].configuration"),
-            PluginError::Start { .. } => format!("plugins[{index}]"),
+            PluginError::Configuration { .. } | PluginError::Start { .. } => format!("plugins[{index}]"),
         };
         ConfigError::at(file, at, key, error.to_string())
+    }
+
+    /// Where the key stands that a plugin means when it refuses its configuration, or that on a route: as near as can be told
+    /// from what it said. And the key of the configuration.
+    fn place_in_configuration(&self, file: &Path, index: usize, route: Option<&str>, said: &str) -> (Location, String) {
+        let plugin = &self.plugins[index];
+        let name = &plugin.value.name;
+        let of_route = route.and_then(|prefix| {
+            let place = self.routes.iter().position(|route| route.prefix.value == *prefix)?;
+            Some((place, self.routes[place].plugins.as_ref()?))
+        });
+        let (near, key, configuration) = match of_route {
+            Some((place, plugins)) => (
+                plugins.referenced,
+                format!("routes[{place}].plugins.{name}.configuration"),
+                plugins.value.get(name).and_then(|own| own.configuration.as_ref()),
+            ),
+            None => (
+                plugin.referenced,
+                format!("plugins[{index}].configuration"),
+                plugin.value.configuration.as_ref(),
+            ),
+        };
+        let step = |name: &str| Step::Key(name.to_owned());
+        let mut path = match of_route {
+            Some((place, _)) => vec![step("routes"), Step::Item(place), step("plugins"), step(name)],
+            None => vec![step("plugins"), Step::Item(index)],
+        };
+        path.push(step("configuration"));
+        path.extend(
+            configuration
+                .map(|value| named_key::named(said, value))
+                .unwrap_or_default(),
+        );
+        // It was read before: if it cannot be read any more, the place is less exact.
+        let source = Source::read(file).ok();
+        let found = source.and_then(|source| named_key::place(source.text(), &path));
+        (found.unwrap_or(near), key)
     }
 }

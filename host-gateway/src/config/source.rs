@@ -60,6 +60,10 @@ impl Source {
         ConfigError::about(&self.path, at, key, problem)
     }
 
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The key whose value, or an item of whose list, stands at a place: `timeout` for `  timeout: 15x`. Found in the
     /// text, because the parser tells only the place.
     fn key_at(&self, line: u64, column: u64) -> Option<String> {
@@ -107,7 +111,7 @@ impl ConfigError {
 
 /// How files are read. A plugin's configuration may hold a hundred thousand rules. What could grow beyond the text itself,
 /// aliases and anchors, stays bounded as the parser bounds it.
-fn options() -> Options {
+pub(super) fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: usize::MAX, max_events: usize::MAX },
         // In the configuration of a plugin `yes` is a text, as it is to Envoy.
@@ -130,6 +134,9 @@ fn one_sentence(message: &str) -> String {
         .rfind(" at line ")
         .map_or(message.as_str(), |end| message[..end].trim_end_matches(':'));
     match sentence {
+        _ if sentence.starts_with("multiple YAML documents detected") => {
+            "a second document begins here: leave one, without `---`".to_owned()
+        }
         "expected sequence start" => "expected a list, as in `[ a, b ]`".to_owned(),
         "expected mapping start" => "expected keys, as in `key: value`".to_owned(),
         "expected string scalar" => "expected a single value, not a list or keys".to_owned(),

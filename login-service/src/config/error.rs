@@ -75,6 +75,7 @@ fn message(error: &serde_saphyr::Error, line: &str) -> String {
             )
         }
         Yaml::InvalidBooleanStrict { .. } => "write true or false".into(),
+        Yaml::MultipleDocuments { .. } => "a second document begins here; leave one, without `---`".into(),
         Yaml::SerdeMissingField { field, .. } => format!("the key `{field}` is missing"),
         Yaml::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` is there twice; remove one"),
         other => UserMessageFormatter.format_message(other).into_owned(),

@@ -78,6 +78,11 @@ fn configuration_errors_are_one_line_with_file_line_and_key() {
             "",
         ),
         (
+            format!("{good}---\nlisten: x\n"),
+            "error: login.yaml:5:1: a second document begins here; leave one, without `---`",
+            "",
+        ),
+        (
             good.replace("[ \"gateway:secret\" ]", ": :"),
             "error: login.yaml:3:",
             "this is not YAML",
