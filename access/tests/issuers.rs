@@ -159,7 +159,9 @@ fn an_entry_for_an_issuer_of_the_auth_server_only_asks_for_more() {
         });
         let policy = Policy::parse(config.to_string().as_bytes()).unwrap();
         let mut state = State::new(policy.config(), 1).unwrap();
-        let feed = json!({ "version": "a-1", "issuers": [entry(json!([]))], "revoked_tokens": revoked });
+        let mut of_feed = entry(Value::Null);
+        of_feed.as_object_mut().unwrap().remove("audiences");
+        let feed = json!({ "version": "a-1", "issuers": [of_feed], "revoked_tokens": revoked });
         state.apply_tokens(feed.to_string().as_bytes(), NOW).unwrap();
         let claims = json!({ "iss": "https://auth.example", "aud": audience, "sub": "ada", "jti": "t1", "exp": NOW / 1000 + 300 });
         let authorization = format!("Bearer {}", signed(&claims));
