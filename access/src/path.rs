@@ -440,7 +440,7 @@ mod tests {
             ("/..%C2%A0%E2%80%8B%EF%B8%8F/b", Blank),
             ("/adm%C2%ADin", Blank),
             ("/%C3%A9%E2%80%8C", Blank),
-            ("/.%E2%80%8B./a", TrailingDot),
+            ("/.%E2%80%8B./a", Blank),
             ("/%d9%aa2f", Lookalike),
             ("/a%ef%bc%8fb", Lookalike),
             ("/%E2%80%A4/a", Lookalike),
