@@ -97,4 +97,28 @@ impl Failure {
         };
         (status, Bytes::from_static(text.as_bytes()))
     }
+
+    /// What plugins are told, as Envoy has it: `response.code_details`, and the flag of `response.flags`.
+    pub fn told(self) -> (&'static str, u64) {
+        match self {
+            Failure::Host | Failure::Ambiguous | Failure::Body | Failure::TransferCoding | Failure::Trace => {
+                ("http1.codec_error", 0)
+            }
+            Failure::Upgrade | Failure::Tunnel => ("upgrade_failed", 0),
+            Failure::NoRoute => ("route_not_found", 1 << 8),
+            Failure::UnusableRequest => ("filter_removed_required_request_headers", 1 << 18),
+            Failure::Plugin => ("wasm_fail_stream", 0),
+            Failure::Upstream(error) => match error {
+                UpstreamError::Overflow => ("upstream_reset_before_response_started{overflow}", 1 << 7),
+                UpstreamError::Connect => (
+                    "upstream_reset_before_response_started{remote_connection_failure}",
+                    1 << 5,
+                ),
+                UpstreamError::ConnectTimeout => ("upstream_reset_before_response_started{connection_timeout}", 1 << 5),
+                UpstreamError::Reset => ("upstream_reset_before_response_started{connection_termination}", 1 << 6),
+                UpstreamError::Protocol => ("upstream_reset_before_response_started{protocol_error}", 1 << 23),
+                UpstreamError::Timeout => ("response_timeout", 1 << 2),
+            },
+        }
+    }
 }

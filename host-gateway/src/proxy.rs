@@ -37,6 +37,8 @@ use crate::error::{Failure, UpstreamError};
 use crate::plugin::{LocalResponse, PluginStream, Verdict, Watch};
 use crate::route::Route;
 
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+
 /// Both directions of an exchange may be under way at once, and each passes the plugins. While a plugin holds one of them
 /// the other waits; only futures, never the thread: the lock belongs to one exchange, so no other one ever waits for it.
 type SharedStream = Rc<Mutex<PluginStream>>;
@@ -98,14 +100,23 @@ pub async fn serve(
     let (mut head, source) = match exchange.run(head, body).await {
         Ok((head, source)) => (head, source),
         Err(early) => {
+            let reason = early.reason();
+            // What follows such a request may be in the other protocol.
+            let closes = matches!(early, Early::Failure(Failure::Upgrade));
+            let early = exchange.past_plugins(early).await;
             let closed = exchange.is_closed(&early);
             if let Some(record) = &mut exchange.record {
-                record.reason(if closed { Closed.to_string() } else { early.reason() });
+                record.reason(if closed { Closed.to_string() } else { reason });
             }
             if closed {
                 return Err(Closed);
             }
-            early.answer()
+            let (mut head, source) = early.answer();
+            if closes {
+                head.headers
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            (head, source)
         }
     };
     worker.metrics.answered(exchange.route, head.status);
@@ -138,6 +149,22 @@ impl Exchange<'_> {
     fn is_closed(&self, early: &Early) -> bool {
         let closed = self.plugins.as_ref().is_some_and(|(_, watch)| watch.is_closed());
         closed && matches!(early, Early::Failure(Failure::Plugin))
+    }
+
+    /// What the gateway answers itself passes the plugins, too, if they have seen the request.
+    async fn past_plugins(&self, early: Early) -> Early {
+        let (Early::Failure(failure), Some((plugins, _))) = (&early, &self.plugins) else {
+            return early;
+        };
+        if self.is_closed(&early) {
+            return early;
+        }
+        tracing::debug!(reason = %failure, "answered without an upstream");
+        let (answer, flags) = own_answer(*failure);
+        match plugins.lock().await.own_answer(answer, flags).await {
+            Some(answer) => Early::Local(Box::new(answer)),
+            None => Early::Failure(Failure::Plugin),
+        }
     }
 
     async fn run(
@@ -441,6 +468,24 @@ async fn unless_broken<T>(broken: &Cell<bool>, deciding: impl Future<Output = Ve
     .await
 }
 
+/// What plugins see of an answer of the gateway's own, with Envoy's flags.
+fn own_answer(failure: Failure) -> (LocalResponse, u64) {
+    let (status, body) = failure.answer();
+    let (details, flags) = failure.told();
+    let mut headers = HeaderMap::new();
+    if !body.is_empty() {
+        headers.insert(header::CONTENT_TYPE, TEXT);
+    }
+    let answer = LocalResponse {
+        status,
+        headers,
+        body,
+        details: details.to_owned(),
+        breaks_off: false,
+    };
+    (answer, flags)
+}
+
 /// The answer to a preflight, which nobody behind the gateway sees.
 fn preflight_answer(headers: HeaderMap) -> LocalResponse {
     LocalResponse {
@@ -448,6 +493,7 @@ fn preflight_answer(headers: HeaderMap) -> LocalResponse {
         headers,
         body: Bytes::new(),
         details: "cors_preflight".to_owned(),
+        breaks_off: false,
     }
 }
 
@@ -494,11 +540,6 @@ impl Early {
                 tracing::debug!(reason = %failure, "answered without an upstream");
                 let (status, text) = failure.answer();
                 head.status = status;
-                if failure == Failure::Upgrade {
-                    // What follows may be in the other protocol.
-                    let close = HeaderValue::from_static("close");
-                    head.headers.insert(header::CONNECTION, close);
-                }
                 text
             }
             Early::Local(local) => {
@@ -506,6 +547,9 @@ impl Early {
                 head.headers = local.headers;
                 fields::strip_response(&mut head.headers);
                 head.headers.remove(CONTENT_LENGTH);
+                if local.breaks_off {
+                    return (head, body::Source::Broken);
+                }
                 local.body
             }
         };
@@ -513,9 +557,7 @@ impl Early {
             return (head, body::Source::Empty);
         }
         // As Envoy does, so that a plugin's answer looks the same on both hosts.
-        head.headers
-            .entry(header::CONTENT_TYPE)
-            .or_insert(HeaderValue::from_static("text/plain"));
+        head.headers.entry(header::CONTENT_TYPE).or_insert(TEXT);
         (head, body::Source::Whole(text))
     }
 }

@@ -9,14 +9,16 @@ mod reading;
 mod watch;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response, request, response};
+use http::{HeaderMap, Method, Response, request, response};
 use tokio::time::Instant;
 
+use crate::abi::local_response;
 use crate::abi::types::Direction;
 use crate::plugin::{FailurePolicy, Plugins};
 use chain::{Leg, Outcome};
@@ -84,6 +86,7 @@ impl PluginStream {
     ) -> Verdict<request::Parts> {
         {
             let mut exchange = self.exchange.borrow_mut();
+            exchange.without_body = head.method == Method::HEAD;
             exchange.request.live = Some(head);
             exchange.request.ended = end_of_stream;
         }
@@ -207,13 +210,7 @@ impl PluginStream {
         for place in 0..self.legs.len() {
             match self.headers(place, Direction::Response, end_of_stream, reading).await {
                 Outcome::Continue => {}
-                // Straight to the client: the response callbacks have begun already.
-                Outcome::Respond(response) => {
-                    let mut exchange = self.exchange.borrow_mut();
-                    exchange.details = Some(response.details.as_str().into());
-                    exchange.response_started = true;
-                    return Verdict::Respond(response);
-                }
+                Outcome::Respond(response) => return self.replaced(response),
                 Outcome::Fail => return Verdict::Fail,
             }
         }
@@ -301,63 +298,128 @@ impl PluginStream {
         }
     }
 
+    /// What the host answers itself, because no upstream does, passes the response callbacks too. Plugins that have failed are
+    /// left out; if the failure of one is what is answered, the others see it. `flags` are Envoy's of a response. `None`: the
+    /// answer goes no further, for a plugin closed the stream or failed now.
+    pub async fn own_answer(&mut self, mut answer: LocalResponse, flags: u64) -> Option<LocalResponse> {
+        for index in 0..self.legs.len() {
+            if let Leg::Open { context, .. } = &self.legs[index]
+                && context.failed()
+            {
+                self.lose(index);
+            }
+            if matches!(self.legs[index], Leg::Failed) {
+                self.legs[index] = Leg::Skipped(None);
+            }
+        }
+        {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.flags = flags;
+            if exchange.response.head().is_some() {
+                // A response has been on its way already.
+                exchange.response_started = true;
+                return Some(answer);
+            }
+            local_response::as_the_client_speaks(&exchange, &mut answer, None);
+        }
+        match self.answer::<Infallible>(answer).await {
+            Verdict::Continue(never) => match never {},
+            Verdict::Respond(answer) => Some(answer),
+            Verdict::Fail => None,
+        }
+    }
+
     /// A local response passes the response callbacks like any other response, the plugin's own included, as in Envoy.
-    /// A plugin that gives another one meanwhile is not heard.
     async fn answer<T>(&mut self, local: LocalResponse) -> Verdict<T> {
-        let started = {
+        let wanted = self.wants_response_headers();
+        {
             let mut exchange = self.exchange.borrow_mut();
             exchange.details = Some(local.details.as_str().into());
-            std::mem::replace(&mut exchange.response_started, true)
-        };
-        if started || !self.wants_response_headers() {
-            return Verdict::Respond(local);
+            if exchange.response_started || !wanted {
+                exchange.response_started = true;
+                return Verdict::Respond(local);
+            }
         }
+        let LocalResponse { body, details, .. } = self.begin_local_response(local);
+        let end_of_stream = self.exchange.borrow().response.ended;
+        for place in 0..self.legs.len() {
+            let reading: &mut Reading<'_> = &mut |_| Poll::Pending;
+            match self.headers(place, Direction::Response, end_of_stream, reading).await {
+                Outcome::Continue => {}
+                Outcome::Respond(response) => return self.replaced(response),
+                Outcome::Fail => return Verdict::Fail,
+            }
+        }
+        let Some(mut head) = self.take_response_head() else {
+            return Verdict::Fail;
+        };
+        head.headers.remove(CONTENT_LENGTH);
+        let mut passed = LocalResponse {
+            status: head.status,
+            headers: head.headers,
+            body,
+            details,
+            breaks_off: false,
+        };
+        if !end_of_stream && self.wants_response_body() {
+            let order = (0..self.legs.len()).rev();
+            let body = std::mem::take(&mut passed.body);
+            match self.body(order, Direction::Response, body, true).await {
+                Verdict::Continue(changed) => passed.body = changed,
+                Verdict::Respond(_) | Verdict::Fail => passed.breaks_off = true,
+            }
+        }
+        Verdict::Respond(passed)
+    }
+
+    /// A local response that is given from the callback for the head of a response takes the place of that one, as in Envoy. It
+    /// goes straight to the client: the response callbacks have begun already.
+    fn replaced<T>(&mut self, local: LocalResponse) -> Verdict<T> {
+        self.exchange.borrow_mut().details = Some(local.details.as_str().into());
+        let mut local = self.begin_local_response(local);
+        match self.take_response_head() {
+            Some(mut head) => {
+                head.headers.remove(CONTENT_LENGTH);
+                local.headers = head.headers;
+                Verdict::Respond(local)
+            }
+            None => Verdict::Fail,
+        }
+    }
+
+    /// The head of a local response is what plugins look at from now on. The rest comes back.
+    fn begin_local_response(&self, local: LocalResponse) -> LocalResponse {
         let LocalResponse {
             status,
             headers,
             body,
             details,
+            breaks_off,
         } = local;
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = status;
         head.headers = headers;
-        let end_of_stream = body.is_empty();
-        {
-            let mut exchange = self.exchange.borrow_mut();
-            exchange.begin_response(head);
-            exchange.response.ended = end_of_stream;
-            exchange.response.body_bytes = body.len() as u64;
+        if !body.is_empty() {
+            head.headers.insert(CONTENT_LENGTH, body.len().into());
         }
-        for place in 0..self.legs.len() {
-            let reading: &mut Reading<'_> = &mut |_| Poll::Pending;
-            if let Outcome::Fail = self.headers(place, Direction::Response, end_of_stream, reading).await {
-                return Verdict::Fail;
-            }
-        }
-        let Some(head) = self.take_response_head() else {
-            return Verdict::Fail;
-        };
-        let mut changed = body;
-        if !end_of_stream && self.wants_response_body() {
-            let order = (0..self.legs.len()).rev();
-            match self.body(order, Direction::Response, changed, true).await {
-                Verdict::Continue(data) => changed = data,
-                Verdict::Respond(_) | Verdict::Fail => return Verdict::Fail,
-            }
-        }
-        let (status, headers) = (head.status, head.headers);
-        Verdict::Respond(LocalResponse {
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.begin_response(head);
+        exchange.response.ended = body.is_empty() || exchange.without_body;
+        exchange.response.body_bytes = body.len() as u64;
+        LocalResponse {
             status,
-            headers,
-            body: changed,
+            headers: HeaderMap::new(),
+            body,
             details,
-        })
+            breaks_off,
+        }
     }
 
     fn take_response_head(&mut self) -> Option<response::Parts> {
         let mut exchange = self.exchange.borrow_mut();
         let head = exchange.response.live.take()?;
         exchange.response_started = true;
+        exchange.came_with = None;
         if self.plugins.needs.response_head_later {
             exchange.response.kept = Some(exchange::copy_of_response(&head));
         }

@@ -234,6 +234,38 @@ fn a_mistake_in_the_cases_names_its_place() {
             "plugin: { limits: { contexts: 0 } }\ncases: [ { name: x } ]",
             "error: cases.yaml:1:9: plugin.limits.contexts: is 0: no request could pass the plugin",
         ),
+        (
+            "cases:\n  - name: x\n  - name: y\n  - name: x\n",
+            "error: cases.yaml:4:5: cases[2].name: `x` is the name of the case in line 2: give each its own",
+        ),
+        (
+            "plugin: { wasm: other.wasm }\ncases: [ { name: x } ]",
+            "error: cases.yaml:1:9: plugin.wasm: the plugin's file is named on the command line: leave this out",
+        ),
+        (
+            "plugin: { service: true }\ncases: [ { name: x } ]",
+            "error: cases.yaml:1:9: plugin.service: such a plugin sees no requests",
+        ),
+        (
+            "plugin: { disabled: true }\ncases: [ { name: x } ]",
+            "error: cases.yaml:1:9: plugin.disabled: no request would pass the plugin",
+        ),
+        (
+            "cases: [ { name: x, request: { method: POST, headers: { Content-Length: 7 }, body: [ab, cd] } } ]",
+            "error: cases.yaml:1:10: cases[0].request.headers.Content-Length: is `7`, and the body has 4 bytes: write 4, or leave it out",
+        ),
+        (
+            "cases: [ { name: x, request: { headers: { content-length: 2 }, body: ab, trailers: { x-a: b } } } ]",
+            "error: cases.yaml:1:10: cases[0].request.headers.content-length: a body with trailers is chunked",
+        ),
+        (
+            "cases: [ { name: x, upstream: { headers: { content-length: many }, body: ab } } ]",
+            "error: cases.yaml:1:10: cases[0].upstream.headers.content-length: is `many`, and the body has 2 bytes",
+        ),
+        (
+            "cases: [ { name: x, expect: { no_answer: closed, broken: true } } ]",
+            "error: cases.yaml:1:10: cases[0].expect.broken: where there is no answer none breaks off",
+        ),
     ] {
         let finished = test(cases);
         assert_eq!(finished.status.code(), Some(1));
@@ -352,6 +384,51 @@ cases:
     );
 }
 
+/// The gateway sends the head on before it reads the body.
+#[test]
+fn who_ends_an_exchange_at_the_body_of_a_response_breaks_it_off() {
+    let wat = r#"(module
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "proxy_on_response_body") (param i32 i32) (param $end i32) (result i32)
+        (if (local.get $end) (then unreachable))
+        (i32.const 0)))"#;
+    let test = |cases: &str| {
+        let folder = folder_with("cases.yaml", cases);
+        std::fs::write(
+            folder.join("guest.wasm"),
+            wat::parse_str(wat).expect("the guest is no WAT"),
+        )
+        .expect("cannot write the guest");
+        run(&["plugin", "test", "guest.wasm", "--requests", "cases.yaml"], &folder)
+    };
+    let finished = test(
+        r#"
+cases:
+  - name: fails
+    upstream: { status: 201, body: [one, two] }
+    expect: { status: 201, body: one, broken: true, failed: true }
+  - { name: has nothing to fail at, upstream: { headers: { content-length: 0 } }, expect: { status: 200 } }
+  - { name: is only the head, request: { method: HEAD }, upstream: { headers: { content-length: 7 } } }
+"#,
+    );
+    assert!(finished.status.success(), "{}{}", finished.stdout, finished.stderr);
+    let finished = test(
+        r#"
+cases:
+  - { name: breaks, upstream: { body: one }, expect: { status: 503, failed: true } }
+  - { name: is whole, expect: { broken: true } }
+"#,
+    );
+    assert_eq!(
+        finished.stdout,
+        "FAIL breaks\n     status: expected 503, got 200\n     the answer broke off: the plugin failed or ended it when \
+         its head had gone on; expect `broken: true` if it should\n\
+         FAIL is whole\n     broken: the answer was expected to break off, and is whole\n"
+    );
+}
+
 #[test]
 fn the_schema_of_cases_knows_their_keys() {
     let finished = run(&["plugin", "schema"], &harness::folder());
@@ -371,6 +448,7 @@ fn the_schema_of_cases_knows_their_keys() {
                 "trailers",
                 "upstream",
                 "no_answer",
+                "broken",
                 "calls",
                 "failed",
             ],

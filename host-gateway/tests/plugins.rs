@@ -123,7 +123,7 @@ fn the_client_is_asked_for_a_body_that_plugins_change_when_the_upstream_takes_it
 
 /// As the SDK's users write it: send, and pause.
 #[test]
-fn who_answers_an_answer_does_not_hold_it() {
+fn who_answers_an_answer_replaces_it() {
     let answers = |callback: &str, status: u32| {
         format!(
             r#"(func (export "{callback}") (param i32 i32 i32) (result i32)
@@ -135,7 +135,7 @@ fn who_answers_an_answer_does_not_hold_it() {
     let callbacks = answers("proxy_on_request_headers", 403) + &answers("proxy_on_response_headers", 500);
     let gateway = with_guest(&guest(&callbacks), &Upstream::named("ok"));
     let answer = gateway.connect().get("/");
-    assert_eq!((answer.status(), answer.text().as_str()), (403, "no"));
+    assert_eq!((answer.status(), answer.text().as_str()), (500, "no"));
 }
 
 #[test]
@@ -248,7 +248,7 @@ const RESPOND: &str = "(drop (call $respond (i32.const 504) (i32.const 0) (i32.c
   (i32.const 0) (i32.const 0) (i32.const -1)))";
 
 #[test]
-fn who_answers_an_answer_from_a_tick_does_not_hold_it() {
+fn who_answers_an_answer_from_a_tick_replaces_it() {
     let wat = ticking(&format!(
         r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
              {} (i32.const 1))
@@ -259,7 +259,42 @@ fn who_answers_an_answer_from_a_tick_does_not_hold_it() {
         tick(RESPOND)
     ));
     let gateway = with_guest(&wat, &Upstream::named("ok"));
-    assert_eq!(gateway.connect().get("/").status(), 403);
+    assert_eq!(gateway.connect().get("/").status(), 504);
+}
+
+/// Nobody waits for the plugin: it keeps the end of the body for ever.
+#[test]
+fn a_timeout_while_a_plugin_holds_the_request_is_answered_and_the_plugin_sees_it() {
+    let wat = guest(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+           (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 1))
+           (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+             (drop (call $respond (i32.const 555) (i32.const 0) (i32.const 0) (i32.const 17) (i32.const 2)
+               (i32.const 0) (i32.const 0) (i32.const -1)))
+             (i32.const 0))"#,
+    );
+    let upstream = Upstream::named("ok");
+    let folder = harness::folder();
+    std::fs::write(
+        folder.join("guest.wasm"),
+        wat::parse_str(wat).expect("the guest is no WAT"),
+    )
+    .expect("cannot write the guest");
+    let gateway = Gateway::start(&format!(
+        "routes: [ {{ prefix: /, cluster: up, timeout: 200ms }} ]\nclusters: {{ up: {{ endpoints: [\"{}\"] }} }}\nplugins: [ {{ name: guest, wasm: \"{}\" }} ]",
+        upstream.address,
+        folder.join("guest.wasm").display()
+    ));
+    for length in [
+        "Content-Length: 4\r\n\r\nbody",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n",
+    ] {
+        let answer = gateway
+            .connect()
+            .send(format!("POST / HTTP/1.1\r\nHost: a\r\n{length}"))
+            .receive();
+        assert_eq!((answer.status(), answer.text().as_str()), (555, "no"), "{length}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod grpc;
 mod http_calls;
 mod lives;
 mod local_responses;
+mod own_answers;
 mod requests;
 mod responses;
 mod state;
@@ -80,13 +81,14 @@ const HOSTS_OWN: &[&str] = &[
 ];
 
 /// Each has a route, and on it a guest of its own.
-const PHASES: [&str; 16] = [
+const PHASES: [&str; 17] = [
     "foreign_function",
     "grpc",
     "http_call",
     "life",
     "local_response",
     "metrics",
+    "own_answer",
     "properties",
     "request_body",
     "request_headers",
@@ -114,13 +116,19 @@ impl Stage {
         let (upstream, directory) = (Recorder::start(answered), Recorder::start(asked));
         let (nowhere, rpc) = (ports::free(), rpc::start());
         let trailers = trailers == Trailers::Pass;
-        let routes: Vec<Value> = PHASES
+        let route = |prefix: &str, phase: &str, cluster: &str| {
+            json!({ "prefix": prefix, "cluster": cluster, "retries": 0,
+                    "plugins": { "guest": { "configuration": phase } } })
+        };
+        let mut routes: Vec<Value> = PHASES
             .iter()
-            .map(|phase| {
-                json!({ "prefix": format!("/{phase}"), "cluster": "upstream", "retries": 0,
-                        "plugins": { "guest": { "configuration": phase } } })
-            })
+            .map(|phase| route(&format!("/{phase}"), phase, "upstream"))
             .collect();
+        routes.push(route("/own_answer/nowhere", "own_answer", "nowhere"));
+        routes.push(route("/own_answer/impatient", "own_answer", "upstream"));
+        if let Some(route) = routes.last_mut() {
+            route["timeout"] = json!("200ms");
+        }
         let text = |port, admin| {
             json!({
                 "workers": 2,
@@ -310,6 +318,9 @@ fn answered(request: &Message) -> Answer {
     let target = request.start.split(' ').nth(1).unwrap_or_default();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nx-up: one\r\nx-up: two\r\n";
     Answer::Is(match target.split_once('?') {
+        Some((_, "closed")) => return Answer::Closed,
+        Some((_, "never")) => return Answer::Never,
+        Some((_, "no-http")) => "nonsense\r\n\r\n".to_owned(),
         Some((_, "chunks")) => format!("{head}transfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
         Some((_, "trailers")) => format!("{head}{ANNOUNCED}\r\n{TRAILED}"),
         Some((_, "half")) => format!("{head}content-length: 5\r\n\r\nhel"),

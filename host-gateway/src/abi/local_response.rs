@@ -8,13 +8,13 @@ use super::failure::{Answer, Failure, Status};
 use super::fields;
 use super::grpc_status;
 use super::pairs;
-use crate::abi::types::Direction;
 use crate::stream::exchange::{Exchange, LocalResponse};
 use crate::vm::memory::Host;
 
 /// `proxy_send_local_response(status, details, body, headers, grpc_status)`: takes effect after the callback, in place
 /// of what it returns. A gRPC client gets the status and the text as gRPC has them. The first one counts. Outside of a
-/// stream it is accepted and dropped, as in Envoy.
+/// stream it is accepted and dropped, as in Envoy. One that is given while the head of another response passes the plugins
+/// takes its place.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own signature")]
 pub(crate) fn send_local_response(
     host: &mut Host<'_>,
@@ -36,43 +36,45 @@ pub(crate) fn send_local_response(
     if exchange.over || exchange.local_response.is_some() {
         return Ok(());
     }
-    if exchange.details.is_some() {
-        // The first is on its way past the plugins: it goes on, although this one returns that it pauses, or has paused.
-        stream.flow(Direction::Response, |flow| flow.resumed = true);
-        exchange.wake();
-        return Ok(());
-    }
     if exchange.response_started {
         // What has gone to the client cannot be taken back: the response breaks off, as in Envoy.
         exchange.reset = true;
         exchange.wake();
         return Ok(());
     }
-    let (status, body) = if is_grpc(&exchange) {
-        let grpc_status = u32::try_from(grpc_status).ok().filter(|status| *status <= 16);
-        let grpc_status = grpc_status.unwrap_or_else(|| grpc_status::of_http(status));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(grpc_status::FIELD, HeaderValue::from(grpc_status));
-        if !body.is_empty() {
-            let message =
-                HeaderValue::try_from(grpc_status::message_to_field(&body)).map_err(|_| Status::BadArgument)?;
-            headers.insert(grpc_status::MESSAGE_FIELD, message);
-        }
-        (StatusCode::OK, Bytes::new())
-    } else {
-        if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        }
-        (status, body)
-    };
-    exchange.local_response = Some(LocalResponse {
+    if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    let mut local = LocalResponse {
         status,
         headers,
         body,
         details,
-    });
+        breaks_off: false,
+    };
+    as_the_client_speaks(&exchange, &mut local, u32::try_from(grpc_status).ok());
+    exchange.local_response = Some(local);
     exchange.wake();
     Ok(())
+}
+
+/// To a gRPC client the status of an answer is a field, and so is its text.
+pub(crate) fn as_the_client_speaks(exchange: &Exchange, local: &mut LocalResponse, grpc_status: Option<u32>) {
+    if !is_grpc(exchange) {
+        return;
+    }
+    let grpc_status = grpc_status.filter(|status| *status <= 16);
+    let grpc_status = grpc_status.unwrap_or_else(|| grpc_status::of_http(local.status));
+    let headers = &mut local.headers;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(grpc_status::FIELD, HeaderValue::from(grpc_status));
+    let text = std::mem::take(&mut local.body);
+    if !text.is_empty()
+        && let Ok(message) = HeaderValue::try_from(grpc_status::message_to_field(&text))
+    {
+        headers.insert(grpc_status::MESSAGE_FIELD, message);
+    }
+    local.status = StatusCode::OK;
 }
 
 /// Whether the client speaks gRPC, as far as is still known.

@@ -301,8 +301,7 @@ fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
         return None;
     }
     match name {
-        // Envoy's flags of a response, none of which is set.
-        "flags" => return Some(integer(0)),
+        "flags" => return Some(integer(exchange.flags)),
         "size" => return Some(integer(exchange.response.body_bytes)),
         "total_size" => {
             let fields = [MapType::ResponseHeaders, MapType::ResponseTrailers].map(|map| size_of(exchange.fields(map)));
@@ -322,7 +321,11 @@ fn of_response(exchange: &Exchange, name: &str) -> Option<Value> {
             let details = exchange.details.as_deref().unwrap_or("via_upstream");
             Some(details.as_bytes().into())
         }
-        "code" => Some(integer(u64::from(head.status.as_u16()))),
+        // What plugins make of it is told once all of them have seen the head.
+        "code" => {
+            let status = exchange.came_with.unwrap_or(head.status);
+            Some(integer(u64::from(status.as_u16())))
+        }
         "headers" => Some(all_fields(Fields::Response(head))),
         "grpc_status" => {
             let trailers = exchange.response.trailers.as_ref();

@@ -28,7 +28,7 @@ use crate::error::UpstreamError;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// What stands in gateway.yaml, without `name` and `wasm`.
+    /// What stands in gateway.yaml, without `wasm`; `name` may be left out.
     #[serde(default)]
     #[schemars(with = "Option<Map<String, Value>>")]
     plugin: Option<Spanned<Map<String, Value>>>,
@@ -171,6 +171,8 @@ struct Expectation {
     upstream: Option<Option<Arriving>>,
     /// The client gets no answer.
     no_answer: Option<NoAnswer>,
+    /// The answer begins and breaks off: its head has gone on when the plugin ends the exchange.
+    broken: bool,
     /// How many HTTP calls the plugin makes.
     calls: Option<usize>,
     /// The plugin fails: it traps, runs too long, or needs too much memory.
@@ -214,6 +216,7 @@ pub fn test(wasm: &Path, requests: &Path, traced: bool) -> Result<Report, String
         let problem = "is empty: describe at least one request";
         return Err(source.error(&file.cases, "cases", problem).to_string());
     }
+    check::names(&file.cases.value, &source)?;
     for (index, case) in file.cases.value.iter().enumerate() {
         check::check(&case.value).map_err(|(key, problem)| {
             let problem = format!("{problem} (case `{}`)", case.value.name);
@@ -258,6 +261,10 @@ pub fn test(wasm: &Path, requests: &Path, traced: bool) -> Result<Report, String
 }
 
 fn plugin_config(file: &File, source: &Source, wasm: &Path) -> Result<PluginConfig, String> {
+    let at = |key: String, problem: String| match &file.plugin {
+        Some(plugin) => source.error(plugin, key, problem).to_string(),
+        None => problem,
+    };
     let mut keys = file
         .plugin
         .as_ref()
@@ -265,11 +272,10 @@ fn plugin_config(file: &File, source: &Source, wasm: &Path) -> Result<PluginConf
         .unwrap_or_default();
     let name = wasm.file_stem().unwrap_or_default().to_string_lossy();
     keys.entry("name").or_insert_with(|| name.into());
+    if let Some((key, problem)) = check::senseless(&keys) {
+        return Err(at(format!("plugin.{key}"), problem.to_owned()));
+    }
     keys.insert("wasm".to_owned(), wasm.to_string_lossy().into());
-    let at = |key: String, problem: String| match &file.plugin {
-        Some(plugin) => source.error(plugin, key, problem).to_string(),
-        None => problem,
-    };
     let config: PluginConfig =
         serde_json::from_value(Value::Object(keys)).map_err(|error| at("plugin".to_owned(), error.to_string()))?;
     match config.nonsense() {

@@ -236,6 +236,8 @@ impl Drop for UpstreamBody {
 /// Where the bytes for the client come from.
 pub enum Source {
     Empty,
+    /// Not even its first byte comes.
+    Broken,
     Whole(Bytes),
     Upstream(UpstreamBody),
     Filtered(Box<FilteredBody<UpstreamBody>>),
@@ -248,6 +250,8 @@ pub struct ResponseBody {
     /// The plugins' part ends with this.
     plugins: Option<(SharedStream, Watch)>,
     record: Option<Box<Record>>,
+    /// The body breaks off here.
+    broken: Option<BodyError>,
     _busy: Busy,
 }
 
@@ -262,7 +266,29 @@ impl ResponseBody {
             source,
             plugins,
             record,
+            broken: None,
             _busy: busy,
+        }
+    }
+}
+
+impl ResponseBody {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let (Some((_, watch)), Source::Upstream(_) | Source::Filtered(_)) = (&self.plugins, &self.source) {
+            watch.register(cx);
+            if watch.is_closed() || watch.has_failed() {
+                return Poll::Ready(Some(Err(BodyError::Plugin)));
+            }
+        }
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Broken => Poll::Ready(Some(Err(BodyError::Plugin))),
+            Source::Whole(bytes) => {
+                let whole = std::mem::take(bytes);
+                Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))))
+            }
+            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Source::Filtered(body) => Pin::new(body).poll_frame(cx),
         }
     }
 }
@@ -272,26 +298,23 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let (Some((_, watch)), Source::Upstream(_) | Source::Filtered(_)) = (&self.plugins, &self.source) {
-            watch.register(cx);
-            if watch.is_closed() || watch.has_failed() {
-                return Poll::Ready(Some(Err(BodyError::Plugin)));
-            }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        let frame = match &mut self.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Whole(bytes) => {
-                let whole = std::mem::take(bytes);
-                Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))))
+        let frame = match self.poll_source(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                // The connection ends with the error, and what was written before would not be sent: the head, perhaps.
+                if let Some(record) = &mut self.record {
+                    record.broken();
+                }
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Source::Filtered(body) => Pin::new(body).poll_frame(cx),
+            frame => frame,
         };
-        if let (Some(record), Poll::Ready(Some(frame))) = (&mut self.record, &frame) {
-            match frame {
-                Ok(frame) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Err(_) => record.broken(),
-            }
+        if let (Some(record), Poll::Ready(Some(Ok(frame)))) = (&mut self.record, &frame) {
+            record.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         frame
     }
@@ -302,6 +325,7 @@ impl Body for ResponseBody {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Upstream(body) => body.is_end_stream(),
             Source::Filtered(body) => body.is_end_stream(),
+            Source::Broken => false,
         }
     }
 
@@ -311,7 +335,7 @@ impl Body for ResponseBody {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Upstream(body) => body.size_hint(),
             // A plugin may change the length.
-            Source::Filtered(_) => SizeHint::default(),
+            Source::Filtered(_) | Source::Broken => SizeHint::default(),
         }
     }
 }

@@ -291,7 +291,7 @@ impl PluginStream {
     }
 
     /// The plugin failed: its policy decides.
-    fn lose(&mut self, index: usize) -> Asked {
+    pub(super) fn lose(&mut self, index: usize) -> Asked {
         self.plugins.seats[index].stats.failed_streams.add(1);
         match self.policy(index) {
             FailurePolicy::Closed | FailurePolicy::Reload => {
@@ -439,5 +439,6 @@ pub(super) fn too_large(direction: Direction) -> LocalResponse {
         headers: HeaderMap::new(),
         body: Bytes::new(),
         details: "plugin_holds_too_much".to_owned(),
+        breaks_off: false,
     }
 }

@@ -58,6 +58,8 @@ pub struct LocalResponse {
     pub body: Bytes,
     /// Why, for the access log; never sent to the client.
     pub details: String,
+    /// A plugin failed at the body: it breaks off behind the head.
+    pub breaks_off: bool,
 }
 
 /// One half of an exchange. While plugins look at a head it is `live`; once it went on, a copy may be kept.
@@ -132,8 +134,14 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<Ends>,
     /// The first local response any plugin gave; taken when the stream acts on it.
     pub(crate) local_response: Option<LocalResponse>,
-    /// Why the response is what it is, when a plugin gave it.
+    /// The status with which the head came that plugins look at now.
+    pub(crate) came_with: Option<StatusCode>,
+    /// Why the response is what it is, when the upstream did not give it.
     pub(crate) details: Option<Box<str>>,
+    /// Envoy's flags of a response.
+    pub(crate) flags: u64,
+    /// The client asked for the head of the response alone.
+    pub(crate) without_body: bool,
     /// A response is on its way to the client: local responses come too late.
     pub(crate) response_started: bool,
     /// A plugin closed the stream.
@@ -213,7 +221,10 @@ impl Exchange {
             destination: None,
             upstream: None,
             local_response: None,
+            came_with: None,
             details: None,
+            flags: 0,
+            without_body: false,
             response_started: false,
             reset: false,
             failed: false,
@@ -305,6 +316,7 @@ impl Exchange {
                 head.headers.append(name.clone(), value);
             }
         }
+        self.came_with = Some(head.status);
         self.response.live = Some(head);
     }
 

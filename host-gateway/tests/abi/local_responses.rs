@@ -131,7 +131,6 @@ fn a_local_response_passes_the_response_callbacks() {
                (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
                  (drop (call $local (i32.const 418))) (i32.const 1))
                (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
-                 (drop (call $local (i32.const 500)))
                  (drop (call $add_header_map_value (i32.const 2) {{x-passed}} {{1}})) (i32.const 0))
                (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
                  (drop (call $set_buffer_bytes (i32.const 1) (i32.const -1) (i32.const 0) {{!}})) (i32.const 0))"#
@@ -139,6 +138,41 @@ fn a_local_response_passes_the_response_callbacks() {
         let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
         assert_eq!((local.status.as_u16(), &local.body[..]), (418, &b"teapot!"[..]));
         assert_eq!(values(&local.headers, "x-passed"), ["1"]);
+    });
+}
+
+#[test]
+fn one_that_is_given_from_the_response_callback_takes_its_place_and_does_not_pass_it() {
+    on_a_worker(async {
+        let wasm = guest(&format!(
+            r#"{LOCAL}
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 418))) (i32.const 1))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 500)))
+                 (drop (call $add_header_map_value (i32.const 2) {{x-passed}} {{1}})) (i32.const 1))
+               (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) unreachable)"#
+        ));
+        let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+        assert_eq!((local.status.as_u16(), &local.body[..]), (500, &b"teapot"[..]));
+        assert!(values(&local.headers, "x-passed").is_empty());
+        assert!(!local.breaks_off);
+    });
+}
+
+#[test]
+fn a_local_response_breaks_off_where_a_plugin_fails_at_its_body() {
+    on_a_worker(async {
+        let wasm = guest(&format!(
+            r#"{LOCAL}
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $local (i32.const 418))) (i32.const 1))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+               (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) unreachable)"#
+        ));
+        let local = response(open(&plugin(&wasm)).request_headers(get("/"), true).await);
+        assert_eq!((local.status.as_u16(), local.breaks_off), (418, true));
+        assert!(local.body.is_empty());
     });
 }
 

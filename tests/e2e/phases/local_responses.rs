@@ -5,6 +5,9 @@ use super::{Row, Seen, Trailers, run_apart};
 const LOCAL: Seen =
     Seen::Both("403\ncontent-type: text/plain\nx-local: one\nx-local: two\nx-passed: response_headers\n| local");
 
+/// Not a second time past the callback that it is given from.
+const SECOND: Seen = Seen::Both("403\ncontent-type: text/plain\nx-local: one\nx-local: two\n| local");
+
 /// The upstream sees nothing.
 fn row(path: &'static str, sent: &'static str, client: Seen) -> Row {
     Row {
@@ -55,6 +58,15 @@ fn local_responses() {
                     "200\ncontent-type: application/grpc\ngrpc-message: local\ngrpc-status: 7\nx-local: one\nx-local: two\nx-passed: response_headers",
                 ),
             ),
+            // Answers that are answered.
+            row("local_response/itself", "GET", SECOND),
+            row("local_response/itself-paused", "GET", SECOND),
+            row("local_response/itself-tick", "GET", SECOND),
+            row(
+                "local_response/itself-body",
+                "GET",
+                Seen::Both("401\ncontent-type: text/plain\nx-local: first\nx-passed: response_headers\n(cut)"),
+            ),
             row("local_response/tick", "GET", LOCAL),
             Row {
                 upstream: Seen::Both("GET /answer\nhost: directory"),
@@ -62,12 +74,7 @@ fn local_responses() {
             },
             late("local_response/request_body", "POST\n\nhello", LOCAL),
             late("local_response/request_trailers", TRAILERS, LOCAL),
-            late(
-                "local_response/response_headers",
-                "GET",
-                // Not a second time past the callback that it is given from.
-                Seen::Both("403\ncontent-type: text/plain\nx-local: one\nx-local: two\n| local"),
-            ),
+            late("local_response/response_headers", "GET", SECOND),
             // The head has gone: there is no other answer, and the one that began is cut off.
             late("local_response/response_body", "GET", Seen::Broken),
             late("local_response/response_body?chunks", "GET", Seen::Broken),

@@ -1,8 +1,44 @@
 //! What a case says that no exchange can have.
 
-use http::{HeaderName, HeaderValue, Method, Uri};
+use std::collections::HashMap;
 
-use super::{Case, Fields, texts};
+use http::{HeaderName, HeaderValue, Method, Uri};
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+use super::{Body, Case, Fields, texts};
+use crate::config::Source;
+
+/// A report names cases, so each has a name of its own. The error is one line for the user.
+pub(super) fn names(cases: &[Spanned<Case>], source: &Source) -> Result<(), String> {
+    let mut known = HashMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        if let Some(line) = known.insert(&case.value.name, case.referenced.line()) {
+            let name = &case.value.name;
+            let problem = format!("`{name}` is the name of the case in line {line}: give each its own");
+            return Err(source.error(case, format!("cases[{index}].name"), problem).to_string());
+        }
+    }
+    Ok(())
+}
+
+/// A key of `plugin` that means something in gateway.yaml and nothing here, and what to do.
+pub(super) fn senseless(plugin: &Map<String, Value>) -> Option<(&'static str, &'static str)> {
+    let on = |key: &str| plugin.get(key).is_some_and(|value| *value != Value::Bool(false));
+    if plugin.contains_key("wasm") {
+        return Some(("wasm", "the plugin's file is named on the command line: leave this out"));
+    }
+    if on("disabled") {
+        return Some(("disabled", "no request would pass the plugin: leave this out"));
+    }
+    if on("service") {
+        return Some((
+            "service",
+            "such a plugin sees no requests: there is nothing to test here",
+        ));
+    }
+    None
+}
 
 /// The key that is wrong, below the case, and what to write.
 pub(super) fn check(case: &Case) -> Result<(), (String, String)> {
@@ -21,9 +57,25 @@ pub(super) fn check(case: &Case) -> Result<(), (String, String)> {
     }
     fields("request.headers", &request.headers, false)?;
     fields_of("request.trailers", request.trailers.as_ref())?;
+    length(
+        "request",
+        &request.headers,
+        request.body.as_ref(),
+        request.trailers.is_some(),
+    )?;
     status("upstream.status", Some(case.upstream.status))?;
     fields("upstream.headers", &case.upstream.headers, false)?;
     fields_of("upstream.trailers", case.upstream.trailers.as_ref())?;
+    let upstream = &case.upstream;
+    // To HEAD, and by 304, the length of a body is told that does not come (RFC 9110 section 8.6).
+    if request.method != "HEAD" && upstream.status != 304 {
+        length(
+            "upstream",
+            &upstream.headers,
+            upstream.body.as_ref(),
+            upstream.trailers.is_some(),
+        )?;
+    }
     for (index, call) in case.calls.iter().enumerate() {
         let key = |name: &str| format!("calls[{index}].{name}");
         if call.failed.is_some() && (call.status.is_some() || call.headers.is_some() || call.body.is_some()) {
@@ -39,6 +91,12 @@ pub(super) fn check(case: &Case) -> Result<(), (String, String)> {
     let of_an_answer = [&expect.headers, &expect.trailers]
         .iter()
         .any(|fields| !fields.0.is_empty());
+    if expect.no_answer.is_some() && expect.broken {
+        return wrong(
+            "expect.broken",
+            "where there is no answer none breaks off: leave `broken` or `no_answer` out",
+        );
+    }
     if expect.no_answer.is_some() && (expect.status.is_some() || expect.body.is_some() || of_an_answer) {
         return wrong(
             "expect.no_answer",
@@ -67,6 +125,30 @@ fn status(key: &str, status: Option<u16>) -> Result<(), (String, String)> {
             &format!("{status} is not the status of an answer: write one from 200 to 999"),
         ),
     }
+}
+
+/// What `content-length` says must be so: on the wire such a message could not be.
+fn length(of: &str, headers: &Fields, body: Option<&Body>, trailers: bool) -> Result<(), (String, String)> {
+    let Some((name, said)) = headers
+        .0
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+    else {
+        return Ok(());
+    };
+    let key = format!("{of}.headers.{name}");
+    if trailers {
+        return wrong(&key, "a body with trailers is chunked and has no length: leave it out");
+    }
+    let length: usize = body.map_or(0, |body| body.parts().iter().map(bytes::Bytes::len).sum());
+    let said = texts(said).unwrap_or_default().join(", ");
+    if said == length.to_string() {
+        return Ok(());
+    }
+    wrong(
+        &key,
+        &format!("is `{said}`, and the body has {length} bytes: write {length}, or leave it out"),
+    )
 }
 
 fn fields_of(key: &str, given: Option<&Fields>) -> Result<(), (String, String)> {

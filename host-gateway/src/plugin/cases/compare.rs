@@ -63,6 +63,14 @@ fn of_answer(expected: &Expectation, answer: &Message<response::Parts>, problems
             answer.head.status.as_u16()
         ));
     }
+    match (expected.broken, answer.broken) {
+        (false, true) => problems.push(
+            "the answer broke off: the plugin failed or ended it when its head had gone on; expect `broken: true` if it should"
+                .to_owned(),
+        ),
+        (true, false) => problems.push("broken: the answer was expected to break off, and is whole".to_owned()),
+        _ => {}
+    }
     fields("headers", &expected.headers, &answer.head.headers, problems);
     let body = String::from_utf8_lossy(&answer.body);
     text("body", expected.body.as_deref(), &body, problems);

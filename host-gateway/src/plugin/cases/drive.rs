@@ -21,6 +21,8 @@ pub(super) struct Message<H> {
     pub(super) head: H,
     pub(super) body: Bytes,
     pub(super) trailers: HeaderMap,
+    /// It breaks off behind what there is of the body.
+    pub(super) broken: bool,
 }
 
 /// Why an exchange ended early.
@@ -85,8 +87,7 @@ async fn exchange(
             }
             None => stream.added_request_trailers().unwrap_or_default(),
         };
-        let body = body.freeze();
-        Ok(Message { head, body, trailers })
+        Ok(Message::whole(head, body.freeze(), trailers))
     };
     match arriving.await {
         Ok(message) => *upstream = Some(message),
@@ -103,30 +104,49 @@ async fn answer(stream: &mut PluginStream, case: &Case) -> Result<Result<Message
     let trailers = trailers.map(|fields| fields.map(&case.name)).transpose()?;
     let end = parts.is_empty() && trailers.is_none();
     let mut parts = Parts::new(parts, trailers.is_some());
-    let returning = async {
-        let head = stream
-            .response_headers_reading(head, end, &mut |_| Poll::Ready(parts.next()))
-            .await;
-        let head = proceed(head)?;
-        let mut body = BytesMut::new();
+    let head = stream
+        .response_headers_reading(head, end, &mut |_| Poll::Ready(parts.next()))
+        .await;
+    let head = match proceed(head) {
+        Ok(head) => head,
+        Err(early) => return Ok(Err(early)),
+    };
+    // From here on the client has the head.
+    let mut body = BytesMut::new();
+    let following = async {
         if stream.has_read_early() {
             body.extend_from_slice(&proceed(stream.early_response_body().await.0)?);
         }
         while let Some((part, last)) = parts.next() {
             body.extend_from_slice(&proceed(stream.response_body(part, last).await)?);
         }
-        let trailers = match trailers {
+        match trailers {
             Some(trailers) => {
                 let trailers = proceed(stream.response_trailers(trailers).await)?;
                 body.extend_from_slice(&stream.take_released_response_body());
-                trailers
+                Ok::<_, Early>(trailers)
             }
-            None => stream.added_response_trailers().unwrap_or_default(),
-        };
-        let body = body.freeze();
-        Ok(Message { head, body, trailers })
+            None => Ok(stream.added_response_trailers().unwrap_or_default()),
+        }
     };
-    Ok(returning.await)
+    let trailers = following.await.ok();
+    Ok(Ok(Message {
+        head,
+        body: body.freeze(),
+        broken: trailers.is_none(),
+        trailers: trailers.unwrap_or_default(),
+    }))
+}
+
+impl<H> Message<H> {
+    fn whole(head: H, body: Bytes, trailers: HeaderMap) -> Self {
+        Self {
+            head,
+            body,
+            trailers,
+            broken: false,
+        }
+    }
 }
 
 fn request_head(case: &Case) -> Result<request::Parts, String> {
@@ -181,15 +201,12 @@ fn from_local(local: LocalResponse) -> Message<response::Parts> {
     let mut message = bare(local.status);
     message.head.headers = local.headers;
     message.body = local.body;
+    message.broken = local.breaks_off;
     message
 }
 
 fn bare(status: StatusCode) -> Message<response::Parts> {
     let (mut head, ()) = Response::new(()).into_parts();
     head.status = status;
-    Message {
-        head,
-        body: Bytes::new(),
-        trailers: HeaderMap::new(),
-    }
+    Message::whole(head, Bytes::new(), HeaderMap::new())
 }

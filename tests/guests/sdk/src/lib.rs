@@ -4,12 +4,14 @@
 
 mod case;
 mod connection;
+mod failing;
 mod foreign_function;
 mod grpc;
 mod http_call;
 mod life;
 mod local_response;
 mod metrics;
+mod own_answer;
 mod properties;
 mod request_body;
 mod request_headers;
@@ -53,6 +55,8 @@ const PHASES: &[(&str, NewContext)] = &[
     ("properties", |_| Box::<properties::Properties>::default()),
     ("foreign_function", |_| Box::new(foreign_function::ForeignFunction)),
     ("life", |_| Box::new(life::Life)),
+    ("failing", |_| Box::<failing::Failing>::default()),
+    ("own_answer", |_| Box::<own_answer::OwnAnswer>::default()),
 ];
 /// The phase of TCP connections.
 const CONNECTION: &str = "connection";

@@ -61,6 +61,9 @@ impl HttpContext for LocalResponse {
             "without-body" => self.send_http_response(401, vec![("x-local", "one")], None),
             "typed" => self.send_http_response(200, vec![("content-type", "application/json")], Some(b"{}")),
             "own-length" => self.send_http_response(200, vec![("content-length", "1000")], Some(b"short")),
+            "itself" | "itself-paused" | "itself-tick" | "itself-body" => {
+                self.send_http_response(401, vec![("x-local", "first")], Some(b"first"));
+            }
             "tick" => timer::answer_later(self.id),
             "call" => {
                 let asked = http_call::ask(self, "directory", "/answer", Duration::from_secs(5));
@@ -82,6 +85,21 @@ impl HttpContext for LocalResponse {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        match self.case.as_str() {
+            "itself" => {
+                self.answer();
+                return Action::Continue;
+            }
+            "itself-paused" => {
+                self.answer();
+                return Action::Pause;
+            }
+            "itself-tick" => {
+                timer::answer_later(self.id);
+                return Action::Pause;
+            }
+            _ => {}
+        }
         // It passes this callback itself.
         self.add_http_response_header("x-passed", "response_headers");
         if self.case == "tick-later" {
@@ -96,6 +114,10 @@ impl HttpContext for LocalResponse {
     }
 
     fn on_http_response_body(&mut self, _: usize, _: bool) -> Action {
+        if self.case == "itself-body" {
+            self.answer();
+            return Action::Pause;
+        }
         self.here("response_body")
     }
 
