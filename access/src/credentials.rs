@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::equal::equal;
-
 /// What stands in the places where a token may stand.
 ///
 /// Nothing here looks at every byte of a token: one that was seen before is found by its bytes (and only well-formed ones
@@ -118,7 +116,7 @@ pub(crate) enum Scheme {
 pub(crate) fn after_scheme(value: &[u8]) -> Option<(Scheme, &[u8])> {
     // As nearly all clients write it.
     if let Some((usual, token)) = value.split_first_chunk::<7>()
-        && equal(usual, b"Bearer ")
+        && usual == b"Bearer "
     {
         return Some((Scheme::Bearer, token));
     }

@@ -127,9 +127,16 @@ impl<'a> Found<'a> {
 impl<'a> Request<'a> {
     /// The method, if it is written as rules write it.
     pub fn method(&self) -> Option<&'a str> {
-        let usual = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
-        if let Some(usual) = usual.into_iter().find(|usual| equal(self.method, usual.as_bytes())) {
-            return Some(usual);
+        // Each compared with a constant: a few loads, no call.
+        match self.method {
+            b"GET" => return Some("GET"),
+            b"POST" => return Some("POST"),
+            b"PUT" => return Some("PUT"),
+            b"DELETE" => return Some("DELETE"),
+            b"PATCH" => return Some("PATCH"),
+            b"HEAD" => return Some("HEAD"),
+            b"OPTIONS" => return Some("OPTIONS"),
+            _ => {}
         }
         std::str::from_utf8(self.method).ok().filter(|method| is_method(method))
     }
@@ -203,21 +210,24 @@ impl Reader {
             cookies: Vec::new(),
         };
         let token = self.token.header.as_deref().map(str::as_bytes);
+        // The usual name is compared with a constant.
+        let usual = token == Some(b"authorization");
+        let unusual = token.filter(|_| !usual);
         for (name, value) in headers {
             if self.lengths & length(name) == 0 {
                 continue;
             }
-            let is = |known: &[u8]| equal(name, known);
-            match () {
-                _ if is(b":method") => request.method = value,
-                _ if is(b":path") => request.target = value,
-                _ if is(b":authority") => request.authority.add(value),
-                _ if is(b"host") => request.host.add(value),
-                _ if is(b":scheme") => request.scheme = value,
-                _ if is(b"dpop") => request.proof.add(value),
-                _ if is(b"x-forwarded-proto") => request.forwarded_proto.add(value),
-                _ if token.is_some_and(is) => request.header.add(value),
-                _ if is(b"cookie") => {
+            match name {
+                b":method" => request.method = value,
+                b":path" => request.target = value,
+                b":authority" => request.authority.add(value),
+                b"host" => request.host.add(value),
+                b":scheme" => request.scheme = value,
+                b"dpop" => request.proof.add(value),
+                b"x-forwarded-proto" => request.forwarded_proto.add(value),
+                b"authorization" if usual => request.header.add(value),
+                _ if unusual.is_some_and(|token| equal(name, token)) => request.header.add(value),
+                b"cookie" => {
                     if let Some(wanted) = &self.token.cookie {
                         for cookie in cookies(value, wanted) {
                             match cookie {

@@ -135,8 +135,9 @@ impl<K> TokenCache<K> {
         let mut hasher = self.hasher.build_hasher();
         match (self.spread, token.first_chunk::<END>(), token.last_chunk::<END>()) {
             (Spread::Ends, Some(begin), Some(end)) => {
-                hasher.write(begin);
-                hasher.write(end);
+                for half in [begin, end].into_iter().flat_map(|bytes| bytes.as_chunks::<16>().0) {
+                    hasher.write_u128(u128::from_ne_bytes(*half));
+                }
             }
             _ => hasher.write(token),
         }

@@ -9,51 +9,51 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Those of the request in the effective context; `None` when the host cannot give them, or not all of them: what is not
-    /// seen would go on unseen.
+    /// Those of the request in the effective context; `None` when the host cannot give them.
     pub fn of_request() -> Option<Self> {
         let block = host::header_map_pairs(MapType::HttpRequestHeaders)?;
-        is_whole(&block).then_some(Self { block })
+        Some(Self { block })
     }
 
-    /// Names and values in order, pseudo-headers included.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let (count, rest) = self.block.split_first_chunk().unwrap_or((&[0; 4], &[]));
-        let sizes = usize::try_from(u32::from_le_bytes(*count)).map_or(0, |count| count.saturating_mul(8));
-        let (sizes, mut data) = rest.split_at_checked(sizes).unwrap_or_default();
-        sizes
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map_while(move |[a, b, c, d, value_size @ ..]| {
-                let name = take(&mut data, [*a, *b, *c, *d])?;
-                let value = take(&mut data, *value_size)?;
-                Some((name, value))
-            })
+    /// What `read` makes of the names and values, in order, pseudo-headers included; `None` when a text is not there that
+    /// the block speaks of: what is not seen would go on unseen.
+    pub fn read<'a, R>(&'a self, read: impl FnOnce(&mut Pairs<'a>) -> R) -> Option<R> {
+        let (count, rest) = self.block.split_first_chunk()?;
+        let sizes = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(8)?;
+        let (sizes, data) = rest.split_at_checked(sizes)?;
+        let mut pairs = Pairs {
+            sizes: sizes.as_chunks::<8>().0.iter(),
+            data: Some(data),
+        };
+        let what = read(&mut pairs);
+        pairs.data.is_some().then_some(what)
     }
 }
 
-/// Whether all the texts are there that a block speaks of; the last NUL may be missing.
-fn is_whole(block: &[u8]) -> bool {
-    let Some((count, rest)) = block.split_first_chunk() else {
-        return false;
-    };
-    let sizes = usize::try_from(u32::from_le_bytes(*count)).map_or(usize::MAX, |count| count.saturating_mul(8));
-    let Some((sizes, data)) = rest.split_at_checked(sizes) else {
-        return false;
-    };
-    let needed = sizes.as_chunks::<4>().0.iter().try_fold(0usize, |needed, size| {
-        let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
-        needed.checked_add(size)?.checked_add(1)
-    });
-    needed.is_some_and(|needed| needed <= data.len().saturating_add(1))
+/// Names and values, up to where the block was cut.
+pub struct Pairs<'a> {
+    sizes: std::slice::Iter<'a, [u8; 8]>,
+    /// What follows; `None`: less than a size said.
+    data: Option<&'a [u8]>,
 }
 
-/// The next text of this size; the NUL behind it is left out.
-fn take<'a>(data: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let &[a, b, c, d, ref value_size @ ..] = self.sizes.next()?;
+        let data = self.data.take()?;
+        let (name, data) = split(data, [a, b, c, d])?;
+        let (value, data) = split(data, *value_size)?;
+        self.data = Some(data);
+        Some((name, value))
+    }
+}
+
+/// The text of this size, and what follows the NUL behind it; the last NUL may be missing.
+fn split(data: &[u8], size: [u8; 4]) -> Option<(&[u8], &[u8])> {
     let (text, rest) = data.split_at_checked(usize::try_from(u32::from_le_bytes(size)).ok()?)?;
-    *data = rest.get(1..).unwrap_or_default();
-    Some(text)
+    Some((text, rest.get(1..).unwrap_or_default()))
 }
 
 impl Drop for Headers {

@@ -84,11 +84,11 @@ enum Outcome {
 /// Decides for the request in the effective context, and acts on it. `began`: the host's clock, in nanoseconds, when the
 /// request came; not known of one that has waited.
 fn check(gate: &mut Gate, stream: Stream, began: Option<u64>, now: u64) -> Outcome {
-    let Some(headers) = Headers::of_request() else {
+    let headers = Headers::of_request();
+    let Some(mut request) = headers.as_ref().and_then(|headers| read(gate, headers)) else {
         refuse_without_gate();
         return Outcome::Refused;
     };
-    let mut request = gate.policy.read(headers.iter());
     let mut trace = Trace::default();
     let mut decision = gate.policy.trace(&request, &mut gate.state, now, &mut trace);
     if asks_for_certificate(&decision) {
@@ -151,6 +151,11 @@ fn check(gate: &mut Gate, stream: Stream, began: Option<u64>, now: u64) -> Outco
     }
 }
 
+/// The request, unless its headers are not all there.
+fn read<'a>(gate: &Gate, headers: &'a Headers) -> Option<Request<'a>> {
+    headers.read(|pairs| gate.policy.read(pairs))
+}
+
 /// Whether so many wait for this already that one more is refused: any client can cause that.
 fn is_crowded(gate: &mut Gate, stream: Stream, need: &Need, now: u64) -> bool {
     let full = gate.waiting.is_full(need, now, is_there);
@@ -160,11 +165,11 @@ fn is_crowded(gate: &mut Gate, stream: Stream, need: &Need, now: u64) -> bool {
 
 /// Refuses the request in the effective context, as it waited in vain. Nothing is decided: many are refused at a time.
 fn give_up(gate: &mut Gate, stream: Stream, need: &Need, now: u64) {
-    let Some(headers) = Headers::of_request() else {
+    let headers = Headers::of_request();
+    let Some(request) = headers.as_ref().and_then(|headers| read(gate, headers)) else {
         refuse_without_gate();
         return;
     };
-    let request = gate.policy.read(headers.iter());
     let mut trace = Trace::default();
     trace.decider = stream.decider;
     refuse(gate, &request, &need.unavailable(), &trace, None, now);
