@@ -198,6 +198,7 @@ impl Exchange<'_> {
         let mut body = ClientBody::new(body, self.downstream.trailers.requests);
         // Only by plugins of `compat: spec`.
         let mut read_trailers = None;
+        let mut early = false;
 
         // The path as it came chooses the chain; the path as the plugins leave it chooses the upstream.
         let mut found = None;
@@ -220,6 +221,7 @@ impl Exchange<'_> {
             };
             let deciding = stream.request_headers_reading(head, bodyless && !websocket, &mut reading);
             let verdict = unless_broken(&broken, deciding).await;
+            early = stream.has_read_early();
             self.plugins = Some((Rc::new(Mutex::new(stream)), watch));
             if verdict.is_none() {
                 self.downstream.body_broke();
@@ -245,7 +247,7 @@ impl Exchange<'_> {
         }
         prepare(&mut head, bodyless, route, cluster.name())?;
 
-        let (body, said) = self.request_body(body, bodyless, read_trailers).await;
+        let (body, said) = self.request_body(body, bodyless, early, read_trailers);
         if self.plugins.is_some() && !matches!(body, RequestBody::Filtered(..)) {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
         }
@@ -292,10 +294,12 @@ impl Exchange<'_> {
     }
 
     /// The body for the upstream, and the place where a plugin leaves its answer if it gives one while the body passes.
-    async fn request_body(
+    /// `early`: some of it was read while a plugin paused at the head, and perhaps the trailers behind it.
+    fn request_body(
         &self,
         body: ClientBody,
         bodyless: bool,
+        early: bool,
         read_trailers: Option<HeaderMap>,
     ) -> (RequestBody, Option<Rc<RefCell<Option<Early>>>>) {
         if bodyless {
@@ -310,7 +314,6 @@ impl Exchange<'_> {
         if !data && !trailers {
             return (RequestBody::Stream(body, downstream), None);
         }
-        let early = plugins.0.lock().await.has_read_early();
         let said = Rc::new(RefCell::new(None));
         let filtered = FilteredBody::request(body, plugins, data, Rc::clone(&said));
         let filtered = filtered.after_early(early, read_trailers);
@@ -337,12 +340,14 @@ impl Exchange<'_> {
         let watch = &plugins.1;
         let bodyless = body.is_end_stream();
         let mut read_trailers = None;
+        let mut early = false;
         if watch.wants_response_headers() {
             let mut stream = plugins.0.lock().await;
             let broken = Cell::new(false);
             let mut reading = |task: &mut Context<'_>| read(&mut body, &mut read_trailers, &broken, task);
             let deciding = stream.response_headers_reading(head, bodyless, &mut reading);
             let verdict = unless_broken(&broken, deciding).await;
+            early = stream.has_read_early();
             head = proceed(verdict.ok_or(Failure::Upstream(UpstreamError::Reset))?)?;
             fields::strip_response(&mut head.headers);
         } else {
@@ -367,7 +372,6 @@ impl Exchange<'_> {
             fields::tell_length(&mut head.headers, body.size_hint().exact());
             return Ok((head, body::Source::Upstream(body)));
         }
-        let early = plugins.0.lock().await.has_read_early();
         let filtered = FilteredBody::response(body, plugins, data);
         let mut filtered = Box::new(filtered.after_early(early, read_trailers));
         Ok(match filtered.whole().await {
