@@ -90,7 +90,10 @@ fn without_port(text: &str) -> Option<&str> {
     let (name, port) = text.split_at_checked(end)?;
     let good = match port.strip_prefix(':') {
         None => port.is_empty(),
-        Some(digits) => digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()),
+        Some("") => true,
+        Some(digits) => {
+            digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
     };
     good.then_some(name)
 }
@@ -122,6 +125,7 @@ mod tests {
             ("example.com.", "example.com"),
             ("example.com.:80", "example.com"),
             ("example.com:", "example.com"),
+            ("example.com:65535", "example.com"),
             ("127.0.0.1:80", "127.0.0.1"),
             ("[::1]:80", "[::1]"),
             ("[FE80::1]", "[fe80::1]"),
@@ -130,8 +134,8 @@ mod tests {
             assert_eq!(canonical(raw.as_bytes()).as_deref(), Ok(name), "{raw}");
         }
         for raw in [
-            "", ".", ":80", "a..b", ".a", "a.b..", "user@a", "a,b", "a b", "a%2eb", "a:x", "a:123456", "a:1:2", "[::1",
-            "[x]", "[::1]x", "a/b", "a\\b", "a#b", "é.com",
+            "", ".", ":80", "a..b", ".a", "a.b..", "user@a", "a,b", "a b", "a%2eb", "a:x", "a:123456", "a:65536",
+            "a:99999", "a:+80", "a:1:2", "[::1", "[x]", "[::1]x", "a/b", "a\\b", "a#b", "é.com",
         ] {
             assert_eq!(canonical(raw.as_bytes()), Err(HostError::Malformed), "{raw}");
         }

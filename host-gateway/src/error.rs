@@ -6,7 +6,7 @@ use http::StatusCode;
 /// What happened. The texts a client sees are Envoy's, or close to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    #[error("the request has no Host header, or several")]
+    #[error("the request has no Host header, or several, or one that is no name or address with a port")]
     Host,
     #[error("the request asks for a protocol upgrade")]
     Upgrade,

@@ -6,6 +6,7 @@ mod deadline;
 mod downstream;
 mod fields;
 mod filtered;
+mod host;
 mod target;
 mod upgraded;
 

@@ -8,7 +8,7 @@ mod harness;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use harness::{Client, Gateway, Message, Upstream};
+use harness::{Client, Envoy, Gateway, Message, Upstream};
 
 /// Adds its configuration, a letter, to the field `x-chain` of requests and responses; refuses an empty one. Keeps the
 /// letter of every root context, because a host may have several in one VM.
@@ -179,69 +179,16 @@ fn listeners_and_routes_choose_plugins_and_responses_pass_them_in_reverse() {
     assert_eq!([count("first"), count("second"), count("third")], [4, 3, 5]);
 }
 
-/// Ended when the test is.
-struct Envoy(std::process::Child);
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn envoy_does_the_same_with_the_printed_bootstrap() {
-    let Some(envoy) = std::env::var_os("ENVOY_BIN").filter(|envoy| !envoy.is_empty()) else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "no Envoy: set ENVOY_BIN");
-        println!("skipped: no Envoy (set ENVOY_BIN)");
-        return;
-    };
     let upstream = Upstream::named("ok");
-    let free = || {
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("no port");
-        probe.local_addr().expect("no address").port()
-    };
-    let ports = [free(), free()];
-    let folder = harness::folder();
-    let config = format!(
-        "listeners: [ {} ]\n{}\n",
-        listeners(ports),
-        routes_and_plugins(&upstream)
-    );
-    std::fs::write(folder.join("gateway.yaml"), config).expect("cannot write the configuration");
-    let printed = harness::run(&["envoy", "--config", "gateway.yaml"], &folder);
-    assert!(printed.status.success(), "{}", printed.stderr);
-    std::fs::write(folder.join("envoy.json"), &printed.stdout).expect("cannot write the bootstrap");
-    let log = std::fs::File::create(folder.join("envoy.log")).expect("cannot write the log");
-    let running = std::process::Command::new(envoy)
-        .args([
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "warn",
-            "-c",
-            "envoy.json",
-        ])
-        .current_dir(&folder)
-        .stdout(std::process::Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("Envoy does not start");
-    let _envoy = Envoy(running);
-    let addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    for _ in 0..600 {
-        if addresses
-            .iter()
-            .all(|address| std::net::TcpStream::connect(address).is_ok())
-        {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+    let envoy = Envoy::start(|ports| {
+        let rest = routes_and_plugins(&upstream);
+        format!("listeners: [ {} ]\n{rest}\n", listeners(ports))
+    });
+    if let Some(envoy) = envoy {
+        pass_as_expected(&upstream, &envoy.addresses);
     }
-    let said = std::fs::read_to_string(folder.join("envoy.log")).unwrap_or_default();
-    assert!(std::net::TcpStream::connect(addresses[1]).is_ok(), "{said}");
-    pass_as_expected(&upstream, &addresses);
 }
 
 /// The error of `check` for a configuration with one plugin.

@@ -1,9 +1,11 @@
 //! What a request must look like before anything trusts it.
 
 use http::header::{HOST, TRANSFER_ENCODING, UPGRADE};
+use http::uri::Scheme;
 use http::{HeaderValue, Method, Uri, Version, request};
 
 use super::fields;
+use super::host::is_host;
 use crate::error::Failure;
 
 /// Refuses requests that this gateway cannot forward, and brings an absolute-form target into origin form.
@@ -19,14 +21,17 @@ pub fn check(head: &mut request::Parts) -> Result<(), Failure> {
         return Err(Failure::TransferCoding);
     }
     if let Some(authority) = head.uri.authority() {
-        // RFC 9112 section 3.2.2: the target's authority replaces the Host field.
+        // RFC 9112 section 3.2.2: the target's authority replaces the Host field. Of another scheme we are not the origin.
+        if head.uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(Failure::Host);
+        }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::Host)?;
         head.headers.insert(HOST, host);
         head.uri = head.uri.path_and_query().cloned().map(Uri::from).ok_or(Failure::Host)?;
     }
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(_), None) => Ok(()),
+        (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
         (None, None) if head.version == Version::HTTP_10 => Ok(()),
         _ => Err(Failure::Host),
     }

@@ -7,11 +7,13 @@
     reason = "every test binary uses its own part of the harness"
 )]
 
+mod envoy;
 mod gateway;
 mod message;
 mod stopwatch;
 mod upstream;
 
+pub use envoy::Envoy;
 pub use gateway::{Finished, Gateway, folder, run, run_limited};
 pub use message::{Client, Message};
 pub use stopwatch::Stopwatch;
