@@ -219,6 +219,8 @@ fn another_kind(claims: &Map<String, Value>) -> bool {
         || (has("nonce") && !has("scope") && !has("scp"))
         || is("token_use", &["access", "access_token"]) == Some(false)
         || is("typ", &["ID", "Refresh", "Offline", "Logout", "Serialized-ID"]) == Some(true)
+        // Of what type it is nobody can tell.
+        || claims.get("typ").is_some_and(|kind| !kind.is_string())
 }
 
 /// `aud` is a string or an array of strings (RFC 7519 section 4.1.3).
@@ -244,15 +246,18 @@ fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<()
 fn text(claims: &Map<String, Value>, path: &ClaimPath) -> Result<Option<String>, ClaimsError> {
     match path.find(claims) {
         None | Some(Value::Null) => Ok(None),
+        // Nobody is called `true`.
+        Some(Value::Bool(_)) => Err(ClaimsError::Malformed),
         Some(value) => plain(value).map(Some).ok_or(ClaimsError::Malformed),
     }
 }
 
-/// A claim as text: strings, and numbers as ids sometimes are.
+/// A claim as text: strings, and numbers as ids sometimes are. Only whole ones of 64 bits: of others two would be one, as
+/// 100000000000000000001 and 100000000000000000002 are.
 fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) if number.is_u64() || number.is_i64() => Some(number.to_string()),
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
     }
@@ -348,6 +353,13 @@ mod tests {
         assert_eq!(id(json!("u1")), Ok(Some("u1".into())));
         assert_eq!(id(Value::Null), Ok(None));
         assert_eq!(id(json!({ "x": 1 })), Err(ClaimsError::Malformed));
+        for nobody in ["100000000000000000001", "1.5", "1.0", "1e3", "-0", "true", "[]"] {
+            let nobody: Value = serde_json::from_str(nobody).unwrap();
+            assert_eq!(id(nobody.clone()), Err(ClaimsError::Malformed), "{nobody}");
+        }
+        // What is only compared need not be an id, and then equals nothing.
+        let odd = read(json!({ "principal": { "orgDTO": { "id": 1.5 } } })).unwrap();
+        assert_eq!(odd.compared, []);
         // A client's own token has no such object, and a claim that is no object has nothing inside.
         assert_eq!(read(json!({ "principal": null })), Ok(Claims::default()));
         assert_eq!(read(json!({ "principal": "admin" })).unwrap().user_id, None);

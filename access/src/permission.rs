@@ -1,5 +1,7 @@
 //! What a path requires: conditions on the caller, and the permission table of the login service.
 
+use std::borrow::Cow;
+
 use crate::claims::Claims;
 use crate::principal::Caller;
 use crate::route::{self, Pattern, PatternError, Routes};
@@ -77,7 +79,7 @@ impl Conditions {
             && self.all_authorities.iter().all(holds);
         let compared = self.claims.iter().all(|condition| {
             let expected = match &condition.expected {
-                Expected::Text(text) => Some(text.as_str()),
+                Expected::Text(text) => Some(Cow::Borrowed(text.as_str())),
                 Expected::Segment(position) => route::segment(path, *position),
             };
             let claim = claims
@@ -85,7 +87,7 @@ impl Conditions {
                 .iter()
                 .find(|(name, _)| *name == condition.claim)
                 .map(|(_, value)| value.as_str());
-            claim.is_some() && claim == expected
+            claim.is_some() && claim == expected.as_deref()
         });
         if !authorities || !compared {
             return Err(Lacks::Permission);

@@ -1,12 +1,6 @@
 //! Which requests the gateway takes and Envoy does not, and the other way round: what docs/gateway.md tells of it, on both
 //! hosts.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test: what cannot be set up is its failure"
-)]
-
 #[cfg(test)]
 mod harness;
 

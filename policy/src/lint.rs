@@ -267,6 +267,17 @@ impl<'c> Rules<'c> {
         let config = self.config;
         let entries: Vec<Entry<'c>> = entries(config).collect();
         for entry in &entries {
+            let colon = entry
+                .path
+                .split('/')
+                .find(|segment| segment.starts_with(':') && segment.len() > 1);
+            if let Some(segment) = colon {
+                let message = format!(
+                    "`{segment}` is this text and nothing else; for any segment, write `{{{}}}`",
+                    &segment[1..]
+                );
+                found.push(finding(Level::Warning, entry.decider, message));
+            }
             let examples = examples(entry);
             let decided = examples
                 .iter()

@@ -246,6 +246,11 @@ fn lint_finds_what_is_hardly_meant() {
             "note",
             "rules[0]: in shadow mode everybody passes",
         ),
+        (
+            json!({ "rules": [{ "path": "/orders/:id/**" }] }),
+            "warning",
+            "rules[0]: `:id` is this text and nothing else; for any segment, write `{id}`",
+        ),
         (json!({ "mode": "shadow" }), "warning", "mode: "),
         (json!({ "token": { "query": "t" } }), "warning", "token.query: "),
         (json!({ "unmatched": "authenticated" }), "note", "unmatched: "),

@@ -1,5 +1,7 @@
 //! Path patterns as operators write them, and what is refused in one.
 
+use std::borrow::Cow;
+
 /// The most segments a pattern may have: a lookup goes as deep.
 pub const MAX_SEGMENTS: usize = 128;
 
@@ -88,9 +90,22 @@ impl Pattern {
     }
 }
 
-/// The segment of a canonical path at this place, counted from 0.
-pub fn segment(path: &str, position: usize) -> Option<&str> {
-    path.strip_prefix('/')?.split('/').nth(position)
+/// What the segment of a canonical path at this place says, counted from 0: `auth0|7` of `auth0%7C7`. A percent sign is
+/// never in it, as an encoded one is refused in a path.
+pub fn segment(path: &str, position: usize) -> Option<Cow<'_, str>> {
+    let segment = path.strip_prefix('/')?.split('/').nth(position)?;
+    let mut escapes = segment.split('%');
+    let first = escapes.next().filter(|first| first.len() < segment.len());
+    let Some(first) = first else {
+        return Some(Cow::Borrowed(segment));
+    };
+    let mut said = first.as_bytes().to_vec();
+    for escape in escapes {
+        let (digits, rest) = escape.split_at_checked(2)?;
+        said.push(u8::from_str_radix(digits, 16).ok()?);
+        said.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(said).ok().map(Cow::Owned)
 }
 
 /// An operator may write `/café` or `/%63af%C3%A9`: both mean what a canonical request path says.
@@ -128,7 +143,13 @@ mod tests {
     fn captures_name_segments() {
         let pattern = Pattern::parse("/orders/{tenant}/**").unwrap();
         let position = pattern.position("tenant").unwrap();
-        assert_eq!(segment("/orders/acme/7", position), Some("acme"));
+        assert_eq!(segment("/orders/acme/7", position).as_deref(), Some("acme"));
+        assert_eq!(segment("/orders/auth0%7C7/7", position).as_deref(), Some("auth0|7"));
+        assert_eq!(
+            segment("/orders/M%C3%BCnchen%20a", position).as_deref(),
+            Some("M\u{fc}nchen a")
+        );
+        assert_eq!(segment("/orders", position), None);
         assert_eq!(pattern.position("other"), None);
     }
 
