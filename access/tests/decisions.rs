@@ -182,6 +182,24 @@ fn signed(claims: &Value, secret: &[u8]) -> String {
 }
 
 #[test]
+fn a_segment_is_compared_with_a_claim_as_it_reads() {
+    let mut world = World::new(|_| {});
+    for (path, tenant, status) in [
+        ("/orders/auth0%7C7/1", "auth0|7", 200),
+        ("/orders/auth0%7c7/1", "auth0|7", 200),
+        ("/orders/auth0%7C8/1", "auth0|7", 403),
+        ("/orders/M%c3%bcnchen/1", "M\u{fc}nchen", 200),
+        ("/orders/M%C3%BCnchen/1", "M%C3%BCnchen", 403),
+    ] {
+        let token = token(&[], |claims| {
+            claims["tenant"] = json!(tenant);
+            claims["scope"] = json!("orders.read");
+        });
+        assert_eq!(world.status("GET", path, Some(&token)), status, "{path} {tenant}");
+    }
+}
+
+#[test]
 fn who_may_do_what() {
     let mut world = World::new(|_| {});
     let none = token(&[], |_| {});
@@ -193,20 +211,7 @@ fn who_may_do_what() {
         claims["tenant"] = json!("acme");
         claims["scope"] = json!("orders.read orders.write");
     });
-    let of_tenant = |tenant: &str| {
-        token(&[], |claims| {
-            claims["tenant"] = json!(tenant);
-            claims["scope"] = json!("orders.read");
-        })
-    };
-    let [pipe, umlaut, escaped] = ["auth0|7", "M\u{fc}nchen", "M%C3%BCnchen"].map(of_tenant);
     for (method, path, token, status) in [
-        // A segment is compared as it reads.
-        ("GET", "/orders/auth0%7C7/1", Some(&pipe), 200),
-        ("GET", "/orders/auth0%7c7/1", Some(&pipe), 200),
-        ("GET", "/orders/auth0%7C8/1", Some(&pipe), 403),
-        ("GET", "/orders/M%c3%bcnchen/1", Some(&umlaut), 200),
-        ("GET", "/orders/M%C3%BCnchen/1", Some(&escaped), 403),
         // Public paths need no token, and do not look at one.
         ("GET", "/login/oauth/token", None, 200),
         ("POST", "/login", None, 200),
