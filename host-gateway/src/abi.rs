@@ -33,6 +33,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use wasmtime::{Memory, TypedFunc};
 
 use crate::cluster::Clusters;
@@ -116,9 +117,8 @@ pub(crate) struct HostState {
     pub(crate) share: Share,
     /// The entry that is under way, or the last one.
     pub(crate) running: Running,
-    /// When the guest returned last ([`monotonic`](crate::clock::monotonic)), while it is about to be called again: the clock
-    /// need not be read twice.
-    pub(crate) left: Option<u64>,
+    /// When the guest returned last, while it is about to be called again: the clock need not be read twice.
+    pub(crate) left: Option<Instant>,
     pub(crate) phase: Phase,
     /// The root contexts are to end.
     pub(crate) is_ending: bool,

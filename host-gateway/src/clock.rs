@@ -2,20 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// Time since the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "the gateway's one reading of the wall clock")]
 pub fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// Nanoseconds on a clock that never goes back: to measure what is short and often, as a number and nothing more.
-pub fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    (now.tv_sec as u64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(now.tv_nsec as u64)
 }
 
 /// Milliseconds since the Unix epoch.

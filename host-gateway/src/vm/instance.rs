@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::time::Instant;
 use wasmtime::{Store, Trap, TypedFunc, WasmParams, WasmResults};
 
 use super::deadline::{Deadline, Running};
@@ -18,7 +18,6 @@ use crate::abi::grpc_calls::{GrpcEvent, Kind};
 use crate::abi::http_calls::CallAnswer;
 use crate::abi::types::{Action, Direction, MapType};
 use crate::abi::{HostState, Order, RootContext, logging, trace};
-use crate::clock;
 use crate::cluster::Clusters;
 use crate::plugin::process::PluginProcess;
 use crate::plugin::{PluginModule, Seated};
@@ -485,10 +484,10 @@ pub(super) fn enter<P: WasmParams + fmt::Debug, R: WasmResults + fmt::Debug>(
     if state.trace {
         trace::entering(state, entry, &params);
     }
-    let began = state.left.unwrap_or_else(clock::monotonic);
+    let began = state.left.unwrap_or_else(Instant::now);
     let result = function.call(&mut *store, params);
-    let left = clock::monotonic();
-    let took = Duration::from_nanos(left.saturating_sub(began));
+    let left = Instant::now();
+    let took = left - began;
     let state = store.data_mut();
     state.left = Some(left);
     state.effective = Effective::Root;
