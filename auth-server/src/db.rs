@@ -8,41 +8,28 @@ pub mod change;
 pub mod client;
 pub mod imported_client;
 pub mod imported_token;
+mod location;
 pub mod login_session;
 pub mod observer;
+mod opening;
 pub mod refresh_token;
 pub mod revocation;
 pub mod server;
 pub mod signing_key;
 
-use std::fmt;
-use std::io::Read as _;
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Transaction};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Every SQLite connection starts with these. `synchronous=FULL`: an acknowledged write is never lost. What has been
-/// written ahead (up to some 32 MB) goes into the file itself seldom: many tokens change the same pages.
-const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
-     PRAGMA wal_autocheckpoint=8000; PRAGMA foreign_keys=ON;";
-
-/// Every PostgreSQL connection starts with these, whatever the server's defaults are. An acknowledged write is never lost
-/// (stronger settings than `on` are left alone), and each statement sees what was committed before it: whoever has waited
-/// for a turn must see what was done meanwhile. Notices are nobody's business, as the one that a table exists already.
-const POSTGRES_SETTINGS: &str = "SET client_min_messages = 'warning'; \
-     SET default_transaction_isolation = 'read committed'; \
-     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+pub use location::Location;
+pub use opening::OpenError;
+use opening::{connect, could_be_opened, create_privately, migrate, options};
 
 /// How long a connection may take, to be made or to become free.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -60,99 +47,6 @@ const FOR_READERS: u32 = 4;
 
 /// SQLite's lock is polled, at last every 100 ms: whoever writes batch after batch leaves it free for longer than that.
 const SQLITE_PAUSE: Duration = Duration::from_millis(150);
-
-/// What may stand behind the `?` of a URL. The driver would log the value of anything else, which may be a misspelt
-/// password.
-const PARAMETERS: [&str; 18] = [
-    "sslmode",
-    "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-    "statement-cache-capacity",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
-
-/// Where the database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// A SQLite file: one server.
-    Sqlite(PathBuf),
-    /// A `postgres://` URL: any number of servers.
-    Postgres(String),
-}
-
-impl Location {
-    /// The location in a configuration: `sqlite:FILE`, or a URL of PostgreSQL.
-    pub fn read(text: &str) -> Option<Self> {
-        match text.split_once(':')? {
-            ("sqlite", file) if !file.is_empty() => Some(Self::Sqlite(file.into())),
-            ("postgres" | "postgresql", rest) if rest.starts_with("//") => {
-                let parameters = text.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
-                let mut names = parameters.map(|parameter| parameter.split('=').next().unwrap_or_default());
-                let readable = names.all(|name| name.is_empty() || PARAMETERS.contains(&name))
-                    && PgConnectOptions::from_str(text).is_ok();
-                readable.then(|| Self::Postgres(text.to_owned()))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the URL, or the variable `PGSSLMODE`, insists on TLS: the driver is built without it.
-    pub fn demands_tls(&self) -> bool {
-        use PgSslMode::{Require, VerifyCa, VerifyFull};
-        let mode = self.postgres().map(|options| options.get_ssl_mode());
-        matches!(mode, Some(Require | VerifyCa | VerifyFull))
-    }
-
-    /// The host on the network where PostgreSQL is.
-    pub fn host(&self) -> Option<String> {
-        let options = self.postgres()?;
-        let is_folder = options.get_socket().is_some() || options.get_host().starts_with('/');
-        (!is_folder).then(|| options.get_host().to_owned())
-    }
-
-    fn postgres(&self) -> Option<PgConnectOptions> {
-        match self {
-            Self::Sqlite(_) => None,
-            Self::Postgres(url) => PgConnectOptions::from_str(url).ok(),
-        }
-    }
-
-    /// What every connection starts with.
-    fn settings(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => SQLITE_SETTINGS,
-            Self::Postgres(_) => POSTGRES_SETTINGS,
-        }
-    }
-}
-
-impl fmt::Display for Location {
-    /// Without the password that may stand in a URL, and without its parameters.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(file) => file.display().fmt(f),
-            Self::Postgres(url) => {
-                let url = url.split('?').next().unwrap_or_default();
-                let place = url.rsplit_once('@').map_or(url, |(_, place)| place);
-                let place = place.rsplit_once("://").map_or(place, |(_, place)| place);
-                write!(f, "postgres://{place}")
-            }
-        }
-    }
-}
 
 /// Connections to the one database of the server.
 #[derive(Clone)]
@@ -380,28 +274,6 @@ impl DerefMut for Write {
     }
 }
 
-/// A database that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("database {place}: {reason}; {remedy}")]
-pub struct OpenError {
-    place: String,
-    reason: String,
-    remedy: &'static str,
-}
-
-impl OpenError {
-    fn new(location: &Location, reason: String) -> Self {
-        Self {
-            place: location.to_string(),
-            reason: reason.replace('\n', " "),
-            remedy: match location {
-                Location::Sqlite(_) => "check that its folder exists and can be written to",
-                Location::Postgres(_) => "check that the server runs, and the user, password and name under `database`",
-            },
-        }
-    }
-}
-
 /// Whose rows are meant.
 #[derive(Debug, Clone, Copy)]
 pub enum Holder<'a> {
@@ -461,108 +333,6 @@ fn pair(client_id: &str, user_name: &str) -> i32 {
     i32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
-/// Errors of this are said without their cause, which could repeat the URL.
-fn options(location: &Location) -> Result<AnyConnectOptions, OpenError> {
-    sqlx::any::install_default_drivers();
-    let url = match location {
-        Location::Sqlite(file) => sqlite_url(file),
-        Location::Postgres(url) => url.clone(),
-    };
-    let options = url.parse::<AnyConnectOptions>();
-    let options = options.map_err(|_| OpenError::new(location, "its URL cannot be read".into()))?;
-    Ok(options.disable_statement_logging())
-}
-
-/// A connection outside the pool.
-async fn connect(location: &Location, options: &AnyConnectOptions) -> Result<AnyConnection, OpenError> {
-    let fail = |reason: String| OpenError::new(location, reason);
-    let mut attempts = 0;
-    loop {
-        let connecting = async {
-            let mut connection = options.connect().await?;
-            sqlx::raw_sql(location.settings()).execute(&mut connection).await?;
-            Ok(connection)
-        };
-        match tokio::time::timeout(LONGEST_WAIT, connecting).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            // SQLite switches a new file to its write-ahead log without waiting for another process that does the same.
-            Ok(Err(sqlx::Error::Database(error))) if attempts < 100 && error.message().contains("locked") => {
-                attempts += 1;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Ok(Err(error)) => return Err(fail(error.to_string())),
-            Err(_) => return Err(fail(format!("no answer within {} s", LONGEST_WAIT.as_secs()))),
-        }
-    }
-}
-
-/// Brings the tables up to date. Many may start at once, and commands run beside servers: on PostgreSQL they wait for
-/// sqlx's own lock, on SQLite for the write lock, which is taken before looking.
-async fn migrate(location: &Location, connection: &mut AnyConnection) -> Result<(), MigrateError> {
-    match location {
-        Location::Sqlite(_) => {
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let migrations = sqlx::migrate!("./migrations/sqlite");
-            migrations.run_direct(None, &mut *transaction, false).await?;
-            Ok(transaction.commit().await?)
-        }
-        Location::Postgres(_) => {
-            let migrations = sqlx::migrate!("./migrations/postgres");
-            migrations.run_direct(None, connection, false).await
-        }
-    }
-}
-
-/// Whether a SQLite file could be opened, or created where it is missing: as the operating system sees it, permissions
-/// and read-only file systems. SQLite keeps files beside the database, so its folder must be writable too.
-fn could_be_opened(file: &Path) -> std::io::Result<()> {
-    let allowed = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS);
-    // With the dot, what is no folder is refused, and no folder at all is the current one.
-    let folder = file.parent().unwrap_or(Path::new("")).join(".");
-    allowed(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
-    match std::fs::metadata(file) {
-        Ok(found) if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-        Ok(_) => {
-            allowed(file, Access::READ_OK | Access::WRITE_OK)?;
-            begins_as_a_database(file)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// A new database is an empty file; any other begins with 16 bytes that SQLite's file format names.
-fn begins_as_a_database(file: &Path) -> std::io::Result<()> {
-    let mut first = Vec::new();
-    std::fs::File::open(file)?.take(16).read_to_end(&mut first)?;
-    if first.is_empty() || first == *b"SQLite format 3\0" {
-        Ok(())
-    } else {
-        Err(std::io::Error::other("this file is no SQLite database"))
-    }
-}
-
-/// The file holds signing keys: nobody but its owner may read it, from its first moment on.
-fn create_privately(file: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(file)
-        .map(drop)
-}
-
-fn sqlite_url(file: &Path) -> String {
-    let encoded = file
-        .display()
-        .to_string()
-        .replace('%', "%25")
-        .replace('?', "%3F")
-        .replace('#', "%23");
-    format!("sqlite:{encoded}?mode=rwc")
-}
-
 /// A list in one column: comma-separated, in order.
 pub(crate) fn join(list: &[String]) -> String {
     list.join(",")
@@ -575,54 +345,4 @@ pub(crate) fn split(list: &str) -> Vec<String> {
         .filter(|entry| !entry.is_empty())
         .map(str::to_owned)
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_shows_no_password() {
-        let shown = |text: &str| Location::read(text).unwrap().to_string();
-        assert_eq!(
-            shown("postgres://u:p%40ss@db:5432/auth?sslmode=disable"),
-            "postgres://db:5432/auth"
-        );
-        assert_eq!(shown("postgresql://db/auth"), "postgres://db/auth");
-        assert_eq!(shown("sqlite:auth.db"), "auth.db");
-        assert_eq!(Location::read("mysql://db/auth"), None);
-        for wrong in [
-            "sqlite:",
-            "postgres://u:secret@db:port/auth",
-            "postgres://u@db/auth?pasword=secret",
-        ] {
-            assert_eq!(Location::read(wrong), None);
-        }
-    }
-
-    #[test]
-    fn the_host_is_the_one_that_is_reached_over_a_network() {
-        for (text, host) in [
-            ("postgres://auth@db.example.com/auth", Some("db.example.com")),
-            ("postgres://auth@ignored/auth?host=10.0.0.7", Some("10.0.0.7")),
-            ("postgres://auth@127.0.0.1:6000/auth", Some("127.0.0.1")),
-            ("postgres://auth@%2Frun%2Fpostgresql/auth", None),
-            ("sqlite:auth.db", None),
-        ] {
-            assert_eq!(Location::read(text).unwrap().host().as_deref(), host, "{text}");
-        }
-    }
-
-    #[test]
-    fn only_modes_without_a_way_back_demand_tls() {
-        for (mode, demands) in [
-            ("disable", false),
-            ("prefer", false),
-            ("require", true),
-            ("verify-ca", true),
-        ] {
-            let text = format!("postgres://auth@db/auth?sslmode={mode}");
-            assert_eq!(Location::read(&text).unwrap().demands_tls(), demands, "{mode}");
-        }
-    }
 }

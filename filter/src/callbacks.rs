@@ -45,15 +45,17 @@ struct Roots {
 /// them and never shows their headers, the oldest are refused.
 const MOST_STREAMS: usize = 65_536;
 
-/// Makes the gate known to the streams of a root context.
-pub fn configured(root: u32, gate: Shared) {
+/// Makes the gate known to the streams of a root context. False: nobody has told these callbacks of that context, because
+/// they are not exported under their names in the ABI.
+pub fn configured(root: u32, gate: &Shared) -> bool {
     ROOTS.with_borrow_mut(|roots| {
-        for (id, known) in &mut roots.contexts {
-            if *id == root {
-                *known = Some(gate.clone());
-            }
+        let mut known = roots.contexts.iter_mut().filter(|(id, _)| *id == root).peekable();
+        let created = known.peek().is_some();
+        for (_, known) in known {
+            *known = Some(gate.clone());
         }
-    });
+        created
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -56,9 +56,14 @@ impl RootContext for Root {
             .unwrap_or_default();
         match configure(json) {
             Ok(gate) => {
-                callbacks::configured(self.context_id, gate.clone());
+                let finished = callbacks::configured(self.context_id, &gate);
+                if !finished {
+                    log::error!(
+                        "this file is only half of the filter's build: `cargo xtask filter` makes the filter of it, dist/postern_filter.wasm"
+                    );
+                }
                 self.gate = Some(gate);
-                true
+                finished
             }
             Err(error) => {
                 log::error!("{error}");

@@ -13,7 +13,7 @@ clusters:
 "#;
 
 /// What to change in the good file, and what the gateway says then.
-const MISTAKES: [(&str, &str, &str); 48] = [
+const MISTAKES: [(&str, &str, &str); 49] = [
     (
         "[\"127.0.0.1:9000\"]",
         "[{ adress: \"a:1\" }]",
@@ -163,6 +163,11 @@ const MISTAKES: [(&str, &str, &str); 48] = [
         "clusters:",
         "  - { prefix: /a/, cluster: one }\nclusters:",
         "gateway.yaml:4:15: routes[1].prefix: `/a/` stands already in line 3",
+    ),
+    (
+        "[\"127.0.0.1:9000\"]",
+        "[\"127.0.0.1:9000\", a:1, { address: \"127.0.0.1:9000\" }]",
+        "gateway.yaml:5:45: clusters.one.endpoints[2]: `127.0.0.1:9000` is endpoints[0] already: remove one",
     ),
     (
         "[\"127.0.0.1:9000\"]",

@@ -297,6 +297,39 @@ fn a_timeout_while_a_plugin_holds_the_request_is_answered_and_the_plugin_sees_it
     }
 }
 
+/// Nobody takes connections off the queue of this address, and the queue is full.
+fn never_connected() -> (std::net::TcpListener, Vec<std::net::TcpStream>, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("no port");
+    let address = listener.local_addr().expect("no address");
+    let mut waiting = Vec::new();
+    // The queue of the standard library has room for some thousand at most.
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_millis(200)) {
+        waiting.push(stream);
+    }
+    (listener, waiting, address)
+}
+
+#[test]
+fn a_tick_may_answer_a_request_whose_connection_is_being_opened() {
+    let (_listener, _waiting, address) = never_connected();
+    // Holds the body, of which it has seen nothing when the tick comes.
+    let wat = ticking(&format!(
+        r#"(func (export "proxy_on_request_headers") (param $id i32) (param i32 i32) (result i32)
+             (global.set $stream (local.get $id)) (i32.const 0))
+           (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 1))
+           {}"#,
+        tick(RESPOND)
+    ));
+    let gateway = in_front_of(address, 1, "", &wat, "");
+    for request in [
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let answer = gateway.connect().send(request).receive();
+        assert_eq!((answer.status(), answer.text().as_str()), (504, "no"), "{request}");
+    }
+}
+
 #[test]
 fn a_tick_may_answer_a_request_that_is_with_the_upstream_already() {
     let upstream = Upstream::serving(|mut peer| while peer.receive().is_some() {});

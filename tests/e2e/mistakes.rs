@@ -1,7 +1,7 @@
 //! Mistakes in the configuration of the filter: `postern-gateway check` finds them, and says where; Envoy can find some only
 //! later.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use postern_e2e::{
     client::Request,
@@ -14,13 +14,18 @@ use xtask::stack::{HostKind, HostPorts, Stack};
 
 /// What `check` says of a `gateway.yaml` whose filter is configured so.
 fn check(configuration: &Value) -> (bool, String) {
+    check_with(&workspace().filter(), configuration)
+}
+
+/// The same with another file for the filter.
+fn check_with(wasm: &Path, configuration: &Value) -> (bool, String) {
     let (workspace, folder) = (workspace(), folder("mistakes"));
     let file = folder.join("gateway.yaml");
     let text = json!({
         "listeners": [ { "address": "127.0.0.1:0" } ],
         "routes": [ { "prefix": "/", "cluster": "up" } ],
         "clusters": { "up": { "endpoints": [ "127.0.0.1:9" ] } },
-        "plugins": [ { "name": "auth", "wasm": workspace.filter(), "configuration": configuration } ],
+        "plugins": [ { "name": "auth", "wasm": wasm, "configuration": configuration } ],
     });
     fs::write(&file, text.to_string()).expect("a folder of its own");
     let mut command = Command::new(workspace.program("postern-gateway"));
@@ -31,6 +36,17 @@ fn check(configuration: &Value) -> (bool, String) {
         .output()
         .expect("it runs");
     (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+}
+
+/// What cargo builds goes through the SDK in every callback; a person might load it.
+#[test]
+fn a_filter_that_is_not_finished_says_what_to_do() {
+    let (good, said) = check_with(&workspace().half_built_filter(), &json!({ "public": [ "/**" ] }));
+    let last = said.lines().last().unwrap_or_default();
+    assert!(!good, "it is taken");
+    assert!(last.contains("plugin \"auth\" refused the configuration"), "{said}");
+    assert!(last.contains("`cargo xtask filter` makes the filter of it"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
 }
 
 #[test]

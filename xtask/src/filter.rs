@@ -30,7 +30,7 @@ pub fn build(workspace: &Workspace, progress: &Progress) -> Result<()> {
         "--profile",
         "filter",
     ]))?;
-    let built = workspace.target.join(TARGET).join("filter/postern_filter.wasm");
+    let built = workspace.half_built_filter();
     let module = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let stripped = exports::strip(&module).with_context(|| format!("cannot strip {}", built.display()))?;
     write_if_changed(&workspace.filter(), &stripped)?;

@@ -39,6 +39,11 @@ impl Workspace {
         })
     }
 
+    /// What cargo makes of the filter, from which `cargo xtask filter` writes it.
+    pub fn half_built_filter(&self) -> PathBuf {
+        self.target.join(TARGET).join("filter/postern_filter.wasm")
+    }
+
     /// The shipped filter, as `cargo xtask filter` writes it.
     pub fn filter(&self) -> PathBuf {
         self.root.join("dist/postern_filter.wasm")

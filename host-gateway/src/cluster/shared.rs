@@ -64,8 +64,23 @@ impl SharedCluster {
             }),
         };
         let endpoints = config.endpoints.value.iter().map(|at| &at.value);
-        let endpoints = endpoints.enumerate().map(endpoint);
-        Ok(Self::new(name, config, endpoints.collect::<Result<_, _>>()?))
+        let endpoints: Vec<_> = endpoints.enumerate().map(endpoint).collect::<Result<_, _>>()?;
+        for (place, endpoint) in endpoints.iter().enumerate() {
+            if let Some(other) = endpoints[..place]
+                .iter()
+                .find(|other| other.address == endpoint.address)
+            {
+                // Names change their meaning: no reason not to start.
+                tracing::warn!(
+                    cluster = name,
+                    "the endpoints {} and {} are both {}: plugins read the metadata of the latter for both",
+                    other.authority,
+                    endpoint.authority,
+                    endpoint.address
+                );
+            }
+        }
+        Ok(Self::new(name, config, endpoints))
     }
 
     /// A cluster that is known by name and never called: it has no endpoints.

@@ -91,6 +91,16 @@ fn clusters(config: &Config, source: &Source) -> Result<(), ConfigError> {
             let key = format!("clusters.{name}.endpoints");
             return Err(source.error(&cluster.endpoints, key, "is empty: give at least one `host:port`"));
         }
+        let mut known = BTreeMap::new();
+        for (place, endpoint) in cluster.endpoints.value.iter().enumerate() {
+            let address = endpoint.value.address.to_string();
+            if let Some(first) = known.get(&address) {
+                let key = format!("clusters.{name}.endpoints[{place}]");
+                let problem = format!("`{address}` is endpoints[{first}] already: remove one");
+                return Err(source.error(endpoint, key, problem));
+            }
+            known.insert(address, place);
+        }
         if cluster.max_connections == 0 {
             let key = format!("clusters.{name}.max_connections");
             return Err(source.error(
