@@ -11,6 +11,7 @@ mod own_answers;
 mod requests;
 mod responses;
 mod state;
+mod statuses;
 
 use std::{
     fmt::Write as _,
@@ -81,7 +82,7 @@ const HOSTS_OWN: &[&str] = &[
 ];
 
 /// Each has a route, and on it a guest of its own.
-const PHASES: [&str; 17] = [
+const PHASES: [&str; 18] = [
     "foreign_function",
     "grpc",
     "http_call",
@@ -98,6 +99,7 @@ const PHASES: [&str; 17] = [
     "response_trailers",
     "shared_data",
     "shared_queue",
+    "statuses",
     "timer",
 ];
 
@@ -216,6 +218,11 @@ impl Notes {
         Self {
             read: noted(host).len(),
         }
+    }
+
+    /// From the start of the host.
+    pub const fn from_the_start() -> Self {
+        Self { read: 0 }
     }
 
     /// What is new, once there is a note that begins so.

@@ -21,7 +21,10 @@ mod response_headers;
 mod response_trailers;
 mod shared_data;
 mod shared_queue;
+mod statuses;
 mod timer;
+
+use std::time::Duration;
 
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext, StreamContext},
@@ -54,6 +57,7 @@ const PHASES: &[(&str, NewContext)] = &[
     ("metrics", |_| Box::new(metrics::Metrics)),
     ("properties", |_| Box::<properties::Properties>::default()),
     ("foreign_function", |_| Box::new(foreign_function::ForeignFunction)),
+    ("statuses", |id| Box::new(statuses::Statuses(id))),
     ("life", |_| Box::new(life::Life)),
     ("failing", |_| Box::<failing::Failing>::default()),
     ("own_answer", |_| Box::<own_answer::OwnAnswer>::default()),
@@ -78,6 +82,10 @@ impl RootContext for Root {
         match self.phase.as_str() {
             "timer" | "local_response" => self.set_tick_period(timer::PERIOD),
             "shared_queue" => shared_queue::register(self),
+            "statuses" => {
+                statuses::tried("configure", 0);
+                self.set_tick_period(timer::PERIOD);
+            }
             _ => {}
         }
         let known = self.phase == CONNECTION || PHASES.iter().any(|(name, _)| *name == self.phase);
@@ -88,6 +96,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if self.phase == "statuses" {
+            self.set_tick_period(Duration::ZERO);
+            return statuses::tried("tick", 0);
+        }
         timer::tick(self);
     }
 
