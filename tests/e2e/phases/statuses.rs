@@ -40,7 +40,7 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("get_property()", "", "1", "3"),
     // Numbers that stand for nothing; in Envoy they also say of what kind it would be.
     ("grpc_", "", "1", "2"),
-    ("grpc_send(2)", "", "2", "1"),
+    ("grpc_send(4000002)", "", "2", "1"),
     ("metric(", "", "1", "2"),
     ("increment(", "", "2", "1"),
 ];
