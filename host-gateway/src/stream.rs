@@ -53,6 +53,8 @@ pub struct PluginStream {
     legs: Vec<Leg>,
     /// Of the body that follows the head which passes the plugins now.
     early: Option<Early>,
+    /// The host has answered: what is left of the request goes nowhere.
+    answered: bool,
 }
 
 impl PluginStream {
@@ -65,6 +67,7 @@ impl PluginStream {
             exchange,
             legs,
             early: None,
+            answered: false,
         }
     }
 
@@ -121,6 +124,9 @@ impl PluginStream {
     /// Passes a part of the request's body through the plugins. While a plugin holds the body back this returns empty
     /// bytes, at the end of the stream it waits. More held back than `limits.body` is answered with 413.
     pub async fn request_body(&mut self, data: Bytes, end_of_stream: bool) -> Verdict<Bytes> {
+        if self.answered {
+            return Verdict::Fail;
+        }
         {
             let mut exchange = self.exchange.borrow_mut();
             if exchange.request.ended {
@@ -139,6 +145,9 @@ impl PluginStream {
     /// Body bytes of the request that plugins held back and have let go of between two parts. To be asked when the next
     /// part is not there yet and a plugin did something meanwhile.
     pub async fn let_go_request_body(&mut self) -> Verdict<Bytes> {
+        if self.answered {
+            return Verdict::Fail;
+        }
         let order = 0..self.legs.len();
         let verdict = self.let_go(order, Direction::Request).await;
         self.answered(verdict).await
@@ -158,6 +167,9 @@ impl PluginStream {
     /// Passes the request's trailers through the plugins. Body bytes that a plugin held back until now come first: see
     /// [`PluginStream::take_released_request_body`].
     pub async fn request_trailers(&mut self, trailers: HeaderMap) -> Verdict<HeaderMap> {
+        if self.answered {
+            return Verdict::Fail;
+        }
         {
             let mut exchange = self.exchange.borrow_mut();
             exchange.request.trailers = Some(trailers);
@@ -299,9 +311,10 @@ impl PluginStream {
     }
 
     /// What the host answers itself, because no upstream does, passes the response callbacks too. Plugins that have failed are
-    /// left out; if the failure of one is what is answered, the others see it. `flags` are Envoy's of a response. `None`: the
+    /// left out; if the failure of one is what is answered, the others see it. Nothing more of the request passes. `flags` are Envoy's of a response. `None`: the
     /// answer goes no further, for a plugin closed the stream or failed now.
     pub async fn own_answer(&mut self, mut answer: LocalResponse, flags: u64) -> Option<LocalResponse> {
+        self.answered = true;
         for index in 0..self.legs.len() {
             if let Leg::Open { context, .. } = &self.legs[index]
                 && context.failed()

@@ -138,6 +138,33 @@ fn who_answers_an_answer_replaces_it() {
     assert_eq!((answer.status(), answer.text().as_str()), (500, "no"));
 }
 
+/// The client has its answer then, and the upstream must not get what nobody has looked at.
+#[test]
+fn what_is_left_of_a_request_goes_nowhere_when_a_plugin_fails_at_the_response() {
+    let (sender, rest) = mpsc::channel();
+    let upstream = Upstream::serving(move |mut peer| {
+        peer.receive_head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let mut all = Vec::new();
+        // However the connection ends.
+        let _ = peer.reader.read_to_end(&mut all);
+        let _ = sender.send(String::from_utf8_lossy(&all).into_owned());
+    });
+    let gateway = with_guest(
+        &guest(
+            r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 0))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (unreachable))"#,
+        ),
+        &upstream,
+    );
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    assert_eq!(client.receive().status(), 503);
+    client.send("6\r\nsecond\r\n0\r\n\r\n");
+    let rest = rest.recv().unwrap();
+    assert!(!rest.contains("second") && !rest.contains("0\r\n"), "{rest}");
+}
+
 #[test]
 fn what_a_plugin_makes_a_204_has_neither_body_nor_length() {
     let wat = r#"(module

@@ -122,6 +122,9 @@ impl PluginStream {
 
     /// Passes what was read early through the plugins that have not seen it; with whether it is the whole rest.
     pub async fn early_request_body(&mut self) -> (Verdict<Bytes>, bool) {
+        if self.answered {
+            return (Verdict::Fail, false);
+        }
         let (verdict, last) = self.early_body(Direction::Request).await;
         (self.answered(verdict).await, last)
     }
