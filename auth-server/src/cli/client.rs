@@ -252,6 +252,9 @@ fn additional_information(arguments: &Add) -> anyhow::Result<Map<String, Value>>
     if let Some(member) = principal::never_said(&registered) {
         bail!("--principal: `{member}` is never put into a token; leave it out");
     }
+    if let Some(name) = principal::no_name(&registered) {
+        bail!("--principal: `{name}` is no name; write a text or a whole number of 64 bits");
+    }
     Ok(Map::from_iter([(principal::MEMBER.to_owned(), registered.into())]))
 }
 

@@ -100,6 +100,15 @@ pub fn never_said(registered: &Map<String, Value>) -> Option<String> {
         })
 }
 
+/// The first of the two names of a user that a filter would refuse in a token: text is taken, whole numbers of 64 bits, and
+/// null.
+pub fn no_name(registered: &Map<String, Value>) -> Option<&'static str> {
+    let is_name = |value: &Value| matches!(value, Value::String(_) | Value::Null) || value.is_u64() || value.is_i64();
+    ["id", "username"]
+        .into_iter()
+        .find(|name| registered.get(*name).is_some_and(|value| !is_name(value)))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -165,6 +165,9 @@ fn a_password_is_not_registered_and_a_file_may_hold_the_principal() {
     };
     for (principal, complaint) in [
         (r#"{"id":1,"password":"x"}"#, "`password` is never put into a token"),
+        (r#"{"id":true}"#, "`id` is no name"),
+        (r#"{"id":1.5}"#, "`id` is no name"),
+        (r#"{"id":1,"username":100000000000000000001}"#, "`username` is no name"),
         (r#"{"userInfoDTO":{"password":"x"}}"#, "`userInfoDTO.password` is never"),
         (r#"{"id":{"password":"x"}}"#, "`id` is never"),
         ("[]", "write a JSON object"),
