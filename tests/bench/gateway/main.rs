@@ -93,11 +93,14 @@ fn run() -> Result<()> {
         tokens::make(subject.tokens, &bench.folder)?;
     }
     progress.step(format_args!("starting and warming up {} proxies", subjects.len()));
+    let mut answers = questions::among(bench.options.comparison, &subjects);
+    if answers.is_empty() {
+        bail!("--only: no two of these are compared with each other; name both sides, as in the table of a whole run");
+    }
     let mut running = Vec::new();
     for subject in &subjects {
         running.push(Running::start(&bench, subject).with_context(|| format!("starting {}", subject.name))?);
     }
-    let mut answers = questions::among(bench.options.comparison, &subjects);
     let mut samples: Vec<Vec<Sample>> = subjects.iter().map(|_| Vec::new()).collect();
     for repetition in 0..bench.options.repetitions {
         for answer in &mut answers {
