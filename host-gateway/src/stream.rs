@@ -311,8 +311,9 @@ impl PluginStream {
     }
 
     /// What the host answers itself, because no upstream does, passes the response callbacks too. Plugins that have failed are
-    /// left out; if the failure of one is what is answered, the others see it. Nothing more of the request passes. `flags` are Envoy's of a response. `None`: the
-    /// answer goes no further, for a plugin closed the stream or failed now.
+    /// left out; if the failure of one is what is answered, the others see it. Nothing more of the request passes.
+    ///
+    /// `flags` are Envoy's of a response. `None`: the answer goes no further, for a plugin closed the stream or failed now.
     pub async fn own_answer(&mut self, mut answer: LocalResponse, flags: u64) -> Option<LocalResponse> {
         self.answered = true;
         for index in 0..self.legs.len() {

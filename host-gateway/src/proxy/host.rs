@@ -28,7 +28,14 @@ fn is_address(text: &[u8]) -> bool {
 
 /// `reg-name` of RFC 3986, and not empty.
 fn is_name(text: &[u8]) -> bool {
-    let may_stand = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+    // From `&` to the comma stand seven signs that all may be there.
+    let may_stand = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b'%'
+            )
+    };
     let mut after_percent = text.split(|byte| *byte == b'%').skip(1);
     !text.is_empty()
         && text.iter().all(may_stand)
